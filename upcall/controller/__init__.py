@@ -1,0 +1,1 @@
+"""The Controller: REST API, load balancer, acknowledgements."""

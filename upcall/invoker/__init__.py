@@ -1,0 +1,1 @@
+"""The Invoker: feed, pool, containers, answers, records."""

@@ -1,0 +1,1 @@
+"""Collection of activation logs (spec: logs.md)."""

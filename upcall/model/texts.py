@@ -1,0 +1,147 @@
+"""Every text that a user can see, equal to upstream's: clients and test suites compare them (spec: rest-api.md §1.2,
+invoker.md §7, logs.md §4). Misspellings are upstream's and stay."""
+
+# --- names (rest-api.md §2)
+NAME_ILLEGAL = "The name of the entity contains illegal characters."
+NAMESPACE_ILLEGAL = "The namespace contains illegal characters."
+ACTIVATION_ID_ILLEGAL = "The activation id is not valid."
+
+
+def name_too_long(length: int, limit: int) -> str:
+    return f"Name segement longer than allowed: {length} > {limit}."
+
+
+def namespace_too_long(length: int, limit: int) -> str:
+    return f"Namespace longer than allowed: {length} > {limit}."
+
+
+def activation_id_length(length: int) -> str:
+    return f"Activation id length is {length} but must be 32."
+
+
+# --- default text of each status (rest-api.md §1.2)
+DEFAULTS = {
+    401: "Authentication is possible but has failed or not yet been provided.",
+    403: "The supplied authentication is not authorized to access this resource.",
+    404: "The requested resource does not exist.",
+    409: "The request could not be processed because of conflict in the request, such as an edit conflict.",
+    413: "The request content is larger than the server is willing or able to process.",
+    500: "There was an internal server error.",
+    503: "The server is currently unavailable (because it is overloaded or down for maintenance).",
+}
+NO_CREDENTIALS = "The resource requires authentication, which was not supplied with the request"
+BAD_CREDENTIALS = "The supplied authentication is invalid"
+UNKNOWN_PATH = "The requested resource could not be found."
+ENTITY_EXPECTED = "Request entity expected but not supplied"
+CONFORMANCE = "Resource by this name exists but is not in this collection."
+CORRUPTED = "Resource is corrupted and cannot be read."
+CONCURRENT_UPDATE = "Concurrent modification to resource detected."
+EXISTS = "resource already exists"
+FINAL_PARAMETERS = "Request defines parameters that are not allowed (e.g., reserved properties)."
+OBJECT_EXPECTED = "JSON object expected"
+TIMEOUT_PARAMETER = "Timeout must be number of milliseconds up to 60000."
+DOCS_WITH_COUNT = "The parameter 'docs' is not permitted with 'count'."
+INNER_LIMITS = "Inner entity level routes for limits are not yet implemented."
+
+
+def malformed_content(detail: str) -> str:
+    return f"The request content was malformed:\n{detail}"
+
+
+def malformed_query(name: str, detail: str) -> str:
+    return f"The query parameter '{name}' was malformed:\n{detail}"
+
+
+def unsupported_type(content_type: str) -> str:
+    return f"The request's Content-Type [{content_type}] is not supported. Expected:\napplication/json"
+
+
+def method_not_allowed(methods: str) -> str:
+    return f"HTTP method not allowed, supported methods: {methods}"
+
+
+def not_authorized(resources: str) -> str:
+    return f"The supplied authentication is not authorized to access {resources}."
+
+
+def request_too_large(size: int, limit: int) -> str:
+    return f"Request larger than allowed: {size} > {limit} bytes."
+
+
+def larger_than_allowed(what: str, size: int, limit: int) -> str:
+    return f"{what} larger than allowed: {size} > {limit} bytes."
+
+
+# --- throttles (rest-api.md §13)
+def too_many_requests(count: int, allowed: int) -> str:
+    return f"Too many requests in the last minute (count: {count}, allowed: {allowed})."
+
+
+def too_many_concurrent(count: int, allowed: int) -> str:
+    return f"Too many concurrent requests in flight (count: {count}, allowed: {allowed})."
+
+
+# --- limits of actions (invoker.md §6)
+def limit_exceeded(what: str, value: int, allowed: int) -> str:
+    """`what` is one of `duration`, `memory size`, `concurrency`, `log size`."""
+    unit = _LIMIT_UNITS[what]
+    return f"{what} {value}{unit} exceeds allowed threshold of {allowed}{unit}"
+
+
+def limit_undercut(what: str, value: int, allowed: int) -> str:
+    unit = _LIMIT_UNITS[what]
+    return f"{what} {value}{unit} below allowed threshold of {allowed}{unit}"
+
+
+_LIMIT_UNITS = {"duration": " milliseconds", "memory size": " MB", "concurrency": "", "log size": " MB"}
+
+# --- outcomes of activations (invoker.md §7)
+NAMESPACE_BLOCKED = "The action was not invoked due to a blacklisted namespace."
+ACTION_REMOVED = "Action could not be found or may have been deleted."
+ACTION_MISMATCH = "Action version is not compatible and cannot be invoked."
+ACTION_FETCH = "Action could not be fetched."
+INIT_DIED = "The action did not initialize and exited unexpectedly."
+RUN_DIED = "The action did not produce a valid response and exited unexpectedly."
+MEMORY_EXHAUSTED = "The action exhausted its memory and was aborted."
+PROVISION = "Failed to provision resources to run the action."
+
+
+def init_failed(body: str) -> str:
+    return f"The action failed during initialization: {body}" if body else "The action failed during initialization."
+
+
+def init_timeout(ms: int) -> str:
+    return f"The action exceeded its time limits of {ms} milliseconds during initialization."
+
+
+def run_timeout(ms: int) -> str:
+    return f"The action exceeded its time limits of {ms} milliseconds."
+
+
+def run_invalid(body: str) -> str:
+    text = "The action did not produce a valid JSON or JSON Array response"
+    return f"{text}: {body}" if body else f"{text}."
+
+
+def response_truncated(length: int, limit: int, prefix: str) -> str:
+    return (
+        f"The action produced a response that exceeded the allowed length: {length} > {limit} bytes. "
+        f"The truncated response was: {prefix}"
+    )
+
+
+def pull_failed(image: str) -> str:
+    return f"Failed to pull container image '{image}'."
+
+
+def executable_missing(image: str) -> str:
+    return f"executable file not found in image {image}"
+
+
+# --- logs (logs.md §4)
+LOGS_MISSING = "There was an issue while collecting your logs. Data might be missing."
+LOGS_DEVELOPER = "The action did not initialize or run as expected. Log data might be missing."
+
+
+def logs_truncated(limit: int) -> str:
+    return f"Logs were truncated because the total bytes size exceeds the limit of {limit} bytes."

@@ -1,0 +1,199 @@
+"""The three ports behind which everything that does I/O stands: Bus, Store, Containers.
+
+An adapter is one technology (`upcall.bus.memory`, `upcall.store.sqlite`, `upcall.containers.process`, …) and passes
+the contract suite of its port (`tests/contract`). The hot path of an invoke crosses the Bus four times and the
+Containers twice, so whatever lies on it is a plain call with a callback and not a coroutine: no task is made per
+activation (docs/adr/0004-ports-by-callback.md). Callbacks are called on the event loop, once, and never raise.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from upcall.model.activation import Activation
+from upcall.model.documents import Document
+from upcall.model.entities import Identity
+from upcall.model.messages import Message, Topic
+
+Sent = Callable[[BaseException | None], None]
+"""Called with None when the bus has the message for good, else with what went wrong."""
+
+Deliver = Callable[[int, Message], None]
+"""Takes one message with its offset; each call uses up one unit of what was pulled."""
+
+D = TypeVar("D", bound=Document)
+
+
+class Feed(Protocol):
+    """One consumer of one topic, in order, with flow control: nothing arrives that was not pulled.
+
+    The base offset that an adapter commits is the lowest one not `done`; `started` tells apart, after a crash, what
+    must not run again (D7).
+    """
+
+    def pull(self, count: int) -> None:
+        """Allow `count` more deliveries."""
+
+    def started(self, offset: int, then: Callable[[], None]) -> None:
+        """Make durable that user code is about to run for `offset`, then call `then` (at once where nothing outlives
+        the process)."""
+
+    def done(self, offset: int) -> None:
+        """The message's outcome is published; it need not be delivered again."""
+
+    async def close(self) -> None:
+        """Stop fetching; what was delivered and is not done stays uncommitted."""
+
+
+class Bus(Protocol):
+    """Typed topics: structs in, structs out; an adapter that leaves the process encodes at its own edge (D4)."""
+
+    async def ensure(self, topic: Topic) -> None:
+        """Create the topic where it is missing; the settings of an existing one stay (spec: bus.md §2.1)."""
+
+    def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
+        """Hand over; messages of one sender to one topic keep their order."""
+
+    async def feed(self, topic: Topic, group: str, deliver: Deliver) -> Feed:
+        """Consume `topic` as member of `group`; nothing is delivered before the first `pull`."""
+
+    async def close(self) -> None:
+        """Flush what was sent (bounded in time) and let go."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A document as the store holds it. `rev` changes with each write and is opaque: `N-hex`."""
+
+    doc: Document
+    rev: str
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of one kind in one namespace, newest first (by `updated`, activations by `start`)."""
+
+    namespace: str
+    name: str | None = None
+    """Activations only: `action`, or `package/action` with the binding's package for bound ones."""
+    package: str | None = None
+    """Actions only: those of this package."""
+    since: int | None = None
+    """Epoch ms, inclusive."""
+    upto: int | None = None
+    """Epoch ms, inclusive."""
+    skip: int = 0
+    limit: int = 30
+
+
+class Store(Protocol):
+    """Documents with revisions (spec: store.md, entities.md §8). Ids: `upcall.model.entities.doc_id`.
+
+    Whole documents go in and out: where an adapter keeps an action's code as an attachment, that is its own business.
+    """
+
+    async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
+        """The newest revision, or exactly `rev`. Raises NotFound; Unreadable (not decodable, another `rev` asked
+        for than there is); Conflict with text `CONFORMANCE` when the id belongs to a document of another kind."""
+
+    async def put(self, doc: Document, rev: str | None = None) -> str:
+        """Create (`rev` None) or replace revision `rev`; gives the new revision. Raises Conflict when the id exists
+        or `rev` is stale."""
+
+    async def delete(self, kind: type[Document], id: str, rev: str) -> None:
+        """Raises NotFound; Conflict when `rev` is stale."""
+
+    async def list(self, kind: type[D], query: Query) -> Sequence[D]:
+        """Documents without an action's code; activations whole."""
+
+    async def count(self, kind: type[Document], query: Query) -> int:
+        """All that match less `skip`, at least 0; `limit` is ignored."""
+
+    def record(self, activation: Activation) -> bool:
+        """Take an activation record for the next group commit; from now on `get` and `list` show it. False when the
+        bounded batch is full: the caller slows its intake and tries again (`room` tells when)."""
+
+    async def room(self) -> None:
+        """Return when `record` takes records again."""
+
+    async def flush(self) -> None:
+        """Return when every record taken so far is durable."""
+
+    async def identity(self, uuid: str, key: str) -> Identity | None:
+        """Who the credentials stand for, limits joined; None where they belong to nobody or to a blocked subject.
+        The key is compared in constant time."""
+
+    async def close(self) -> None:
+        """Flush and let go."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a container's runtime answers HTTP: a unix socket path, or host and port."""
+
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+
+class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What to start."""
+
+    kind: str
+    """`python:3.11`, or `blackbox`."""
+    image: str = ""
+    memory: int
+    """MB; what the pool has promised."""
+    name: str
+    """`wsk0_7_guest_hello` (spec: container.md §4.5)."""
+    tenant: str = ""
+    """Invoking namespace; empty for a prewarmed container, which is given its tenant by `Container.claim`."""
+    concurrency: int = 1
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """Collected log lines in upstream's format (spec: logs.md §3); `failed` is a collection error (logs.md §4)."""
+
+    lines: list[str]
+    failed: bool = False
+
+
+class Container(Protocol):
+    """One running sandbox. `lost` is set by the shell and called at most once, when the container dies by itself."""
+
+    id: str
+    address: Address
+    lost: Callable[[], None] | None
+
+    async def claim(self, tenant: str) -> None:
+        """Bind a prewarmed container to its tenant, before /init. Raises StartFailed."""
+
+    async def pause(self) -> None:
+        """Stop all its processes without losing their state."""
+
+    async def resume(self) -> None:
+        """Undo `pause`."""
+
+    async def destroy(self) -> None:
+        """Remove it, paused or not; idempotent, never raises for "already gone"."""
+
+    def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
+        """Lines written since the last call, at most `limit` bytes of them. `complete` is false after a developer
+        error, when sentinels may be missing (spec: logs.md §2). May call `done` before it returns."""
+
+    def exhausted(self) -> bool:
+        """Whether the kernel killed it, or a process in it, for want of memory."""
+
+
+class Containers(Protocol):
+    """One technology of isolation."""
+
+    kinds: Sequence[str]
+    """Kinds that run here, the default of a family first."""
+
+    async def start(self) -> None:
+        """Check the host, remove what an earlier life left, get ready. Raises Misconfigured with cause and fix."""
+
+    async def create(self, spec: ContainerSpec) -> Container:
+        """Raises StartFailed."""
+
+    async def close(self) -> None:
+        """Remove every container and whatever the driver made on the host."""
