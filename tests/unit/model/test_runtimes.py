@@ -1,0 +1,63 @@
+"""The runtimes manifest (spec: container.md §1)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from upcall.model.runtimes import Image, parse_manifest
+
+
+def manifest(*kinds: dict[str, Any]) -> str:
+    entries = [{"image": {"name": "x"}, **kind} for kind in kinds]
+    return json.dumps({"runtimes": {"python": entries}})
+
+
+def test_a_family_of_one_is_its_own_default() -> None:
+    runtime = parse_manifest(manifest({"kind": "python:3"})).runtime("Python:Default ")
+    assert runtime is not None
+    assert runtime.kind == "python:3"
+
+
+def test_of_several_the_marked_one_is_the_default() -> None:
+    parsed = parse_manifest(manifest({"kind": "python:2"}, {"kind": "python:3", "default": True}))
+    assert parsed.runtime("python:default") is parsed.runtime("python:3")
+    assert parsed.kinds == ["python:2", "python:3"]
+    assert parsed.runtime("cobol:default") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (manifest({"kind": "a"}, {"kind": "b"}), "python has multiple versions, but no default."),
+        (
+            manifest({"kind": "a", "default": True}, {"kind": "b", "default": True}),
+            "Found more than one default for python: a, b",
+        ),
+        ("{", "cannot be read"),
+        (json.dumps({"runtimes": {"python": [{"kind": "a"}]}}), "missing required field `image`"),
+        (manifest({"kind": "a", "stemCells": [{"initialCount": 0, "memory": "1 m"}]}), "initialCount"),
+        (manifest({"kind": "a", "stemCells": [{"initialCount": 1, "memory": "much"}]}), "is no size"),
+    ],
+)
+def test_a_bad_manifest_is_refused_by_name(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_manifest(text)
+
+
+@pytest.mark.parametrize(
+    ("reactive", "says"),
+    [
+        ({"minCount": 3, "maxCount": 2, "ttl": "1 m", "threshold": 1, "increment": 1}, "maxCount"),
+        ({"minCount": 0, "maxCount": 2, "ttl": "1 m", "threshold": 0, "increment": 1}, "threshold"),
+        ({"minCount": 0, "maxCount": 2, "ttl": "1 m", "threshold": 1, "increment": 3}, "increment"),
+    ],
+)
+def test_reactive_counts_must_fit(reactive: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_manifest(manifest({"kind": "a", "stemCells": [{"count": 1, "memory": "1 m", "reactive": reactive}]}))
+
+
+def test_image_names() -> None:
+    assert str(Image("n")) == "n"
+    assert str(Image("n", "p", "t", "host:5000")) == "host:5000/p/n:t"

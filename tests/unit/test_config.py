@@ -1,0 +1,100 @@
+"""Where settings come from, which source wins, and what is said of a bad one."""
+
+from pathlib import Path
+
+import pytest
+
+from upcall.config import SETTINGS, Settings, load, upstream_keys
+from upcall.errors import Misconfigured
+
+
+def settings(environment: dict[str, str] | None = None, **flags: str) -> Settings:
+    return load(flags, environment or {})[0]
+
+
+def test_the_defaults_are_those_that_the_readme_names() -> None:
+    plain = settings()
+    assert (plain.host, plain.port, plain.isolation, plain.durability) == ("127.0.0.1", 3233, "full", "normal")
+    assert plain.limits.invocations_per_minute == 60
+    assert plain.limits.timeout.max == 300_000
+
+
+def test_each_source_beats_the_one_below(tmp_path: Path) -> None:
+    file = tmp_path / "upcall.toml"
+    file.write_text('memory = "1 g"\n')
+    upstream = {"CONFIG_whisk_containerPool_userMemory": "2048 m"}
+    own = {**upstream, "UPCALL_MEMORY": "3g"}
+    assert load({}, {}, file)[0].memory == 1024
+    assert load({}, upstream, file)[0].memory == 2048
+    assert load({}, own, file)[0].memory == 3072
+    assert load({"memory": "4 GB"}, own, file)[0].memory == 4096
+
+
+def test_upstreams_variables_raise_the_throttles() -> None:
+    limits = settings({"LIMITS_ACTIONS_INVOKES_PERMINUTE": "9", "LIMITS_ACTIONS_INVOKES_CONCURRENT": "8"}).limits
+    assert (limits.invocations_per_minute, limits.concurrent_invocations) == (9, 8)
+
+
+def test_config_variables_become_keys() -> None:
+    environment = {
+        "CONFIG_whisk_containerPool_userMemory": "1 g",
+        "CONFIG_whisk_spi_LogStoreProvider": "x",
+        "CONFIG_whisk_empty": "",
+        "CONFIG_whisk_blank": "' '",
+        "CONFIG_whisk_named": "$ELSEWHERE",
+        "ELSEWHERE": "there",
+    }
+    assert upstream_keys(environment) == {
+        "whisk.container-pool.user-memory": "1 g",
+        "whisk.spi.LogStoreProvider": "x",
+        "whisk.named": "there",
+    }
+
+
+def test_tables_of_the_file_are_dots_in_names(tmp_path: Path) -> None:
+    file = tmp_path / "upcall.toml"
+    file.write_text('port = 80\n[limits]\ninvocations-per-minute = 7\n[log]\nlevel = "debug"\n')
+    loaded, remarks = load({}, {}, file)
+    assert (loaded.port, loaded.limits.invocations_per_minute, loaded.log_level) == (80, 7, "debug")
+    assert remarks == []
+
+
+def test_an_unknown_key_of_the_file_is_remarked(tmp_path: Path) -> None:
+    file = tmp_path / "upcall.toml"
+    file.write_text("prot = 80\n")
+    assert load({}, {}, file)[1] == [f"{file}: the key 'prot' is not known and has no effect"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"UPCALL_PORT": "http"}, "UPCALL_PORT: 'http' is no port"),
+        ({"UPCALL_MEMORY": "much"}, "UPCALL_MEMORY: 'much' is no size"),
+        ({"UPCALL_GRACE": "soon"}, "UPCALL_GRACE: 'soon' is no duration"),
+        ({"UPCALL_ISOLATION": "some"}, "UPCALL_ISOLATION: 'some' is none of: full, none"),
+        ({"LIMITS_ACTIONS_INVOKES_PERMINUTE": "-1"}, "LIMITS_ACTIONS_INVOKES_PERMINUTE: '-1' is no whole number"),
+        ({"CONFIG_whisk_memory_min": "600 m"}, "limits of memory must be min <= std <= max"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_source(environment: dict[str, str], says: str) -> None:
+    with pytest.raises(Misconfigured, match=says):
+        settings(environment)
+
+
+def test_bad_credentials_are_not_quoted() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        settings(auth="not-a-uuid:secret")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "upcall.toml"
+    file.write_text("port = = 3\n")
+    with pytest.raises(Misconfigured, match=r"upcall\.toml cannot be read"):
+        load({}, {}, file)
+
+
+def test_every_default_can_be_parsed_and_every_name_is_there_once() -> None:
+    assert len({setting.field for setting in SETTINGS}) == len(SETTINGS)
+    for setting in SETTINGS:
+        setting.parse(setting.default)

@@ -1,0 +1,356 @@
+"""Settings: one table says every setting's name, meaning, default and the upstream keys that it answers to.
+
+A value comes from the first of these that has it: the command line's flag, the variable `UPCALL_<NAME>`, upstream's
+variables (`CONFIG_whisk_…`, `LIMITS_…`; spec: invoker.md §2), the TOML file, the default. Empty variables count as
+absent, and `CONFIG_` values that begin with `$` name another variable: deployments rely on both. Settings are read
+once and handed on as arguments; `docs/reference/settings.md` is generated from the same table.
+
+TOML keys are the names as they stand here; a dot opens a table:
+
+    port = 3233
+    memory = "4 GB"
+    [limits]
+    invocations-per-minute = 600
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from upcall.errors import Misconfigured
+from upcall.model.sizes import MB, Bounds, SystemLimits, parse_duration, parse_size
+
+Parse = Callable[[str], Any]
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One row. `default` is a text like any other value; `upstream` are variables, or keys that begin with `whisk.`."""
+
+    name: str
+    parse: Parse
+    default: str
+    help: str
+    upstream: tuple[str, ...] = ()
+    flag: bool = False
+    """Whether `upcall serve` has it as an option."""
+
+    @property
+    def field(self) -> str:
+        return self.name.replace("-", "_").replace(".", "_")
+
+    @property
+    def variable(self) -> str:
+        return f"UPCALL_{self.field.upper()}"
+
+
+def megabytes(text: str) -> int:
+    """Whole MB of a size text; a bare number is MB, as action limits are."""
+    size = int(text) if text.strip().isdigit() else parse_size(text) // MB
+    if size <= 0:
+        raise ValueError(f"'{text}' is less than 1 MB")
+    return size
+
+
+def kilobytes_or_more(text: str) -> int:
+    size = parse_size(text)
+    if size < 1024:
+        raise ValueError(f"'{text}' is less than 1 KB")
+    return size
+
+
+def milliseconds(text: str) -> int:
+    return round(parse_duration(text) * 1000)
+
+
+def port_number(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise ValueError(f"'{text}' is no port: 0 (any free one) to 65535")
+    return int(text)
+
+
+def count(text: str) -> int:
+    if not text.strip().isdigit():
+        raise ValueError(f"'{text}' is no whole number of 0 or more")
+    return int(text)
+
+
+def credentials(text: str) -> str:
+    """`UUID:KEY`, the key of exactly 64 characters (spec: rest-api.md §1.3). Never quoted in the error."""
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[A-Za-z0-9]{64}", text):
+        raise ValueError("credentials are UUID:KEY, the key 64 letters and digits")
+    return text
+
+
+def boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
+        raise ValueError(f"'{text}' is neither true nor false")
+    return text.lower() in ("true", "yes", "on", "1")
+
+
+def one_of(*choices: str) -> Parse:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"'{text}' is none of: {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def optional(parse: Parse) -> Parse:
+    """The same, and None for the empty default."""
+    return lambda text: parse(text) if text else None
+
+
+def _limit(name: str, parse: Parse, key: str, unit: str, bounds: Bounds) -> list[Setting]:
+    what = {"min": "least", "max": "greatest", "std": "usual"}
+    return [
+        Setting(
+            f"limits.{name}-{end}",
+            parse,
+            f"{getattr(bounds, end)}{unit}",
+            f"{what[end]} {name} of an action",
+            (f"whisk.{key}.{end}",),
+        )
+        for end in what
+    ]
+
+
+LIMITS = SystemLimits()
+LEVELS = one_of("STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("host", str, "127.0.0.1", "address to listen on; 0.0.0.0 opens the API to the network", flag=True),
+    Setting("port", port_number, "3233", "port of the API; 0 takes a free one", flag=True),
+    Setting("data", optional(Path), "", "folder of database and keys  [default: $XDG_DATA_HOME/upcall]", flag=True),
+    Setting(
+        "memory",
+        optional(megabytes),
+        "",
+        "memory that running actions may take together, as in 4 GB  [default: 75 % of the RAM]",
+        ("whisk.container-pool.user-memory",),
+        flag=True,
+    ),
+    Setting("driver", one_of("process"), "process", "what actions run in: process (a sandbox of this host)", flag=True),
+    Setting(
+        "auth", optional(credentials), "", "UUID:KEY of the guest subject  [default: made at first start]", flag=True
+    ),
+    Setting(
+        "isolation",
+        one_of("full", "none"),
+        "full",
+        "full: the kernel keeps actions apart; none: only for code that you trust as your own",
+        flag=True,
+    ),
+    Setting("grace", parse_duration, "30 s", "how long running actions may take to end when stopping", flag=True),
+    Setting(
+        "durability",
+        one_of("normal", "full"),
+        "normal",
+        "what records survive: normal: any crash of the platform; full: loss of power too",
+        flag=True,
+    ),
+    Setting("log.level", one_of("debug", "info", "warning", "error"), "info", "least level that is logged"),
+    Setting("log.format", one_of("console", "json"), "console", "form of the platform's log lines"),
+    Setting(
+        "pool.pause-grace",
+        parse_duration,
+        "10 s",
+        "idle time before a container is paused",
+        ("whisk.container-proxy.timeouts.pause-grace",),
+    ),
+    Setting(
+        "pool.idle-container",
+        parse_duration,
+        "10 minutes",
+        "paused time before a container is removed",
+        ("whisk.container-proxy.timeouts.idle-container",),
+    ),
+    *_limit("timeout", milliseconds, "time-limit", " ms", LIMITS.timeout),
+    *_limit("memory", megabytes, "memory", " m", LIMITS.memory),
+    *_limit("logs", lambda text: parse_size(text) // MB, "log-limit", " m", LIMITS.logs),
+    *_limit("concurrency", count, "concurrency-limit", "", LIMITS.concurrency),
+    Setting(
+        "limits.parameters",
+        kilobytes_or_more,
+        "1 m",
+        "size of an action's parameters, and of its annotations",
+        ("whisk.parameter-size-limit",),
+    ),
+    Setting("limits.code", kilobytes_or_more, "48 m", "size of an action's code", ("whisk.exec-size-limit",)),
+    Setting(
+        "limits.payload",
+        kilobytes_or_more,
+        "1 m",
+        "size of an activation's arguments and of its result",
+        ("whisk.activation.payload.max",),
+    ),
+    Setting(
+        "limits.truncation",
+        kilobytes_or_more,
+        "1 m",
+        "what is quoted of a result that is too large",
+        ("whisk.activation.payload.truncation",),
+    ),
+    Setting(
+        "limits.invocations-per-minute",
+        count,
+        "60",
+        "invocations of a namespace in a minute",
+        ("LIMITS_ACTIONS_INVOKES_PERMINUTE",),
+    ),
+    Setting(
+        "limits.concurrent-invocations",
+        count,
+        "30",
+        "activations of a namespace at a time",
+        ("LIMITS_ACTIONS_INVOKES_CONCURRENT",),
+    ),
+    Setting(
+        "limits.fires-per-minute",
+        count,
+        "60",
+        "trigger fires of a namespace in a minute",
+        ("LIMITS_TRIGGERS_FIRES_PERMINUTE",),
+    ),
+    Setting("limits.sequence-length", count, "50", "actions in a sequence", ("LIMITS_ACTIONS_SEQUENCE_MAXLENGTH",)),
+    Setting("limits.list-default", count, "30", "entries of a list", ("whisk.query-limit.default-list-limit",)),
+    Setting("limits.list-max", count, "200", "most entries of a list", ("whisk.query-limit.max-list-limit",)),
+    Setting(
+        "limits.blocking-wait",
+        parse_duration,
+        "60 s",
+        "how long a blocking call waits before it gets an id",
+        ("whisk.controller.activation.max-wait-for-blocking-activation",),
+    ),
+    Setting(
+        "transactions-header",
+        str,
+        "X-Request-ID",
+        "header with the transaction's id",
+        ("whisk.transactions.header",),
+    ),
+    Setting(
+        "store-level.blocking",
+        LEVELS,
+        "STORE_ALWAYS",
+        "which blocking activations are recorded",
+        ("whisk.activation.store-blocking-result-level",),
+    ),
+    Setting(
+        "store-level.non-blocking",
+        LEVELS,
+        "STORE_ALWAYS",
+        "which other activations are recorded",
+        ("whisk.activation.store-non-blocking-result-level",),
+    ),
+)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process was told; fields are named as in `SETTINGS`, sizes in MB or bytes, durations in seconds."""
+
+    host: str
+    port: int
+    data: Path | None
+    memory: int | None
+    driver: Literal["process"]
+    auth: str | None
+    isolation: Literal["full", "none"]
+    grace: float
+    durability: Literal["normal", "full"]
+    log_level: str
+    log_format: Literal["console", "json"]
+    pool_pause_grace: float
+    pool_idle_container: float
+    transactions_header: str
+    store_level_blocking: str
+    store_level_non_blocking: str
+    limits: SystemLimits
+
+
+def load(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], file: Path | None = None
+) -> tuple[Settings, list[str]]:
+    """The settings, and remarks worth a warning (unknown TOML keys). Raises Misconfigured naming source and fix."""
+    upstream = upstream_keys(environment)
+    table = _toml(file) if file else {}
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        source, text = _find(setting, flags, environment, upstream, table)
+        try:
+            values[setting.field] = setting.parse(text)
+        except ValueError as error:
+            raise Misconfigured(f"{source}: {error}") from error
+    known = {setting.name for setting in SETTINGS}
+    remarks = [f"{file}: the key '{key}' is not known and has no effect" for key in table if key not in known]
+    return _settings(values), remarks
+
+
+def upstream_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """`CONFIG_whisk_aB_c=x` → `whisk.a-b.c: x` (spec: invoker.md §2.1); a part that begins with a capital stays."""
+    found: dict[str, str] = {}
+    for name, raw in environment.items():
+        if not name.startswith("CONFIG_"):
+            continue
+        value = environment.get(raw[1:], "") if raw.startswith("$") else raw
+        value = value.strip().strip("'\"").strip()
+        if value:
+            found[".".join(map(_kebab, name.removeprefix("CONFIG_").split("_")))] = value
+    return found
+
+
+def _kebab(part: str) -> str:
+    return part if part[:1].isupper() else re.sub(r"[A-Z]", lambda match: f"-{match[0].lower()}", part)
+
+
+def _find(
+    setting: Setting,
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    upstream: Mapping[str, str],
+    table: Mapping[str, str],
+) -> tuple[str, str]:
+    """Where the value comes from, in words for an error, and the value."""
+    flag = flags.get(setting.field)
+    if flag is not None:
+        return f"--{setting.name}", flag
+    if environment.get(setting.variable):
+        return setting.variable, environment[setting.variable]
+    for key in setting.upstream:
+        value = upstream.get(key) if key.startswith("whisk.") else environment.get(key)
+        if value:
+            return key, value
+    if setting.name in table:
+        return f"'{setting.name}' in the configuration file", table[setting.name]
+    return f"the default of {setting.name}", setting.default
+
+
+def _toml(file: Path) -> dict[str, str]:
+    try:
+        return dict(_flat(tomllib.loads(file.read_text())))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Misconfigured(f"{file} cannot be read: {error}") from error
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", str(value).lower() if isinstance(value, bool) else str(value)))
+    return rows
+
+
+def _settings(values: dict[str, Any]) -> Settings:
+    limits = {name.removeprefix("limits_"): values.pop(name) for name in list(values) if name.startswith("limits_")}
+    for name in ("timeout", "memory", "logs", "concurrency"):
+        bounds = Bounds(*(limits.pop(f"{name}_{end}") for end in ("min", "max", "std")))
+        if not bounds.min <= bounds.std <= bounds.max:
+            raise Misconfigured(f"the limits of {name} must be min <= std <= max, and are {bounds}")
+        limits[name] = bounds
+    return Settings(**values, limits=SystemLimits(**limits))

@@ -1,0 +1,51 @@
+"""What the host lets this process have."""
+
+from pathlib import Path
+
+from upcall.model.sizes import MB
+
+_NO_LIMIT = 1 << 60
+
+
+def usable_memory() -> int:
+    """Bytes of RAM that this process may use: the host's, or the least limit of the control groups around it."""
+    return min([_total(), *_group_limits()])
+
+
+def default_pool_memory() -> int:
+    """MB for actions where nothing is set: 75 % of what may be used (docs/DESIGN.md)."""
+    return max(usable_memory() * 3 // 4 // MB, 1)
+
+
+def _total() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return _NO_LIMIT
+
+
+def _group_limits() -> list[int]:
+    """Of cgroup v1 and v2, from this process's group up to the root; unreadable ones count as none."""
+    found = []
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, name = Path("/sys/fs/cgroup"), "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            limit = _read(folder / name)
+            found.append(int(limit) if limit.isdigit() else _NO_LIMIT)
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
