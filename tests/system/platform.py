@@ -1,0 +1,104 @@
+"""A running `upcall serve` for tests, and small clients for it."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+)")
+
+
+class Answer(msgspec.Struct):
+    """A response with its body decoded."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class Platform:
+    """`upcall serve` on a free port with a data folder of its own; `output` is what it printed and logged."""
+
+    def __init__(self, data: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+        self.data = data
+        self.output = data.parent / f"{data.name}.log"
+        command = [sys.executable, "-m", "upcall", "serve", "--port", "0", "--data", str(data), *options]
+        began = time.monotonic()
+        with self.output.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "LIMITS_ACTIONS_INVOKES_PERMINUTE": "100000", **(environment or {})},
+            )
+        self.port = self._await_port()
+        self.seconds_to_ready = time.monotonic() - began
+        properties = dict(line.split("=", 1) for line in (data / ".wskprops").read_text().splitlines())
+        self.auth = properties["AUTH"]
+
+    def _await_port(self) -> int:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            text = self.output.read_text()
+            if match := READY.search(text):
+                return int(match[1])
+            if self.process.poll() is not None:
+                raise AssertionError(f"upcall serve ended with {self.process.returncode}:\n{text}")
+            time.sleep(0.01)
+        raise AssertionError(f"upcall serve is not ready after 30 s:\n{self.output.read_text()}")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(self, method: str, path: str, body: Any = None, auth: str | None = None) -> Answer:
+        """One request to `/api/v1/namespaces/_/<path>`; a body is sent as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Authorization": "Basic " + b64encode((auth or self.auth).encode()).decode()}
+        payload = None if body is None else json.dumps(body)
+        if payload is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, f"/api/v1/namespaces/_/{path}", payload, headers)
+            response = connection.getresponse()
+            text = response.read()
+        finally:
+            connection.close()
+        decoded = json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
+        return Answer(response.status, decoded, {key.lower(): value for key, value in response.getheaders()})
+
+    def create(self, name: str, code: str, **members: Any) -> Answer:
+        """PUT a Python action, over an older one if there is."""
+        action = {"exec": {"kind": "python:3", "code": code}, **members}
+        return self.call("PUT", f"actions/{name}?overwrite=true", action)
+
+    def invoke(self, name: str, arguments: Any = None, query: str = "blocking=true") -> Answer:
+        return self.call("POST", f"actions/{name}?{query}", arguments or {})
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """The exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(by)
+        return self.process.wait(timeout=60)
+
+
+@contextmanager
+def running(data: Path, *options: str, environment: dict[str, str] | None = None) -> Iterator[Platform]:
+    """A platform that is stopped in the end, whatever happens."""
+    platform = Platform(data, *options, environment=environment)
+    try:
+        yield platform
+    finally:
+        platform.stop()

@@ -1,0 +1,50 @@
+"""What the README claims, run as it stands there."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.platform import running
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with running(home / ".local" / "share" / "upcall") as platform:
+        script = blocks("sh")[0].replace("127.0.0.1:3233", f"127.0.0.1:{platform.port}")
+        environment = {**os.environ, "HOME": str(home)}
+        done = subprocess.run(
+            ["bash", "-euc", script], capture_output=True, text=True, check=False, env=environment, timeout=60
+        )
+    assert (done.stdout, done.stderr) == (blocks("")[0], "")
+
+
+def test_help_names_the_options_of_the_readme() -> None:
+    done = subprocess.run([ROOT / "scripts" / "serve", "--help"], capture_output=True, text=True, check=True)
+    named = re.findall(r"`(--[a-z]+)`", README)
+    assert len(named) > 5
+    assert [option for option in named if option not in done.stdout] == []
+
+
+def test_the_setup_is_done_at_once_when_nothing_has_changed() -> None:
+    traced = subprocess.run(
+        ["bash", "-x", ROOT / "scripts" / "setup"], capture_output=True, text=True, check=True, timeout=60
+    )
+    commands = [
+        line for line in traced.stderr.splitlines() if re.search(r"^\++ (apt-get|sudo|\S*uv|\S*python3?) ", line)
+    ]
+    assert commands == []
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
+def test_every_link_leads_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()

@@ -1,0 +1,5 @@
+"""`python -m upcall`: the same as the command `upcall`."""
+
+from upcall.cli.main import main
+
+main()
