@@ -1,0 +1,90 @@
+"""Basic authentication: credentials → Identity (spec: rest-api.md §1.3).
+
+The hot path looks an identity up by the raw bytes of the header, so a known caller costs one dictionary lookup. Entries
+live for a limited time, because a subject can be changed behind this process's back, and end at once when it is changed
+through this process (`forget`, `clear`). An answer of the store that was on its way at that moment is not kept.
+
+Only good credentials are cached: what a stranger sends takes no memory. Keys are never logged, nor part of an error.
+"""
+
+import base64
+import binascii
+import re
+import time
+from collections.abc import Callable
+
+from upcall.errors import Unauthorized
+from upcall.model import texts
+from upcall.model.entities import Identity
+from upcall.ports import Store
+
+KEY_LENGTH = 64
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def credentials(header: bytes) -> tuple[str, str] | None:
+    """uuid and key of an `Authorization` header; None where it is malformed in any way."""
+    scheme, _, value = header.partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        uuid, colon, key = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (uuid, key) if colon and len(key) == KEY_LENGTH and _UUID.fullmatch(uuid) else None
+
+
+class Authenticator:
+    """Asks the store and remembers, at most `size` headers for `ttl` seconds each."""
+
+    def __init__(
+        self, store: Store, ttl: float = 300.0, size: int = 10_000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._ttl = ttl
+        self._size = size
+        self._clock = clock
+        self._known: dict[bytes, tuple[Identity, float]] = {}
+        self._changes = 0
+
+    def cached(self, header: bytes) -> Identity | None:
+        """The identity, where the header was seen lately."""
+        entry = self._known.get(header)
+        if entry is None:
+            return None
+        if entry[1] > self._clock():
+            return entry[0]
+        del self._known[header]
+        return None
+
+    async def authenticate(self, header: bytes | None) -> Identity:
+        """Raises Unauthorized: nothing supplied, or malformed, unknown, blocked."""
+        if header is None:
+            raise Unauthorized(texts.NO_CREDENTIALS)
+        if identity := self.cached(header):
+            return identity
+        changes = self._changes
+        pair = credentials(header)
+        found = await self._store.identity(*pair) if pair else None
+        if found is None:
+            raise Unauthorized(texts.BAD_CREDENTIALS)
+        if changes == self._changes:
+            self._keep(header, found)
+        return found
+
+    def forget(self, namespace: str) -> None:
+        """A subject with this namespace, or the namespace's limits, changed."""
+        self._changes += 1
+        for header in [known for known, entry in self._known.items() if entry[0].namespace.name == namespace]:
+            del self._known[header]
+
+    def clear(self) -> None:
+        """Anything may have changed."""
+        self._changes += 1
+        self._known.clear()
+
+    def _keep(self, header: bytes, identity: Identity) -> None:
+        self._known.pop(header, None)
+        while len(self._known) >= self._size:
+            del self._known[next(iter(self._known))]
+        self._known[header] = identity, self._clock() + self._ttl

@@ -1,0 +1,82 @@
+"""What every answer of the API has in common: transaction id, error body, CORS headers (spec: rest-api.md §1).
+
+Errors are `{"error": TEXT, "code": TID}`; `wsk` tells a server's error from an action's by the presence of both. CORS
+headers go on what a route completed, errors included, and not on rejections, which happen before a route is found or
+entered: 401, 405, 406 and the unknown path.
+
+An answer is (status, headers, body). The transaction id's own header is not among the headers: its name is a setting,
+and it goes on every answer, so the edge and the middleware add it in one place each.
+"""
+
+import msgspec
+
+from upcall import errors
+from upcall.controller.ids import ids
+from upcall.model import texts
+
+Headers = tuple[tuple[bytes, bytes], ...]
+Answer = tuple[int, Headers, bytes]
+
+TID_HEADER = b"X-Request-ID"
+RESERVED = "sid_"
+_CORS_HEADERS = b"Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"
+
+
+def cors(methods: bytes) -> Headers:
+    """The three headers that let a page of any origin use `methods`."""
+    return (
+        (b"Access-Control-Allow-Origin", b"*"),
+        (b"Access-Control-Allow-Headers", _CORS_HEADERS),
+        (b"Access-Control-Allow-Methods", methods),
+    )
+
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+TEXT: Headers = ((b"content-type", b"text/plain; charset=UTF-8"),)
+CORS = cors(b"GET, DELETE, POST, PUT, HEAD")
+"""Of `/api/v1/**`."""
+CORS_ROOT = cors(b"OPTIONS, GET, POST")
+"""Of `/` and the admin routes."""
+COMPLETED: Headers = JSON + CORS
+"""Of a JSON answer that a route below `/api/v1` completed."""
+_CHALLENGE: Headers = ((b"WWW-Authenticate", b'Basic realm="OpenWhisk secure realm"'),)
+_REJECTIONS = frozenset((401, 405, 406))
+
+
+def transaction_id(incoming: bytes | str | None) -> str:
+    """The caller's id, unless it has none or claims one of the system's (`sid_…`)."""
+    if not incoming:
+        return ids.transaction()
+    tid = incoming if isinstance(incoming, str) else incoming.decode("latin-1")
+    return ids.transaction() if tid.startswith(RESERVED) else tid
+
+
+def tid_bytes(tid: str) -> bytes:
+    """The id as header value."""
+    return tid.encode("latin-1", "replace")
+
+
+def error_body(text: str, tid: str) -> bytes:
+    return msgspec.json.encode({"error": text, "code": tid})
+
+
+def refusal(status: int, text: str, tid: str, extra: Headers = (), allow: Headers = CORS) -> Answer:
+    """An error by its status; an empty text means the status's default one. `allow` are the route's CORS headers."""
+    rejected = status in _REJECTIONS or text == texts.UNKNOWN_PATH
+    text = text or texts.DEFAULTS.get(status, texts.DEFAULTS[500])
+    return status, JSON + (() if rejected else allow) + extra, error_body(text, tid)
+
+
+def failure(error: errors.UpcallError, tid: str, allow: Headers = CORS) -> Answer:
+    """An error by what was raised."""
+    extra: Headers = ()
+    if isinstance(error, errors.Unauthorized):
+        extra = _CHALLENGE
+    elif isinstance(error, errors.Throttled | errors.Unavailable):
+        extra = ((b"Retry-After", b"%d" % error.retry_after),)
+    return refusal(error.status, str(error), tid, extra, allow)
+
+
+def not_allowed(methods: str, tid: str) -> Answer:
+    """405 for a path that exists; `methods` as in `GET, PUT`."""
+    return refusal(405, texts.method_not_allowed(methods), tid, ((b"Allow", methods.encode("ascii")),))

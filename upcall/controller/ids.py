@@ -1,0 +1,42 @@
+"""Random ids in bulk: one `os.urandom` serves many of them (performance.md rule 9).
+
+A transaction id is 32 characters of `[A-Za-z0-9]`, an activation id 32 lower-case hexadecimal ones. The process must
+not fork after the first id: the children would share what is left of the block.
+"""
+
+import os
+
+_BLOCK = 4096
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_TABLE = bytes(_ALPHABET[byte % 62] for byte in range(256))
+_UNEVEN = bytes(range(248, 256))
+"""248 is the last multiple of 62: bytes from there on would make some letters likelier."""
+
+
+class Ids:
+    """A source of both kinds."""
+
+    def __init__(self) -> None:
+        self._letters = ""
+        self._letter = 0
+        self._digits = ""
+        self._digit = 0
+
+    def transaction(self) -> str:
+        start = self._letter
+        if start + 32 > len(self._letters):
+            self._letters = os.urandom(_BLOCK).translate(_TABLE, _UNEVEN).decode("ascii")
+            start = 0
+        self._letter = start + 32
+        return self._letters[start : start + 32]
+
+    def activation(self) -> str:
+        start = self._digit
+        if start + 32 > len(self._digits):
+            self._digits = os.urandom(_BLOCK).hex()
+            start = 0
+        self._digit = start + 32
+        return self._digits[start : start + 32]
+
+
+ids = Ids()
