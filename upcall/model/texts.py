@@ -72,6 +72,84 @@ def larger_than_allowed(what: str, size: int, limit: int) -> str:
     return f"{what} larger than allowed: {size} > {limit} bytes."
 
 
+# --- actions (rest-api.md §6.1)
+EXEC_UNDEFINED = "exec undefined"
+KIND_NOT_STRING = "'kind' must be a string defined in 'exec'"
+IMAGE_NOT_STRING = "'image' must be a string defined in 'exec' for 'blackbox' actions"
+IMAGE_ILLEGAL = "could not parse image name"
+PARAMETERS_MALFORMED = "parameters malformed!"
+VERSION_MALFORMED = "semantic version malformed"
+SEQUENCE_UNAVAILABLE = "Actions of kind 'sequence' are not available in this version of the platform."
+
+
+def unknown_kind(kind: str, valid: list[str]) -> str:
+    values = "', '".join(valid)
+    return f"The specified runtime '{kind}' is not supported by this platform. Valid values are: '{values}'."
+
+
+def code_not_string(kind: str) -> str:
+    return f"'code' must be a string or attachment object defined in 'exec' for '{kind}' actions"
+
+
+def main_missing(kind: str) -> str:
+    return f"'main' must be a string defined in 'exec' for '{kind}' actions"
+
+
+def main_not_string(kind: str) -> str:
+    return f"if defined, 'main' be a string in 'exec' for '{kind}' actions"
+
+
+def runtime_deprecated(kind: str) -> str:
+    return f"The '{kind}' runtime is no longer supported. You may read and delete but not update or invoke this action."
+
+
+def object_in_field(name: str) -> str:
+    return f"Object expected in field '{name}'"
+
+
+def limit_not_whole(what: str) -> str:
+    """`what` is `time limit` and its like."""
+    return f"requirement failed: {what} must be whole number"
+
+
+def limit_malformed(what: str) -> str:
+    return f"{what} malformed"
+
+
+def expected(what: str, value: object) -> str:
+    """`what` is a JSON type in upstream's words: `JsBoolean`, `Array`, `String`."""
+    return f"Expected {what}, but got {value}"
+
+
+def instances_exceeded(limit: int) -> str:
+    return f"Max action instance concurrency must not exceed your namespace concurrency of {limit}."
+
+
+# --- queries of lists (rest-api.md §5, §10)
+def not_an_integer(value: str, collection: str) -> str:
+    return f"The value '{value}' is not an integer for {collection}."
+
+
+def not_in_range(value: int, limit: int, collection: str) -> str:
+    return f"The value '{value}' is not in the range of 0 to {limit} for {collection}."
+
+
+def not_positive(value: int, collection: str) -> str:
+    return f"The value '{value}' is not greater than or equal to 0 for {collection}."
+
+
+def not_a_boolean(value: str) -> str:
+    return f"'{value}' is not a valid Boolean value"
+
+
+def not_a_name_filter(value: str) -> str:
+    return f"Parameter may be a 'simple' name or 'package-name/simple' name: {value}"
+
+
+def not_a_time(value: str) -> str:
+    return f"Parameter is not a valid value for epoch seconds: {value}"
+
+
 # --- throttles (rest-api.md §13)
 def too_many_requests(count: int, allowed: int) -> str:
     return f"Too many requests in the last minute (count: {count}, allowed: {allowed})."

@@ -1,0 +1,230 @@
+"""Actions: from the body of a PUT to the document (spec: rest-api.md §6.1, entities.md §2–§3).
+
+A request goes through `read_put` (shapes), `check_put` (sizes, limits, kinds), then `create` or `update`. A null
+member counts as absent, an unknown one is ignored, and so are `namespace`, `name` and `updated`. The merge rules are
+upstream's and differ by member: parameters are replaced as a whole, limits merged by field, annotations merged by key.
+
+Two annotations are the platform's: `exec` (the resolved kind, on every write) and `provide-api-key: false` (on create,
+unless the client says otherwise). A document without the latter is older than the feature and means true.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+import msgspec
+from msgspec import UNSET, Raw, structs
+
+from upcall.core.exec import check_supported, exec_size, read_exec
+from upcall.core.limits import check_limits, effective, standard_limits
+from upcall.core.rights import check_kind
+from upcall.errors import BadRequest, TooLarge
+from upcall.model import texts
+from upcall.model.documents import KeyValue
+from upcall.model.entities import SEQUENCE, Action, ActionLimits, Exec, Identity, Parameter
+from upcall.model.names import FIRST_VERSION, Json, next_version, parse_version
+from upcall.model.runtimes import Manifest
+from upcall.model.sizes import SystemLimits
+
+EXEC, API_KEY = "exec", "provide-api-key"
+_LIMITS = {
+    "timeout": "time limit",
+    "memory": "memory limit",
+    "logs": "log limit",
+    "concurrency": "concurrency limit",
+    "instances": "max concurrency limit",
+}
+
+
+class ActionPut(msgspec.Struct, frozen=True):
+    """A request to create or update; None is what the request does not say."""
+
+    exec: Exec | None = None
+    parameters: list[Parameter] | None = None
+    limits: dict[str, int] = msgspec.field(default_factory=dict)
+    version: str | None = None
+    publish: bool | None = None
+    annotations: list[KeyValue] | None = None
+    remove: list[str] = msgspec.field(default_factory=list)
+    """Keys of annotations to remove before `annotations` are merged in."""
+
+
+def read_put(body: Json, manifest: Manifest) -> ActionPut:
+    """Raises BadRequest in upstream's words."""
+    if not isinstance(body, dict):
+        raise _malformed(texts.object_in_field("exec"))
+
+    def read(member: str, reader: Callable[[Json], Json]) -> Json:
+        value = body.get(member)
+        return None if value is None else reader(value)
+
+    return ActionPut(
+        exec=read("exec", lambda value: read_exec(value, manifest)),
+        parameters=read("parameters", read_parameters),
+        limits=read("limits", _read_limits) or {},
+        version=read("version", read_version),
+        publish=read("publish", read_publish),
+        annotations=read("annotations", read_annotations),
+        remove=read("delAnnotations", _read_keys) or [],
+    )
+
+
+def check_put(put: ActionPut, system: SystemLimits, identity: Identity, whitelist: Collection[str] = ()) -> None:
+    """Sizes, limits and kind against what holds for the namespace. Raises TooLarge, BadRequest or Forbidden."""
+    limits = effective(system, identity.limits)
+    if put.exec is not None:
+        _check_size("exec", exec_size(put.exec), limits.code)
+    _check_size(
+        "parameters", sum(_parameter_size(each.key, each.value) for each in put.parameters or ()), limits.parameters
+    )
+    _check_size("annotations", sum(map(_annotation_size, put.annotations or ())), limits.parameters)
+    check_limits(put.limits, limits)
+    if put.exec is not None:
+        check_kind(identity, put.exec.kind, whitelist)
+
+
+def create(put: ActionPut, path: str, name: str, system: SystemLimits, manifest: Manifest, *, now: int) -> Action:
+    """The first document of an action; `now` is epoch ms. Raises BadRequest."""
+    if put.exec is None:
+        raise BadRequest(texts.EXEC_UNDEFINED)
+    check_supported(put.exec, manifest)
+    annotations = put.annotations or []
+    if all(entry.key != API_KEY for entry in annotations):
+        annotations = [*annotations, KeyValue(API_KEY, False)]
+    return Action(
+        namespace=path,
+        name=name,
+        exec=put.exec,
+        limits=_merge_limits(standard_limits(system), put.limits),
+        version=put.version or FIRST_VERSION,
+        publish=put.publish or False,
+        parameters=put.parameters or [],
+        annotations=_with_kind(annotations, put.exec),
+        updated=now,
+    )
+
+
+def update(old: Action, put: ActionPut, manifest: Manifest, *, now: int) -> Action:
+    """The next document of an action. Raises BadRequest where its kind is no longer supported."""
+    exec_ = put.exec or old.exec
+    check_supported(exec_, manifest)
+    parameters = put.parameters
+    if parameters is None:
+        was_sequence = old.exec.kind == SEQUENCE and put.exec is not None
+        parameters = [] if was_sequence else old.parameters
+    kept = [entry for entry in old.annotations if entry.key not in put.remove]
+    return Action(
+        namespace=old.namespace,
+        name=old.name,
+        exec=exec_,
+        limits=_merge_limits(old.limits, put.limits),
+        version=put.version or next_version(old.version),
+        publish=old.publish if put.publish is None else put.publish,
+        parameters=parameters,
+        annotations=_with_kind(_unique([*kept, *(put.annotations or [])]), exec_),
+        updated=now,
+    )
+
+
+def without_code(action: Action) -> Action:
+    """What `GET …?code=false` shows."""
+    return structs.replace(action, exec=structs.replace(action.exec, code=UNSET))
+
+
+def read_parameters(value: Json) -> list[Parameter]:
+    """`[{key, value[, init][, encryption]}]`; of entries with one key the last wins. Raises BadRequest."""
+    return list({each.key: each for each in map(_read_parameter, _entries(value))}.values())
+
+
+def read_annotations(value: Json) -> list[KeyValue]:
+    """As parameters, of which `key` and `value` are kept. Raises BadRequest."""
+    return _unique([KeyValue(entry["key"], entry["value"]) for entry in _entries(value)])
+
+
+def read_version(value: Json) -> str:
+    """Raises BadRequest."""
+    try:
+        return parse_version(value)
+    except (TypeError, ValueError):
+        raise _malformed(texts.VERSION_MALFORMED) from None
+
+
+def read_publish(value: Json) -> bool:
+    """Raises BadRequest."""
+    if not isinstance(value, bool):
+        raise _malformed(texts.expected("JsBoolean", value))
+    return value
+
+
+def _entries(value: Json) -> Iterable[dict[str, Json]]:
+    if not isinstance(value, list) or not all(map(_is_entry, value)):
+        raise _malformed(texts.PARAMETERS_MALFORMED)
+    return value
+
+
+def _is_entry(entry: Json) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("key"), str)
+        and "value" in entry
+        and isinstance(entry.get("init", False), bool)
+        and isinstance(entry.get("encryption", ""), str)
+    )
+
+
+def _read_parameter(entry: dict[str, Json]) -> Parameter:
+    value = Raw(msgspec.json.encode(entry["value"]))
+    init, encryption = entry.get("init") or UNSET, entry.get("encryption") or UNSET
+    return Parameter(entry["key"], value, init, encryption)
+
+
+def _read_limits(value: Json) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise _malformed(texts.object_in_field("timeout"))
+    return {
+        member: _read_limit(what, value[member]) for member, what in _LIMITS.items() if value.get(member) is not None
+    }
+
+
+def _read_limit(what: str, value: Json) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _malformed(texts.limit_malformed(what))
+    if value != value // 1:
+        raise _malformed(texts.limit_not_whole(what))
+    return int(value)
+
+
+def _read_keys(value: Json) -> list[str]:
+    if not isinstance(value, list):
+        raise _malformed(texts.expected("Array", value))
+    wrong = [key for key in value if not isinstance(key, str)]
+    if wrong:
+        raise _malformed(texts.expected("String", wrong[0]))
+    return value
+
+
+def _check_size(what: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLarge(texts.larger_than_allowed(what, size, limit))
+
+
+def _parameter_size(key: str, value: Raw) -> int:
+    return len(key.encode()) + len(value)
+
+
+def _annotation_size(entry: KeyValue) -> int:
+    return len(entry.key.encode()) + len(msgspec.json.encode(entry.value))
+
+
+def _merge_limits(base: ActionLimits, given: dict[str, int]) -> ActionLimits:
+    return structs.replace(base, **given)
+
+
+def _with_kind(annotations: list[KeyValue], exec_: Exec) -> list[KeyValue]:
+    return [*(entry for entry in annotations if entry.key != EXEC), KeyValue(EXEC, exec_.kind)]
+
+
+def _unique(annotations: list[KeyValue]) -> list[KeyValue]:
+    return list({entry.key: entry for entry in annotations}.values())
+
+
+def _malformed(detail: str) -> BadRequest:
+    return BadRequest(texts.malformed_content(detail))
