@@ -1,0 +1,204 @@
+"""Acknowledgements: what is in flight, who waits for it, when it is over (spec: load-balancer.md §3, bus.md §7).
+
+An entry is made before the message is sent and stays until the Invoker says that the slot is free, or until that is
+overdue and it is freed by force. The caller's wait is a part of it and ends earlier: with the result, or with nothing
+when the wait is over. An ack that comes after all that finds no entry and is dropped.
+
+An ack may carry the id alone, because the record was too big for it; then, and every 15 s while somebody waits,
+`missing` is told to look into the store. Such a caller may outlast the entry: its slot is free, it waits on.
+
+All deadlines of an entry share one place in one wheel: the next of them is armed.
+"""
+
+import logging
+from collections.abc import Callable
+
+from upcall.controller.wheel import Wheel
+from upcall.core.balance import Job
+from upcall.model.activation import Activation
+from upcall.model.messages import ActivationMessage, CombinedMessage, CompletionMessage, Message, completed_topic
+from upcall.model.messages import ResultMessage as Result
+from upcall.ports import Bus, Feed
+
+log = logging.getLogger(__name__)
+
+Then = Callable[[str, Activation | None], None]
+"""Takes the activation's id and its record, or None when the wait is over. Called once."""
+
+CREDIT = 256
+SLOW_POLL = 15.0
+
+
+class Entry:
+    """One activation in flight."""
+
+    __slots__ = ("action", "armed", "forced", "id", "invoker", "job", "look", "namespace", "then", "until", "uuid")
+
+    def __init__(self, message: ActivationMessage, job: Job, invoker: int, then: Then | None) -> None:
+        self.id = message.activation_id
+        self.action = message.action
+        self.namespace = message.user.namespace.name
+        self.uuid = message.user.namespace.uuid
+        self.job = job
+        self.invoker = invoker
+        self.then = then
+        self.until = self.look = self.forced = 0.0
+        self.armed = 0
+
+
+class Acks:
+    """The bookkeeping of one controller. Make it on the loop; `released` is told of each slot that is free again."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        controller: str,
+        released: Callable[[Entry], None],
+        *,
+        prefix: str = "",
+        standard: float = 60.0,
+        factor: float = 2.0,
+        addon: float = 60.0,
+        step: float = 0.02,
+    ) -> None:
+        self._bus = bus
+        self._topic = completed_topic(controller, prefix)
+        self._released = released
+        self._standard, self._factor, self._addon = standard, factor, addon
+        self._entries: dict[str, Entry] = {}
+        self._outlasting: set[Entry] = set()
+        self._wheel: Wheel[Entry] = Wheel(self._due, step)
+        self._feed: Feed | None = None
+        self._used = 0
+        self.missing: Callable[[Entry, bool], None] = lambda entry, acknowledged: None
+        """Told to look for a record; `acknowledged`: it must be there, or soon will be."""
+        self.in_flight: dict[str, int] = {}
+        """By namespace uuid; a namespace without any is not in it."""
+
+    async def start(self) -> None:
+        """Consume the controller's own topic."""
+        await self._bus.ensure(self._topic)
+        self._feed = await self._bus.feed(self._topic, self._topic.name, self._deliver)
+        self._feed.pull(CREDIT)
+
+    async def close(self) -> None:
+        """Stop consuming; who still waits is told that the wait is over."""
+        if self._feed:
+            await self._feed.close()
+            self._feed = None
+        self.end_waits()
+        self._wheel.close()
+
+    @property
+    def count(self) -> int:
+        """Of `GET /activation/count`."""
+        return len(self._entries)
+
+    def active(self) -> list[tuple[str, str]]:
+        """Of `GET /activation`: activation id and action."""
+        return [(entry.id, f"{entry.action.id}@{entry.action.version}") for entry in self._entries.values()]
+
+    def register(self, entry: Entry, timeout: float, wait: float) -> None:
+        """`timeout` is the action's own; `wait` how long the caller waits, if one does. Both in seconds."""
+        self._entries[entry.id] = entry
+        uuid = entry.uuid
+        self.in_flight[uuid] = self.in_flight.get(uuid, 0) + 1
+        now = self._wheel.time()
+        entry.forced = now + max(timeout, self._standard) * self._factor + self._addon
+        if entry.then is None:
+            entry.armed = self._wheel.arm(entry.forced, entry)
+            return
+        entry.until = now + wait
+        entry.look = now + SLOW_POLL
+        entry.armed = self._wheel.arm(min(entry.until, entry.look, entry.forced), entry)
+
+    def withdraw(self, entry: Entry) -> bool:
+        """The message was not sent. False where the entry is gone already."""
+        entry.then = None
+        return self._complete(entry.id)
+
+    def resolve(self, entry: Entry, activation: Activation | None) -> None:
+        """Answer who waits; None: the wait is over."""
+        then = entry.then
+        if then is None:
+            return
+        entry.then = None
+        self._outlasting.discard(entry)
+        try:
+            then(entry.id, activation)
+        except Exception:  # the boundary of one caller: the others go on
+            log.exception("the answer of activation %s failed", entry.id)
+
+    def end_waits(self) -> None:
+        """Nobody waits any longer: each gets the id alone."""
+        for entry in [*self._entries.values(), *self._outlasting]:
+            self.resolve(entry, None)
+
+    def _deliver(self, offset: int, message: Message) -> None:
+        kind = type(message)
+        if kind is CombinedMessage or kind is Result:
+            assert isinstance(message, CombinedMessage | Result)
+            response = message.response
+            id_ = response if isinstance(response, str) else response.activation_id
+            entry = self._entries.get(id_)
+            if entry is not None and entry.then is not None:
+                self.missing(entry, True) if isinstance(response, str) else self.resolve(entry, response)
+            if kind is CombinedMessage:
+                self._complete(id_)
+        elif isinstance(message, CompletionMessage):
+            self._complete(message.activation_id)
+        else:
+            log.warning("a message of type %s on %s is dropped", kind.__name__, self._topic.name)
+        self._handled(offset)
+
+    def _handled(self, offset: int) -> None:
+        feed = self._feed
+        if feed is None:
+            return
+        feed.done(offset)
+        self._used += 1
+        if self._used == CREDIT // 2:
+            self._used = 0
+            feed.pull(CREDIT // 2)
+
+    def _complete(self, id_: str) -> bool:
+        entry = self._entries.pop(id_, None)
+        if entry is None:
+            return False  # after a forced completion, or of an earlier life of this controller
+        if entry.armed:
+            self._wheel.disarm(entry.armed, entry)
+            entry.armed = 0
+        self._free(entry)
+        if entry.then is not None:  # no result came, or only its id: whoever waits goes on waiting
+            self._outlasting.add(entry)
+            entry.armed = self._wheel.arm(min(entry.until, entry.look), entry)
+        return True
+
+    def _free(self, entry: Entry) -> None:
+        left = self.in_flight[entry.uuid] - 1
+        if left:
+            self.in_flight[entry.uuid] = left
+        else:
+            del self.in_flight[entry.uuid]
+        self._released(entry)
+
+    def _due(self, entry: Entry) -> None:
+        entry.armed = 0
+        now = self._wheel.time()
+        known = self._entries.get(entry.id) is entry
+        if known and now >= entry.forced:
+            del self._entries[entry.id]
+            log.warning("no completion of activation %s from invoker %d in time", entry.id, entry.invoker)
+            self._free(entry)
+            self.resolve(entry, None)
+            return
+        if entry.then is not None and now >= entry.until:
+            self.resolve(entry, None)
+        elif entry.then is not None and now >= entry.look:
+            entry.look = now + SLOW_POLL
+            self.missing(entry, False)
+        deadlines = [entry.forced] if known else []
+        if entry.then is not None:
+            deadlines += [entry.until, entry.look]
+        if deadlines and not entry.armed:
+            entry.armed = self._wheel.arm(min(deadlines), entry)

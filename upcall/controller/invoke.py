@@ -1,0 +1,209 @@
+"""One activation from the controller's side: message out, result in (spec: load-balancer.md §3, bus.md §5).
+
+This is what every way to start an action shares: the invoke route, and whatever else starts actions. The warm path is
+plain calls: no task, no await. Tasks are made for a read of the store alone: an action that is not cached, a result
+that came as an id.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from upcall.controller.acks import Acks, Entry, Then
+from upcall.controller.cache import ActionCache
+from upcall.controller.cache import Entry as Cached
+from upcall.controller.ids import ids
+from upcall.core.balance import Balancer, Job, publish
+from upcall.core.params import Arguments, Defaults, defaults_of
+from upcall.errors import Internal, NotFound, UpcallError
+from upcall.model.activation import Activation
+from upcall.model.entities import BLACKBOX, Action, Identity
+from upcall.model.messages import ActivationMessage, Topic, invoker_topic
+from upcall.model.names import ControllerId, FullyQualifiedName, Transid
+from upcall.ports import Bus, Store
+
+log = logging.getLogger(__name__)
+
+Failed = Callable[[str, UpcallError], None]
+"""Takes the id of an activation that was not sent, and why."""
+
+POLLS = (1.0, 3.0, 5.0, 7.0)
+"""Seconds between looks into the store, once an ack has carried an id alone."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an invoke needs to know of an action, worked out once per document."""
+
+    name: FullyQualifiedName
+    revision: str
+    defaults: Defaults
+    job: Job
+    kind: str
+    timeout: float
+    """seconds"""
+
+
+class Invocation(msgspec.Struct, frozen=True):
+    """One call. `wait` is how long the caller waits for the result, in seconds; None: it does not."""
+
+    plan: Plan
+    user: Identity
+    arguments: Arguments
+    transid: Transid
+    wait: float | None = None
+    cause: str | UnsetType = UNSET
+
+
+class Invocations:
+    """`async with` it: leaving stops the reads of the store that are under way."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        acks: Acks,
+        cache: ActionCache,
+        *,
+        balancer: Balancer,
+        controller: str,
+        prefix: str = "",
+        polling: bool = True,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._acks = acks
+        self._cache = cache
+        self._balancer = balancer
+        self._controller = ControllerId(controller)
+        self._prefix = prefix
+        self._topics: dict[int, Topic] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._polled: set[Entry] = set()
+        self._polling = polling
+        acks.missing = self._missing
+
+    async def __aenter__(self) -> "Invocations":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run cold work that answers for its own errors."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def in_flight(self, uuid: str) -> int:
+        return self._acks.in_flight.get(uuid, 0)
+
+    def plan(self, id: str) -> Plan | None:
+        """How to run an action, if it is cached."""
+        cached = self._cache.entry(id)
+        return _plan_of(cached) if cached else None
+
+    async def fetch_plan(self, id: str) -> Plan:
+        """How to run an action. Raises what `Store.get` raises."""
+        return _plan_of(await self._cache.fetch_entry(id))
+
+    def publish(self, call: Invocation, then: Then, failed: Failed) -> str:
+        """Send the action on its way and give the activation's id. A waiting caller's `then` gets the record, or None
+        when the wait is over; another's gets None once the bus has the message. Where it cannot be sent, `failed` is
+        called instead. Either may be called before this returns. Raises Unavailable."""
+        plan = call.plan
+        invoker = publish(self._balancer, plan.job)
+        waiting = call.wait is not None
+        message = ActivationMessage(
+            call.transid,
+            plan.name,
+            plan.revision,
+            call.user,
+            ids.activation(),
+            self._controller,
+            waiting,
+            call.arguments.content,
+            call.arguments.init_args,
+            call.arguments.locked_args,
+            call.cause,
+        )
+        entry = Entry(message, plan.job, invoker, then if waiting else None)
+        self._acks.register(entry, plan.timeout, call.wait or 0.0)
+        topic = self._topics.get(invoker)
+        if topic is None:
+            topic = self._topics[invoker] = invoker_topic(invoker, self._prefix)
+        self._bus.send(topic, message, partial(self._sent, entry, None if waiting else then, failed))
+        return entry.id
+
+    def _sent(self, entry: Entry, then: Then | None, failed: Failed, error: BaseException | None) -> None:
+        if error is None:
+            if then:
+                then(entry.id, None)
+            return
+        unanswered = then is not None or entry.then is not None
+        self._acks.withdraw(entry)
+        if not isinstance(error, UpcallError):
+            log.error("activation %s could not be sent", entry.id, exc_info=error)
+            error = Internal()
+        if unanswered:
+            failed(entry.id, error)
+
+    def _missing(self, entry: Entry, acknowledged: bool) -> None:
+        if not self._polling:
+            if acknowledged:
+                self._acks.resolve(entry, None)
+        elif entry not in self._polled:
+            self._polled.add(entry)
+            self.spawn(self._poll(entry, POLLS if acknowledged else ()))
+
+    async def _poll(self, entry: Entry, delays: Sequence[float]) -> None:
+        """Look at once, then after each delay, until it is there or nobody waits."""
+        try:
+            for delay in (*delays, None):
+                if entry.then is None:
+                    return
+                if activation := await self._look(entry):
+                    self._acks.resolve(entry, activation)
+                    return
+                if delay is not None:
+                    await asyncio.sleep(delay)
+        finally:
+            self._polled.discard(entry)
+
+    async def _look(self, entry: Entry) -> Activation | None:
+        try:
+            found = (await self._store.get(Activation, f"{entry.namespace}/{entry.id}")).doc
+        except NotFound:
+            return None
+        except UpcallError as error:
+            log.warning("the record of activation %s cannot be read: %s", entry.id, error)
+            return None
+        return found if isinstance(found, Activation) else None
+
+
+def _plan_of(cached: Cached) -> Plan:
+    if isinstance(cached.plan, Plan):
+        return cached.plan
+    action = cached.stored.doc
+    assert isinstance(action, Action)
+    plan = Plan(
+        FullyQualifiedName(action.namespace, action.name, action.version),
+        cached.stored.rev,
+        defaults_of(action),
+        Job(
+            action.namespace.partition("/")[0],
+            action.id,
+            action.limits.memory,
+            action.limits.concurrency,
+            action.exec.kind == BLACKBOX,
+        ),
+        action.exec.kind,
+        action.limits.timeout / 1000,
+    )
+    cached.plan = plan
+    return plan

@@ -1,0 +1,170 @@
+"""The invoke route without its HTTP: who, what, may they, with which arguments; then the answer (spec: rest-api.md §4,
+§6.5).
+
+The order of checks is upstream's: credentials, names, throttles (before rights, and for actions that do not exist too),
+rights, query, body, size, and the action itself at last. All of it is plain calls where identity and action are cached.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from upcall.controller.auth import Authenticator
+from upcall.controller.envelope import COMPLETED, Headers, failure
+from upcall.controller.invoke import Invocation, Invocations, Plan
+from upcall.controller.target import Target
+from upcall.controller.views import activation_bytes, result_bytes
+from upcall.core.params import check_object, merge
+from upcall.core.rights import check_right
+from upcall.core.throttle import Rate, admit
+from upcall.errors import BadRequest, Internal, TooLarge, Unauthorized, UnsupportedType, UpcallError
+from upcall.model import texts
+from upcall.model.activation import DEVELOPER_ERROR, SUCCESS, Activation
+from upcall.model.entities import Identity
+from upcall.model.sizes import SystemLimits, parse_size
+
+log = logging.getLogger(__name__)
+
+Respond = Callable[[int, Headers, bytes], None]
+"""Takes status, headers and body of the answer, once. The caller adds transaction id and length."""
+
+ACTIVATION_HEADER = b"x-openwhisk-activation-id"
+
+
+class Request(msgspec.Struct):
+    """One POST of an action. `body` may be left out where `size` is above the payload limit."""
+
+    target: Target
+    authorization: bytes | None
+    content_type: bytes
+    body: bytes
+    size: int
+    tid: str
+    extra_logging: bool
+    respond: Respond
+
+
+class InvokeRoute:
+    """Answers requests, each exactly once."""
+
+    def __init__(
+        self,
+        invocations: Invocations,
+        auth: Authenticator,
+        limits: SystemLimits,
+        *,
+        deprecated: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._invocations = invocations
+        self._auth = auth
+        self._limits = limits
+        self._deprecated = frozenset(deprecated)
+        self._clock = clock
+        self._rate = Rate()
+
+    @property
+    def payload_limit(self) -> int:
+        """Bytes of a body that is worth keeping."""
+        return self._limits.payload
+
+    def handle(self, request: Request) -> None:
+        """Answer now, or later where something has to be awaited."""
+        try:
+            header = request.authorization
+            if header is None:
+                raise Unauthorized(texts.NO_CREDENTIALS)
+            identity = self._auth.cached(header)
+            if identity is None:
+                self._invocations.spawn(self._authenticate(request, header))
+            else:
+                self._enter(request, identity)
+        except Exception as error:  # noqa: BLE001 - the boundary of one request
+            _refuse(request, error)
+
+    async def _authenticate(self, request: Request, header: bytes) -> None:
+        try:
+            self._enter(request, await self._auth.authenticate(header))
+        except Exception as error:  # noqa: BLE001 - the boundary of one request
+            _refuse(request, error)
+
+    def _enter(self, request: Request, identity: Identity) -> None:
+        target = request.target
+        if target.name_problem:
+            raise BadRequest(target.name_problem)
+        space = identity.namespace
+        now = self._clock()
+        admit(self._rate, identity, self._invocations.in_flight(space.uuid), self._limits, now)
+        owner = space.name if target.namespace == "_" else target.namespace
+        check_right(identity, "ACTIVATE", f"{owner}/{target.package}" if target.package else owner, target.name)
+        if target.query_problem:
+            raise BadRequest(target.query_problem)
+        self._check_body(request, identity)
+        id_ = f"{owner}/{target.resource}"
+        plan = self._invocations.plan(id_)
+        if plan is None:
+            check_object(request.body)  # a bad body is told before a missing action
+            self._invocations.spawn(self._fetch(request, identity, id_, now))
+        else:
+            self._publish(request, identity, plan, now)
+
+    def _check_body(self, request: Request, identity: Identity) -> None:
+        kind = request.content_type
+        if request.size and kind and not kind.lower().startswith(b"application/json"):
+            raise UnsupportedType(texts.unsupported_type(kind.decode("latin-1")))
+        own = identity.limits.max_payload_size
+        limit = self._limits.payload
+        if isinstance(own, str):
+            limit = min(limit, parse_size(own))
+        if request.size > limit:
+            raise TooLarge(texts.request_too_large(request.size, limit))
+
+    async def _fetch(self, request: Request, identity: Identity, id_: str, now: float) -> None:
+        try:
+            self._publish(request, identity, await self._invocations.fetch_plan(id_), now)
+        except Exception as error:  # noqa: BLE001 - the boundary of one request
+            _refuse(request, error)
+
+    def _publish(self, request: Request, identity: Identity, plan: Plan, now: float) -> None:
+        if plan.kind in self._deprecated:
+            raise BadRequest(texts.runtime_deprecated(plan.kind))
+        target = request.target
+        start = int(now * 1000)
+        transid = [request.tid, start, True] if request.extra_logging else [request.tid, start]
+        wait = min(target.timeout / 1000, self._limits.blocking_wait) if target.blocking else None
+        answer = _Answer(request)
+        call = Invocation(plan, identity, merge(plan.defaults, request.body), transid, wait)
+        self._invocations.publish(call, answer.done, answer.failed)
+
+
+class _Answer:
+    """What becomes of an activation that was published."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    def done(self, id_: str, activation: Activation | None) -> None:
+        headers = (*COMPLETED, (ACTIVATION_HEADER, id_.encode()))
+        if activation is None:
+            self.request.respond(202, headers, b'{"activationId":"%b"}' % id_.encode())
+            return
+        status = activation.response.status_code
+        result = result_bytes(activation.response)
+        bare = self.request.target.result or result.lstrip()[:1] == b"["
+        body = result if bare else activation_bytes(activation, logs=False)
+        self.request.respond(200 if status == SUCCESS else 502 if status <= DEVELOPER_ERROR else 500, headers, body)
+
+    def failed(self, id_: str, error: UpcallError) -> None:
+        status, headers, body = failure(error, self.request.tid)
+        self.request.respond(status, (*headers, (ACTIVATION_HEADER, id_.encode())), body)
+
+
+def _refuse(request: Request, error: Exception) -> None:
+    if not isinstance(error, UpcallError):
+        log.error("an invoke failed", exc_info=error, extra={"tid": request.tid})
+        error = Internal()
+    request.respond(*failure(error, request.tid))
