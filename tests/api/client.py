@@ -1,0 +1,149 @@
+"""Drives the ASGI app in process: one request, one whole answer."""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from starlette.types import ASGIApp
+
+from upcall.controller.auth import Authenticator
+from upcall.controller.cache import ActionCache
+from upcall.controller.call import Parts
+from upcall.controller.http import make_app
+from upcall.model.entities import Limits, NamespaceKey, Subject, UserLimits
+from upcall.model.runtimes import parse_manifest
+from upcall.model.sizes import Bounds, SystemLimits
+from upcall.store.fake import FakeStore
+
+KEY = "k" * 64
+UUIDS = {
+    "guest": "23bc46b1-71f6-4ed5-8c54-816aa4f8c502",
+    "other": "23bc46b1-71f6-4ed5-8c54-816aa4f8c503",
+    "small": "23bc46b1-71f6-4ed5-8c54-816aa4f8c504",
+}
+SMALL = UserLimits(
+    invocations_per_minute=1,
+    concurrent_invocations=5,
+    fires_per_minute=2,
+    allowed_kinds=["python:3.11", "blackbox"],
+    store_activations=False,
+    max_action_memory=256,
+    min_action_memory=130,
+    max_action_timeout=600_000,
+    min_action_timeout=200,
+    max_action_logs=5,
+    max_parameter_size="1 KB",
+    max_payload_size="1 KB",
+)
+MANIFEST = parse_manifest(
+    msgspec.json.encode(
+        {
+            "runtimes": {
+                "nodejs": [{"kind": "nodejs:20", "image": {"prefix": "openwhisk", "name": "node", "tag": "nightly"}}],
+                "python": [
+                    {"kind": "python:3.10", "image": {"name": "p10"}, "deprecated": True},
+                    {
+                        "kind": "python:3.11",
+                        "image": {"name": "p11"},
+                        "default": True,
+                        "requireMain": False,
+                        "attached": {"attachmentName": "codefile", "attachmentType": "text/plain"},
+                    },
+                ],
+            }
+        }
+    )
+)
+LIMITS = SystemLimits(concurrency=Bounds(1, 5, 1), code=2000, parameters=1500)
+Headers = list[tuple[bytes, bytes]]
+
+
+class Reply(msgspec.Struct):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def error(self) -> str:
+        """The text, where the body is the envelope with this answer's transaction id."""
+        assert self.headers["content-type"] == "application/json"
+        assert self.json.keys() == {"error", "code"}
+        assert self.json["code"] == self.headers["x-request-id"]
+        return str(self.json["error"])
+
+
+class Api:
+    """The app on a fake store with three subjects: guest, other, and small, who has limits of its own."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.store = FakeStore()
+        self.time = 1_795_400_000_000
+        self.invokers = {"invoker0/0": "up"}
+        self.in_flight: list[tuple[str, str]] = []
+        self.parts = Parts(
+            **{
+                "store": self.store,
+                "authenticator": Authenticator(self.store),
+                "actions": ActionCache(self.store),
+                "manifest": MANIFEST,
+                "limits": LIMITS,
+                "now": self.now,
+                "invokers": lambda: self.invokers,
+                "in_flight": lambda: self.in_flight,
+                **parts,
+            }
+        )
+        self.app: ASGIApp = make_app(self.parts)
+
+    def now(self) -> int:
+        self.time += 1
+        return self.time
+
+    async def add_subjects(self) -> None:
+        for name, uuid in UUIDS.items():
+            await self.store.put(Subject(f"{name}-subject", [NamespaceKey(name, uuid, KEY)]))
+        await self.store.put(Limits("small", SMALL))
+
+    def basic(self, user: str) -> bytes:
+        return b"Basic " + base64.b64encode(f"{UUIDS.get(user, user)}:{KEY}".encode())
+
+    async def __call__(
+        self, method: str, path: str, json: Any = None, *, user: str | None = "guest", **options: Any
+    ) -> Reply:
+        """`path` is below /api/v1/namespaces unless it starts with a slash; `body` and `headers` may be given raw."""
+        headers: Headers = [(key.lower().encode(), value.encode()) for key, value in options.get("headers", {}).items()]
+        body: bytes = options.get("body", b"")
+        if json is not None:
+            body = msgspec.json.encode(json)
+            headers.append((b"content-type", b"application/json"))
+        if body:
+            headers.append((b"content-length", b"%d" % len(body)))
+        if user:
+            headers.append((b"authorization", self.basic(user)))
+        full = path if path.startswith("/") else f"/api/v1/namespaces/{path}"
+        return await exchange(self.app, method, full, headers, body)
+
+
+async def exchange(app: Callable[..., Any], method: str, path: str, headers: Headers, body: bytes) -> Reply:
+    raw, _, query = path.encode().partition(b"?")
+    reply = Reply(0, {}, b"")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            reply.headers = {key.decode().lower(): value.decode() for key, value in message["headers"]}
+        else:
+            reply.body += message["body"]
+
+    scope = {"type": "http", "method": method, "raw_path": raw, "path": raw.decode(), "query_string": query}
+    await app({**scope, "root_path": "", "headers": headers}, receive, send)
+    assert int(reply.headers["content-length"]) == len(reply.body)
+    return reply
