@@ -83,6 +83,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch ms, inclusive."""
     skip: int = 0
     limit: int = 30
+    """0: all."""
 
 
 class Store(Protocol):
@@ -97,13 +98,13 @@ class Store(Protocol):
 
     async def put(self, doc: Document, rev: str | None = None) -> str:
         """Create (`rev` None) or replace revision `rev`; gives the new revision. Raises Conflict when the id exists
-        or `rev` is stale."""
+        or `rev` is stale. `updated`, which lists go by, is the caller's to set."""
 
     async def delete(self, kind: type[Document], id: str, rev: str) -> None:
         """Raises NotFound; Conflict when `rev` is stale."""
 
     async def list(self, kind: type[D], query: Query) -> Sequence[D]:
-        """Documents without an action's code; activations whole."""
+        """Documents without an action's code; activations whole. Raises ValueError for negative numbers."""
 
     async def count(self, kind: type[Document], query: Query) -> int:
         """All that match less `skip`, at least 0; `limit` is ignored."""
@@ -121,6 +122,13 @@ class Store(Protocol):
     async def identity(self, uuid: str, key: str) -> Identity | None:
         """Who the credentials stand for, limits joined; None where they belong to nobody or to a blocked subject.
         The key is compared in constant time."""
+
+    async def owner(self, namespace: str) -> Identity | None:
+        """Whose namespace it is, limits joined; None where nobody has it or its subject is blocked. Web actions run
+        as their owner."""
+
+    async def blocked(self) -> frozenset[str]:
+        """Namespaces of blocked subjects, and those whose limits allow no invocation (spec: store.md §7)."""
 
     async def close(self) -> None:
         """Flush and let go."""

@@ -1,0 +1,34 @@
+"""Who credentials and namespaces stand for, and who is shut out (spec: store.md §7, entities.md §7, §8)."""
+
+from collections.abc import Iterable
+from hmac import compare_digest
+
+from upcall.model.entities import Limits, NamespaceKey, Subject
+
+Owner = tuple[Subject, NamespaceKey]
+
+
+def by_credentials(subjects: Iterable[Subject], uuid: str, key: str) -> Owner | None:
+    """The namespace that the credentials choose, of a subject that is not blocked. Every key is compared, in constant
+    time: several subjects may share a namespace's uuid."""
+    found = None
+    for subject in subjects:
+        for namespace in subject.namespaces:
+            if namespace.uuid == uuid and compare_digest(namespace.key.encode(), key.encode("utf-8", "surrogatepass")):
+                found = (subject, namespace) if not subject.blocked else found
+    return found
+
+
+def by_namespace(subjects: Iterable[Subject], name: str) -> Owner | None:
+    """The first subject with that namespace that is not blocked."""
+    open_to = (subject for subject in subjects if not subject.blocked)
+    return next(((subject, entry) for subject in open_to for entry in subject.namespaces if entry.name == name), None)
+
+
+def blocked(subjects: Iterable[Subject], limits: Iterable[Limits]) -> frozenset[str]:
+    """Namespaces of blocked subjects, and those whose own limits allow nothing."""
+    shut = {entry.name for subject in subjects if subject.blocked for entry in subject.namespaces}
+    for each in limits:
+        if 0 in (each.limits.invocations_per_minute, each.limits.concurrent_invocations):
+            shut.add(each.namespace)
+    return frozenset(shut)

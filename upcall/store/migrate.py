@@ -1,0 +1,59 @@
+"""Brings a database file to the version that this code knows: numbered SQL files, forward only.
+
+`migrations/NNNN_what.sql` takes version NNNN-1 to NNNN in one transaction; the version is SQLite's `user_version`. A
+file that is released is never edited. What we cannot understand is refused before anything is written to it: a file
+that is no SQLite database, one that another program made (`application_id`), one of a newer release.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from upcall.errors import Misconfigured
+
+APPLICATION = 0x75706361
+"""`upca`, in the header of every database of ours."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATIONS) -> None:
+    """Apply what is missing. Raises Misconfigured with the file, the cause and the way out."""
+    steps = {int(file.name[:4]): file for file in sorted(folder.glob("[0-9]*.sql"))}
+    version = _version(connection, path)
+    newest = max(steps)
+    if version > newest:
+        raise Misconfigured(
+            f"{path} has database version {version}, this release of upcall knows versions up to {newest}: a newer "
+            "release wrote it. Start that release, or choose another folder with --data."
+        )
+    for number in range(version + 1, newest + 1):
+        _apply(connection, number, steps[number].read_text())
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        raise Misconfigured(f"{path} cannot be opened: {error}. Is another program using the file?") from error
+    except sqlite3.DatabaseError as error:
+        raise Misconfigured(
+            f"{path} is not an SQLite database, or it is damaged ({error}). Move the file away or restore it from a "
+            "backup, or choose another folder with --data."
+        ) from error
+    if application != APPLICATION and (tables or version):
+        raise Misconfigured(
+            f"{path} is a database of another program. Move the file away, or choose another folder with --data."
+        )
+    return int(version)
+
+
+def _apply(connection: sqlite3.Connection, number: int, sql: str) -> None:
+    marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {number};"
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n{marks}\nCOMMIT;")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,188 @@
+"""Group commit: everything that waits to be written is one transaction.
+
+All state lives on the event loop; the worker's thread gets one closed group at a time and answers once, so a group
+costs two wake-ups, however many writes it holds.
+
+    idle ── a write arrives ──► due ── next loop turn ──► busy ── committed ──► idle, or due again
+                                 ▲                         └──── failed ────► due after a pause
+
+Writes come in two ways. A *job* (`call`) is a function of the connection whose caller awaits the commit: it makes the
+group due at once. A *source* (`attach`) collects rows of one sort and is asked for them when a group is formed: its
+rows may linger for some milliseconds after the last commit, so that they share the next one.
+
+A job that raises has its own changes undone and its own caller told; the group goes on. An OperationalError (disk full,
+locked, I/O) undoes the whole group: callers of jobs get Unavailable, sources keep their rows and are asked again after
+50 ms, doubled up to 2 s. Until a group succeeds, `trouble` says what is wrong.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
+
+from upcall.errors import Unavailable
+from upcall.store.worker import Job, Worker
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+Row_co = TypeVar("Row_co", covariant=True)
+Outcome = tuple[Any, Exception | None]
+Work = Callable[[sqlite3.Connection], None]
+OnTrouble = Callable[[str | None], None]
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol[Row_co]):
+    """Where rows of one sort wait; both methods are called on the event loop, by turns. It calls `Writer.wake` when
+    the first row comes to an empty source, and in `done` when rows have come meanwhile."""
+
+    def take(self) -> Sequence[Row_co]:
+        """All that waits. The source keeps it until `done`."""
+
+    def done(self, error: Exception | None) -> None:
+        """What was taken is durable, or (with an error) is to be given again by the next `take`."""
+
+
+class Writer:
+    """`linger` is the least time in seconds between a commit and the next one that nobody awaits."""
+
+    def __init__(self, worker: Worker, linger: float, on_trouble: OnTrouble | None = None) -> None:
+        self.trouble: str | None = None
+        self._worker = worker
+        self._linger = linger
+        self._on_trouble = on_trouble
+        self._loop = asyncio.get_running_loop()
+        self._sources: list[Callable[[], tuple[Source[Any], Work] | None]] = []
+        self._jobs: list[tuple[Job[Any], asyncio.Future[Any]]] = []
+        self._busy = self._stopped = False
+        self._due: asyncio.Handle | None = None
+        self._not_before = 0.0
+        self._pause = FIRST_PAUSE
+
+    def attach(self, source: Source[Row], write: Callable[[sqlite3.Connection, Sequence[Row]], None]) -> None:
+        """From now on rows of `source` go through `write`, in the writer's thread."""
+
+        def take() -> tuple[Source[Row], Work] | None:
+            rows = source.take()
+            return (source, lambda connection: write(connection, rows)) if rows else None
+
+        self._sources.append(take)
+
+    def call(self, job: Job[T]) -> asyncio.Future[T]:
+        """Run `job` in the next group; the future is done when that is durable."""
+        if self._stopped:
+            raise Unavailable
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.append((job, future))
+        self.wake(urgent=True)
+        return future
+
+    def wake(self, urgent: bool = False) -> None:
+        """A source has rows; `urgent` where somebody waits for them."""
+        if self._busy or self._stopped:
+            return
+        if self._due is not None:
+            if not urgent or self.trouble is not None:
+                return
+            self._due.cancel()
+        wait = 0.0 if urgent and self.trouble is None else self._not_before - self._loop.time()
+        self._due = self._loop.call_later(wait, self._go) if wait > 0 else self._loop.call_soon(self._go)
+
+    def stop(self) -> None:
+        """Form no further group; the one under way is finished."""
+        self._stopped = True
+        if self._due is not None:
+            self._due.cancel()
+        for _, future in self._jobs:
+            if not future.done():
+                future.set_exception(Unavailable())
+
+    def _go(self) -> None:
+        self._due = None
+        jobs, self._jobs = self._jobs, []
+        taken = [each for take in self._sources if (each := take()) is not None]
+        if not jobs and not taken:
+            return
+        self._busy = True
+        group = partial(_commit, jobs=[job for job, _ in jobs], works=[work for _, work in taken])
+        futures = [future for _, future in jobs]
+        sources = [source for source, _ in taken]
+        self._worker.call(group).add_done_callback(partial(self._done, futures, sources))
+
+    def _done(
+        self, futures: list[asyncio.Future[Any]], sources: list[Source[Any]], group: asyncio.Future[list[Outcome]]
+    ) -> None:
+        self._busy = False
+        error = cast(Exception | None, group.exception())
+        outcomes = group.result() if error is None else [(None, _unavailable(error))] * len(futures)
+        self._judge(error)
+        for source in sources:
+            source.done(error)
+        for future, (result, reason) in zip(futures, outcomes, strict=True):
+            if future.done():
+                continue
+            if reason is None:
+                future.set_result(result)
+            else:
+                future.set_exception(reason)
+        if self._jobs:
+            self.wake(urgent=True)
+
+    def _judge(self, error: Exception | None) -> None:
+        """Set the pace of the next group, and say so when trouble comes, changes or goes."""
+        now = self._loop.time()
+        if error is None:
+            self._not_before, self._pause = now + self._linger, FIRST_PAUSE
+        else:
+            self._not_before, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        trouble = None if error is None else str(error)
+        if trouble == self.trouble:
+            return
+        self.trouble = trouble
+        if trouble is None:
+            log.info("the store takes writes again")
+        else:
+            log.error("the store refuses writes, will try again: %s", trouble)
+        if self._on_trouble is not None:
+            self._on_trouble(trouble)
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    reason = Unavailable()
+    reason.__cause__ = error
+    return reason
+
+
+def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Work]) -> list[Outcome]:
+    """Runs in the writer's thread."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        outcomes = [_attempt(connection, job) for job in jobs]
+        for work in works:
+            work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # after some errors SQLite has rolled back by itself
+            connection.execute("ROLLBACK")
+        raise
+    return outcomes
+
+
+def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:
+    """Only the job's own failures stay with the job; an OperationalError is the whole group's."""
+    connection.execute("SAVEPOINT job")
+    outcome: Outcome
+    try:
+        outcome = job(connection), None
+    except sqlite3.OperationalError:
+        raise
+    except Exception as error:  # noqa: BLE001 — raised again where the caller waits
+        connection.execute("ROLLBACK TO job")
+        outcome = None, error
+    connection.execute("RELEASE job")
+    return outcome
