@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import Api, exchange
+from upcall.controller.http import Transactions, respond
 
 UNKNOWN = "The requested resource could not be found."
 HEADERS = "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"
@@ -242,3 +243,29 @@ async def test_a_client_that_left_gets_no_answer(api: Api) -> None:
     with pytest.raises(KeyError):  # the client of these tests looks for headers, and there are none
         await exchange(app, "PUT", "/api/v1/namespaces/_/actions/x", headers, b"")
     assert sent == []
+
+
+async def test_extra_logging_is_taken_out_of_the_request(api: Api) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.extend(scope["headers"])
+        await respond(send, (200, (), b""))
+
+    headers = [(b"x-ow-extra-logging", b"on"), (b"accept", b"*/*")]
+    assert (await exchange(Transactions(api.parts, app), "GET", "/", headers, b"")).status == 200
+    assert seen == [(b"accept", b"*/*")]
+
+
+async def test_lifespan_is_passed_on(api: Api) -> None:
+    sent: list[Any] = []
+    events = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Any:
+        return next(events)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    await api.app({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
