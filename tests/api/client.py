@@ -15,6 +15,7 @@ from upcall.model.entities import Limits, NamespaceKey, Subject, UserLimits
 from upcall.model.runtimes import parse_manifest
 from upcall.model.sizes import Bounds, SystemLimits
 from upcall.store.fake import FakeStore
+from upcall.store.sqlite import SqliteStore
 
 KEY = "k" * 64
 UUIDS = {
@@ -78,10 +79,10 @@ class Reply(msgspec.Struct):
 
 
 class Api:
-    """The app on a fake store with three subjects: guest, other, and small, who has limits of its own."""
+    """The app on a store with three subjects: guest, other, and small, who has limits of its own."""
 
-    def __init__(self, **parts: Any) -> None:
-        self.store = FakeStore()
+    def __init__(self, store: FakeStore | SqliteStore | None = None, **parts: Any) -> None:
+        self.store = store or FakeStore()
         self.time = 1_795_400_000_000
         self.invokers = {"invoker0/0": "up"}
         self.in_flight: list[tuple[str, str]] = []
