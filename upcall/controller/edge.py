@@ -1,0 +1,278 @@
+"""The HTTP edge: uvicorn's httptools protocol with one route answered inside it (architecture.md D2).
+
+`POST /api/v1/namespaces/{ns}/actions/[{package}/]{name}` becomes an `Exchange`, without ASGI scope, task or future; all
+other requests go on to the ASGI app as uvicorn does it. An Exchange takes the place of uvicorn's `cycle` (the members
+that uvicorn looks at are named there), so that both kinds of request share its queue of pipelined requests: one runs
+at a time, answers come in order, and reading pauses while any wait.
+
+What uvicorn leaves to us is here too. Head, URL and body are bounded, a request has to arrive within a set time, an
+idle connection is closed, one whose client does not read its answers is cut; `sweep` is the coarse timer of all that.
+A refusal that leaves part of a request unread closes softly (`end`): else the client would be reset before it has read
+why. In a shutdown a request that has begun to arrive is still answered.
+
+uvicorn's names are not a public interface: its version is pinned, and tests/unit/controller/test_uvicorn.py fails where
+the shape has changed.
+"""
+
+import asyncio
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from upcall.controller.exchange import Edge, Exchange
+from upcall.controller.target import PREFIX
+from upcall.model import texts
+
+READ_SIZE = 16384
+"""Bytes per read on the stock loop; its own 256 KiB make each one map and unmap memory (performance.md rule 4)."""
+URI_TOO_LONG = "414 Request-URI Too Large"
+HEAD_TOO_LARGE = "The head of the request is larger than the server is willing to process."
+NO_HTTP = "Invalid HTTP request received."
+TOO_SLOW = "The server timed out waiting for the client's request."
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        edge: Edge,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.edge = edge
+        self.since = edge.now
+        """When the connection last began to receive, or finished something."""
+        self.running: Any = None
+        """The Exchange or ASGI cycle whose answer is next."""
+        self.receiving = False
+        self.in_head = False
+        self.head_size = 0
+        self.body_size = 0
+        self.unsent = 0
+        self.deaf = False
+        """What arrives is thrown away: it cannot be understood, or the answer before it closes."""
+        self.draining = False
+        self.pumping = False
+
+    # --- the transport's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = READ_SIZE
+
+    def data_received(self, data: bytes) -> None:
+        if self.deaf:
+            return
+        super().data_received(data)
+        if self.in_head:
+            self.head_size += len(data)
+            if self.head_size > self.edge.max_head:
+                self._break(431, HEAD_TOO_LARGE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        running = self.running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if type(self.running) is Exchange:
+            self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._pump()
+
+    def shutdown(self) -> None:
+        """Close, once what has begun to arrive is answered."""
+        self.draining = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+        if (self.deaf or not self.receiving) and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
+
+    def check(self, before: float) -> None:
+        """`since` is up to one sweep too early, so `before` is the time of the last one."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self.unsent:
+            self.unsent = unsent
+            self.since = self.edge.now
+        waited = before - self.since
+        if self.transport.is_closing() or (self.deaf and self._idle()):
+            if waited > self.edge.receive_time:
+                self.transport.abort()
+        elif self.receiving:
+            if waited > self.edge.receive_time and not self.flow.read_paused:
+                self._break(408, TOO_SLOW)
+        elif self._idle() and waited > self.edge.idle_time:
+            if unsent:
+                self.transport.abort()
+            else:
+                self.transport.close()
+
+    # --- the parser's side
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self.receiving = self.in_head = True
+        self.head_size = self.body_size = 0
+        self.since = self.edge.now
+
+    def on_headers_complete(self) -> None:
+        self.in_head = False
+        if self.deaf or self.transport.is_closing():
+            return
+        url = self.url
+        edge = self.edge
+        headers = dict(self.headers)
+        target = edge.target(url) if url.startswith(PREFIX) and self.parser.get_method() == b"POST" else None
+        announced = int(headers.get(b"content-length", 0))
+        if len(url) > edge.max_url:
+            self._refuse_request(headers, 414, URI_TOO_LONG)
+        elif announced > edge.max_body:
+            self._refuse_request(headers, 413, texts.request_too_large(announced, edge.max_body))
+        elif target is None:
+            self._to_app()
+        else:
+            parser = self.parser
+            keep_alive = parser.should_keep_alive() and not self.draining and not parser.should_upgrade()
+            self._enqueue(Exchange(self, target, headers, keep_alive and parser.get_http_version() != "1.0"))
+
+    def on_body(self, body: bytes) -> None:
+        cycle: Any = self.cycle
+        if self.deaf or self.transport.is_closing():
+            return
+        if type(cycle) is Exchange:
+            cycle.take(body)
+            return
+        self.body_size += len(body)
+        if self.body_size > self.edge.max_body:
+            self._break(413, texts.request_too_large(self.body_size, self.edge.max_body))
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.receiving = False
+        cycle: Any = self.cycle
+        if self.deaf or self.transport.is_closing():
+            return
+        if type(cycle) is Exchange:
+            cycle.complete = True
+            if cycle.started:
+                cycle.submit()
+        else:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._break(400, NO_HTTP)
+
+    # --- requests in their order
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.running = cycle
+        if type(cycle) is Exchange:
+            cycle.begin()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        self.since = self.edge.now
+        self._pump()
+
+    def end(self) -> None:
+        """No answer follows. Close; where the client is still sending, once it stops."""
+        if not self.receiving or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.deaf = True
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    def _idle(self) -> bool:
+        return self.running is None or self.running.response_complete
+
+    def _enqueue(self, exchange: Exchange) -> None:
+        self.cycle = exchange  # type: ignore[assignment]
+        if self._idle() and not self.pipeline and not self.flow.write_paused:
+            self._start_asgi_task(exchange, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+
+    def _pump(self) -> None:
+        """Start what waits, until one is not answered at once. A loop: a recursion would be as deep as the queue."""
+        if self.pumping or self.transport.is_closing():
+            return
+        self.pumping = True
+        try:
+            while self.pipeline and self._idle() and not self.flow.write_paused and not self.transport.is_closing():
+                self._start_asgi_task(*self.pipeline.pop())
+        finally:
+            self.pumping = False
+        if not self.pipeline and not self.flow.write_paused:
+            self.flow.resume_reading()
+
+    def _to_app(self) -> None:
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()  # makes the scope, and resets what was read
+        self.url, self.headers, self.expect_100_continue = url, headers, expect
+        self.scope["headers"] = headers
+        try:
+            super().on_headers_complete()
+        except httptools.HttpParserInvalidURLError:
+            self._refuse_request(dict(headers), 400, NO_HTTP)
+            return
+        if self.draining or self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def _refuse_request(self, headers: dict[bytes, bytes], status: int, text: str) -> None:
+        """Answer the request whose head has arrived, in its turn, and none after it."""
+        exchange = Exchange(self, None, headers, False)
+        exchange.refuse(status, text)
+        self._enqueue(exchange)
+        self.deaf = True
+
+    def _break(self, status: int, text: str) -> None:
+        """The rest of the input is of no use. What arrived whole is answered before this refusal."""
+        if self.deaf or self.transport.is_closing():
+            return
+        self.deaf = True
+        half: Any = self.cycle if self.receiving and not self.in_head else None
+        if type(half) is Exchange:
+            half.refuse(status, text)
+            return
+        if half is not None and half is self.running:
+            if half.response_started:
+                self.transport.close()
+                return
+            half.response_complete = half.disconnected = True  # the app is told that its client is gone
+            half.message_event.set()
+        elif half is not None:
+            self.pipeline.popleft()
+        exchange = Exchange(self, None, {}, False)
+        exchange.refuse(status, text)
+        self._enqueue(exchange)
+
+
+def sweep(edge: Edge, state: ServerState, now: float) -> None:
+    """Look after connections that take too long; to be called at regular intervals, `now` in the loop's time."""
+    before, edge.now = edge.now, now
+    for connection in list(state.connections):
+        if isinstance(connection, EdgeProtocol):
+            connection.check(before)

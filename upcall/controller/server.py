@@ -1,0 +1,127 @@
+"""uvicorn's server with our protocol, inside a loop that is already running (architecture.md D2).
+
+Of `uvicorn.Server` only the parts that listen and that close connections are used: signals are the process's business,
+and the ten wake-ups a second of its main loop are replaced by one, which also sweeps the connections.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+
+from upcall.controller.edge import EdgeProtocol, sweep
+from upcall.controller.exchange import Edge
+from upcall.errors import Misconfigured
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 2048
+
+
+class Server:
+    """Listens on one address. `expire` is called when the time to finish is over: it ends the waits of callers."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        app: Callable[..., Any],
+        host: str,
+        port: int,
+        *,
+        certfile: str | None = None,
+        keyfile: str | None = None,
+        interval: float = 1.0,
+        expire: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._edge = edge
+        self._host = host
+        self._interval = interval
+        self._expire = expire
+        self._grace = 0.0
+        self._stop = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set when connections are accepted."""
+        self.port = port
+        """The real one once `ready`, where 0 was asked for."""
+        config = uvicorn.Config(
+            app,
+            http=cast("type[asyncio.Protocol]", partial(EdgeProtocol, edge=edge)),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            ssl_certfile=certfile,
+            ssl_keyfile=keyfile,
+            backlog=BACKLOG,
+        )
+        self._uvicorn = uvicorn.Server(config)
+
+    async def serve(self) -> None:
+        """Serve until `stop`. Raises Misconfigured where the address cannot be had. Cancelling it closes everything
+        at once."""
+        listener = self._bind()
+        server = self._uvicorn
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        try:
+            await self._turn()
+            await server.startup([listener])
+            self.port = listener.getsockname()[1]
+            self.ready.set()
+            while not self._stop.is_set():
+                try:
+                    async with asyncio.timeout(self._interval):
+                        await self._stop.wait()
+                except TimeoutError:
+                    await self._turn()
+            await self._finish(listener)
+        finally:
+            listener.close()
+            for accepting in getattr(server, "servers", ()):
+                accepting.close()
+            for connection in list(server.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+            for task in server.server_state.tasks:
+                task.cancel()
+            self._stopped.set()
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, answer what has arrived, for at most `grace` seconds."""
+        self._grace = grace
+        self._stop.set()
+        if self.ready.is_set():
+            await self._stopped.wait()
+
+    async def _turn(self) -> None:
+        await self._uvicorn.on_tick(0)  # the date
+        sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time())
+
+    async def _finish(self, listener: socket.socket) -> None:
+        self._uvicorn.config.timeout_graceful_shutdown = cast("int", self._grace)  # any number of seconds will do
+        sweeping = asyncio.get_running_loop().create_task(self._sweep())
+        try:
+            await self._uvicorn.shutdown([listener])
+        finally:
+            sweeping.cancel()
+        self._expire()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            await self._turn()
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self.port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise Misconfigured(f"cannot listen on {self._host} port {self.port}: {error.strerror}") from error
