@@ -10,13 +10,13 @@ of an offset may run once a commit made after `start` is acknowledged, and not b
     | is done, or in the caller's hands      | SKIP     | drops it                                         |
     | was started, its end was not committed | STARTED  | has its outcome, or status 3 (unless idempotent) |
     | was not started                        | NEW      | runs it                                          |
-    | does not fit into the metadata         | FULL     | pauses, and asks again after a `done`            |
+    | does not fit into the metadata         | FULL     | holds it, and asks again after a `done`          |
 
 The text does not hold one bit for each offset: one activation that runs for minutes, while thousands pass it, would
-fill any bitmap (two states in 4,096 bytes: 13,000 offsets) and stop the topic. It lists the offsets that are *not*
-done, lowest first, each as a varint of `(done ones skipped) << 1 | started`: one byte each while fewer than 64 are
-skipped. What is not listed below `top` is done (or never existed: Kafka's offsets have gaps), what lies at or above
-it was not delivered. The window is therefore a number of unfinished offsets (3,252 by default), whatever
+fill any bitmap (two bits each in 4,095 characters: 13,000 offsets) and stop the topic. It lists the offsets that are
+*not* done, lowest first, each as a varint of `(done ones skipped) << 1 | started`: one byte each while fewer than 64
+are skipped. What is not listed below `top` is done (or never existed: Kafka's offsets have gaps), what lies at or above
+it was not delivered. The window is therefore a number of unfinished offsets (3,251 by default), whatever
 their distance; beyond it delivery pauses.
 
     text     = "upcall1:" base85(varint(base) varint(top - base) entry*)         empty when nothing is to be told
@@ -39,8 +39,8 @@ import msgspec
 
 from upcall.errors import InvalidTransition, Misconfigured
 
-LIMIT = 4096
-"""Characters of metadata that a broker takes by default (`offset.metadata.max.bytes`)."""
+LIMIT = 4095
+"""Characters that a broker takes by default: one less than its `offset.metadata.max.bytes`, 4,096."""
 
 MARK = "upcall"
 TAG = MARK + "1:"
