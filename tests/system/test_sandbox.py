@@ -1,0 +1,430 @@
+"""The walls of the sandbox, and what is left when the platform dies (docs/adr/0002-sandbox.md).
+
+Run by root everything is tried as root, and then this file and the contract suite again as an ordinary user.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.containers.calls import collected, init, result, run, spec
+from upcall.containers.process import ProcessContainers
+from upcall.containers.sandbox import cgroups, launch
+from upcall.errors import Misconfigured, StartFailed
+
+ROOT = os.geteuid() == 0
+USER = 54_321
+REPOSITORY = Path(__file__).parents[2]
+as_root = pytest.mark.skipif(not ROOT, reason="only root has these means")
+with_memory = pytest.mark.skipif("memory" not in cgroups.detect(), reason="no memory controller may be used here")
+pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+
+LOOK = """
+import os
+def main(args):
+    status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+    return {
+        "uid": os.getuid(), "pid": os.getpid(), "status": status,
+        "namespaces": {name: os.readlink("/proc/self/ns/" + name) for name in os.listdir("/proc/self/ns")},
+        "pids": [int(name) for name in os.listdir("/proc") if name.isdigit()],
+    }
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="up"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+async def driver(folder: Path) -> AsyncIterator[ProcessContainers]:
+    made = ProcessContainers(folder, pids=64)
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def look(driver: ProcessContainers, code: str, value: Any = None, tenant: str = "guest") -> Any:
+    return await result(await driver.create(spec(tenant)), code, value)
+
+
+async def eventually(what: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.005)
+
+
+async def test_namespaces_are_its_own_and_the_network_is_its_tenants(driver: ProcessContainers) -> None:
+    one, two, other = [await look(driver, LOOK, tenant=tenant) for tenant in ("a", "a", "b")]
+    for name in ("pid", "mnt", "ipc", "uts", "net", "user"):
+        assert one["namespaces"][name] != os.readlink(f"/proc/self/ns/{name}"), name
+    for name in ("pid", "mnt", "ipc", "uts"):
+        assert len({seen["namespaces"][name] for seen in (one, two, other)}) == 3, name
+    assert one["namespaces"]["net"] == two["namespaces"]["net"] != other["namespaces"]["net"]
+    assert one["pids"] == [1, 2]
+
+
+async def test_it_has_no_capabilities_no_way_to_new_ones_and_a_filter(driver: ProcessContainers) -> None:
+    status = (await look(driver, LOOK))["status"]
+    assert {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")} == {
+        "CapEff": 0, "CapPrm": 0, "CapInh": 0, "CapAmb": 0, "CapBnd": 0,
+    }  # fmt: skip
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+@as_root
+async def test_every_container_of_roots_platform_has_its_own_user(driver: ProcessContainers) -> None:
+    seen = [await look(driver, LOOK) for _ in range(2)]
+    assert len({one["uid"] for one in seen}) == 2
+    assert all(one["uid"] >= 1000 and one["status"]["Groups"].strip() == "" for one in seen)
+
+
+async def test_the_host_is_not_to_be_seen(driver: ProcessContainers, folder: Path) -> None:
+    (folder / "secret").write_text("x")
+    code = """
+import os
+def main(args):
+    found = {path: os.listdir(path) if os.path.isdir(path) else None for path in args["paths"] if os.path.exists(path)}
+    writable = [path for path, _, _ in os.walk("/") if os.access(path, os.W_OK) and not path.startswith("/proc")]
+    return {"found": found, "writable": writable, "users": open("/etc/passwd").read()}
+"""
+    paths = ["/home", "/root", "/sys", "/etc/shadow", "/boot", "/mnt", "/srv", "/var/lib", str(folder), str(REPOSITORY)]
+    seen = await look(driver, code, {"paths": paths})
+    way = Path(sys.base_prefix).parts  # of the interpreter, which has to be there
+    assert seen["found"] == ({"/" + way[1]: [way[2]]} if way[1] in ("root", "home") else {})
+    assert set(seen["writable"]) == {"/tmp", "/dev/shm"}
+    assert [line.split(":")[0] for line in seen["users"].splitlines()] == ["root", "action", "nobody"]
+
+
+ATTEMPTS = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(number, *args):
+    ctypes.set_errno(0)
+    return 0 if libc.syscall(number, *args) >= 0 else ctypes.get_errno()
+def raised(what):
+    try:
+        what()
+    except OSError as error:
+        return error.errno
+    return 0
+def main(args):
+    return {
+        "mount": attempt(165, b"none", b"/tmp", b"tmpfs", 0, None),
+        "unshare user": attempt(272, 0x10000000),
+        "keyctl": attempt(250, 0, -3, 0, 0, 0),
+        "bpf": attempt(321, 0, 0, 0),
+        "perf": attempt(298, 0, 0, 0, 0, 0),
+        "syslog": attempt(103, 3, ctypes.create_string_buffer(16), 16),
+        "io_uring": attempt(425, 1, 0),
+        "clone3": attempt(435, 0, 0),
+        "raw socket": raised(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)),
+        "packet socket": raised(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3)),
+        "device": raised(lambda: os.mknod("/tmp/d", 0o20666, os.makedev(1, 1))),
+        "kill init": raised(lambda: os.kill(1, 9)),
+        "host loopback": raised(lambda: socket.create_connection(("127.0.0.1", args["port"]), 1)),
+        "metadata": raised(lambda: socket.create_connection(("169.254.169.254", 80), 1)),
+        "setuid": raised(lambda: os.setuid(0)),
+    }
+"""
+
+
+async def test_attempts_to_get_out_fail(driver: ProcessContainers) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        seen = await look(driver, ATTEMPTS, {"port": server.sockets[0].getsockname()[1]})
+    # 1 EPERM, 38 ENOSYS, 101 network unreachable, 111 refused, 22 EINVAL (an id that is not mapped)
+    assert seen.pop("kill init") in (0, 1)  # accepted and without effect: init is still there, we got an answer
+    assert seen.pop("clone3") == 38
+    assert seen.pop("host loopback") == 111
+    assert seen.pop("metadata") == 101
+    assert seen.pop("setuid") in (1, 22)
+    assert set(seen.values()) == {1}, seen
+
+
+async def test_files_of_one_container_are_not_seen_in_another(driver: ProcessContainers) -> None:
+    code = """
+import os
+def main(args):
+    seen = [name for folder in ("/tmp", "/dev/shm") for name in os.listdir(folder)]
+    for folder in ("/tmp", "/dev/shm"):
+        open(os.path.join(folder, "mine"), "w").close()
+    return {"seen": seen}
+"""
+    assert [(await look(driver, code))["seen"] for _ in range(2)] == [[], []]
+
+
+async def test_a_full_tmp_is_the_actions_problem_alone(driver: ProcessContainers) -> None:
+    code = """
+def main(args):
+    try:
+        with open("/tmp/big", "wb") as file:
+            for _ in range(args["mb"]):
+                file.write(bytes(1 << 20))
+    except OSError as error:
+        return {"errno": error.errno}
+    return {"errno": 0}
+"""
+    container = await driver.create(spec(memory=64))
+    await init(container, code)
+    try:
+        assert (await run(container, {"mb": 80}))[1]["errno"] in (27, 28)  # too large, or no space
+    except (asyncio.IncompleteReadError, ConnectionError):
+        assert container.exhausted()  # temporary files count as memory
+    assert await look(driver, "def main(args):\n    return {'ok': 1}\n") == {"ok": 1}
+
+
+EAT = "def main(args):\n    eaten = bytearray(args['mb'] << 20)\n    return {'n': len(eaten)}\n"
+
+
+@with_memory
+async def test_more_memory_than_promised_kills_and_says_so(driver: ProcessContainers) -> None:
+    container = await driver.create(spec(memory=64))
+    await init(container, EAT)
+    assert (await run(container, {"mb": 16}))[0] == 200
+    assert not container.exhausted()
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await run(container, {"mb": 200})
+    assert container.exhausted()
+    await container.destroy()
+    assert container.exhausted()
+
+
+@pytest.mark.skipif("memory" in cgroups.detect(), reason="a memory controller does this here")
+async def test_more_memory_than_promised_is_refused_where_no_cgroup_may_be_used(driver: ProcessContainers) -> None:
+    container = await driver.create(spec(memory=64))
+    await init(container, EAT)
+    status, answer = await run(container, {"mb": 200})
+    assert (status, answer["error"].rpartition(": ")[2]) == (502, "")
+    assert "MemoryError" in answer["error"]
+    assert (await run(container, {"mb": 1}))[0] == 200
+
+
+async def test_a_fork_bomb_is_bounded_and_hurts_nobody_else(driver: ProcessContainers) -> None:
+    code = """
+import os, time
+def main(args):
+    made = 0
+    for _ in range(1000):
+        try:
+            if os.fork() == 0:
+                time.sleep(1000)
+        except BlockingIOError:
+            break
+        made += 1
+    return {"made": made}
+"""
+    bomb = await driver.create(spec())
+    assert 50 <= (await result(bomb, code))["made"] <= 64
+    code = "import subprocess\ndef main(args):\n    return {'code': subprocess.run(['true']).returncode}\n"
+    assert await look(driver, code) == {"code": 0}
+    await bomb.destroy()
+
+
+async def test_random_numbers_differ_between_containers(driver: ProcessContainers) -> None:
+    code = "import random\ndef main(args):\n    return {'r': [random.random(), random.SystemRandom().random()]}\n"
+    seen = [(await look(driver, code))["r"] for _ in range(3)]
+    assert len({value for pair in seen for value in pair}) == 6
+
+
+async def test_a_killed_zygote_is_replaced_and_its_containers_are_lost(driver: ProcessContainers) -> None:
+    paused, running = [await driver.create(spec()) for _ in range(2)]
+    lost: list[str] = []
+    for container in (paused, running):
+        container.lost = lambda id=container.id: lost.append(id)
+        await init(container, "def main(args):\n    return {}\n")
+    await paused.pause()
+    assert driver._zygote is not None
+    os.kill(int(child_of(driver._zygote.pid)), signal.SIGKILL)
+    await eventually(lambda: len(lost) == 2)
+    assert set(lost) == {paused.id, running.id}
+    assert await look(driver, "def main(args):\n    return {'ok': 1}\n") == {"ok": 1}
+    await paused.destroy()
+
+
+async def test_a_killed_guardian_is_replaced(driver: ProcessContainers) -> None:
+    first = driver.host.guardian_pid()
+    os.kill(first, signal.SIGKILL)
+    await eventually(lambda: driver.host.guardian_pid() != first)
+
+
+def child_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+
+
+async def test_a_second_platform_on_the_same_folder_is_refused(driver: ProcessContainers, folder: Path) -> None:
+    with pytest.raises(Misconfigured, match="Another upcall runs on the folder"):
+        await ProcessContainers(folder).start()
+
+
+async def test_a_host_without_namespaces_is_told_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "isolated", lambda *_: ["/bin/sh", "-c", "echo bwrap: setting up uid map >&2; exit 1"])
+    with pytest.raises(Misconfigured, match=r"bwrap: setting up uid map\..*--isolation none"):
+        await ProcessContainers(folder).start()
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+PLATFORM = """
+import asyncio, sys, json
+from pathlib import Path
+from upcall.containers.process import ProcessContainers
+from tests.unit.containers.calls import spec, init
+async def main():
+    driver = ProcessContainers(Path(sys.argv[1]))
+    await driver.start()
+    made = [await driver.create(spec(t)) for t in ("a", "b", "a")]
+    for container in made:
+        code = "import subprocess; subprocess.Popen(['sleep', %r]); main = dict" % sys.argv[2]
+        status = await init(container, code)
+        assert status[0] == 200, status
+    await made[0].pause()
+    print(json.dumps({"guardian": driver.host.guardian_pid()}), flush=True)
+    await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+
+
+def a_platform(folder: Path, token: str) -> tuple[subprocess.Popen[str], int]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PLATFORM, str(folder), token], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    process.stdout.close()
+    return process, json.loads(said)["guardian"]
+
+
+def processes(token: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if token.encode() in (path / "cmdline").read_bytes():
+                found.append(path.name)
+        except OSError:
+            continue
+    return found
+
+
+def groups(folder: Path) -> list[str]:
+    import hashlib
+
+    tag = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
+    return [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/upcall/{tag}-*")]
+
+
+def networks() -> set[str]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            found.add(os.readlink(path))
+        except OSError:
+            continue
+    return found
+
+
+def clean(folder: Path, token: str) -> bool:
+    return not processes(token) and not groups(folder) and [path.name for path in folder.iterdir()] == ["lock"]
+
+
+async def test_a_platform_killed_leaves_nothing_behind_paused_or_not(folder: Path) -> None:
+    token = f"{time.time_ns()}"
+    before = networks()
+    platform, guardian = a_platform(folder, token)
+    assert len(processes(token)) >= 4  # the platform itself and one sleep in each container
+    assert len(networks() - before) >= 2
+    platform.kill()
+    platform.wait()
+    await eventually(lambda: clean(folder, token))
+    await eventually(lambda: not Path(f"/proc/{guardian}").exists())
+    await eventually(lambda: not networks() - before)
+
+
+async def test_a_platform_killed_with_its_guardian_is_swept_by_its_next_life(folder: Path) -> None:
+    token = f"{time.time_ns()}"
+    platform, guardian = a_platform(folder, token)
+    os.kill(guardian, signal.SIGKILL)
+    platform.kill()
+    platform.wait()
+    assert not clean(folder, token)
+    driver = ProcessContainers(folder)
+    await driver.start()
+    try:
+        await eventually(lambda: not processes(token))
+        assert len({name.rpartition("/")[2] for name in groups(folder)}) <= 1
+        assert len(list(folder.iterdir())) == 2
+        assert await look(driver, "def main(args):\n    return {'ok': 1}\n") == {"ok": 1}
+    finally:
+        await driver.close()
+    assert clean(folder, token)
+
+
+async def test_close_leaves_nothing(folder: Path) -> None:
+    driver = ProcessContainers(folder)
+    await driver.start()
+    made = [await driver.create(spec(tenant)) for tenant in ("a", "b", "")]
+    await made[0].pause()
+    before = len(os.listdir("/proc/self/fd"))
+    await driver.close()
+    assert clean(folder, str(folder))
+    assert len(os.listdir("/proc/self/fd")) < before
+    with pytest.raises(StartFailed):
+        await made[2].claim("late")
+
+
+async def test_no_descriptors_leak_from_containers(driver: ProcessContainers) -> None:
+    for round_ in range(6):
+        container = await driver.create(spec(f"t{round_}"))
+        await init(container, "def main(args):\n    return {}\n")
+        assert collected(container) == []
+        await container.destroy()
+        await eventually(lambda: not driver._tasks)
+        if round_ == 1:
+            before = len(os.listdir("/proc/self/fd"))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+REACHABLE = "import os, sys, ssl; sys.exit(not os.access(sys.executable, os.X_OK))"
+
+
+def user_python() -> str | None:
+    """An interpreter of our version that an ordinary user may execute."""
+    name = f"python3.{sys.version_info.minor}"
+    for path in (f"{sys.base_prefix}/bin/{name}", f"/usr/local/bin/{name}", f"/usr/bin/{name}"):
+        command = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", path, "-c", REACHABLE]
+        if Path(path).exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return path
+    return None
+
+
+@as_root
+@pytest.mark.timeout(300)
+def test_everything_holds_for_an_ordinary_user_too(tmp_path: Path) -> None:
+    python = user_python()
+    if python is None:
+        pytest.skip("no interpreter that an ordinary user may execute")
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/tmp",
+        "PYTHONPATH": f"{sysconfig.get_path('purelib')}:{REPOSITORY}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", python, "-m", "pytest"]
+    command += ["-p", "no:cacheprovider", "-rs", "tests/contract/test_containers.py", "tests/system/test_sandbox.py"]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "bubblewrap is not installed" not in done.stdout

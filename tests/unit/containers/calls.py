@@ -1,0 +1,69 @@
+"""Calls to a runtime over its unix socket, for tests."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from upcall.ports import Container, ContainerSpec, Lines
+
+MB = 1 << 20
+
+
+class Call:
+    """One keep-alive connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def post(self, path: str, body: Any) -> tuple[int, Any]:
+        data = json.dumps(body).encode()
+        self._writer.write(f"POST {path} HTTP/1.1\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return int(head.split()[1]), json.loads(await self._reader.readexactly(length))
+
+
+@contextlib.asynccontextmanager
+async def connected(container: Container) -> AsyncIterator[Call]:
+    reader, writer = await asyncio.open_unix_connection(container.address.path, limit=1 << 26)
+    try:
+        yield Call(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def init(container: Container, code: str, **value: Any) -> tuple[int, Any]:
+    async with connected(container) as call:
+        return await call.post(
+            "/init", {"value": {"name": "a", "main": "main", "code": code, "binary": False, **value}}
+        )
+
+
+async def run(container: Container, value: Any = None, **context: str) -> tuple[int, Any]:
+    async with connected(container) as call:
+        return await call.post("/run", {"value": {} if value is None else value, **context})
+
+
+async def result(container: Container, code: str, value: Any = None) -> Any:
+    """Load `code`, run it once, give what it returned."""
+    assert await init(container, code) == (200, {"ok": True})
+    status, answer = await run(container, value)
+    assert status == 200, answer
+    return answer
+
+
+def collected(container: Container, limit: int = MB) -> list[str]:
+    """The texts of the lines, without times: `stdout: hello`."""
+    taken: list[Lines] = []
+    container.collect(limit, True, taken.append)
+    assert not taken[0].failed
+    return [line[31:] for line in taken[0].lines]
+
+
+def spec(tenant: str = "guest", memory: int = 128) -> ContainerSpec:
+    return ContainerSpec(kind="python:3", memory=memory, name=f"test_{tenant}", tenant=tenant)

@@ -1,0 +1,232 @@
+"""Containers as processes of this host: one zygote in a bubblewrap sandbox, a fork of it per container (D6).
+
+    platform ── control socket ── zygote ── init (pid 1) ── runtime (pid 2)      one init and runtime per container
+        │                                                      │
+        └── unix socket for HTTP, pipes for stdout and stderr ─┘
+
+A container's socket, pipes and cgroups are made by the platform and handed to the zygote as descriptors; the container
+sees none of their paths. Its pidfd tells when it dies, whoever killed it. A prewarmed container has everything
+but its process, which is forked when the tenant is known: that costs some milliseconds, and a process cannot be moved
+to another tenant's network. Zygote and guardian are restarted when they die.
+
+As root every container has a user id of its own; as an ordinary user all share one, in user namespaces of their own.
+Freezing is the cgroup's; without one, init stops everybody but itself. Images are ignored: what runs is the
+platform's own Python.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from upcall.containers.sandbox import launch, seccomp
+from upcall.containers.sandbox.container import ProcessContainer
+from upcall.containers.sandbox.host import Host
+from upcall.containers.sandbox.network import Namespace, Networks
+from upcall.containers.sandbox.zygote import Zygote
+from upcall.errors import Misconfigured, StartFailed
+from upcall.ports import ContainerSpec
+from upcall.runtimes.python import confine
+
+log = logging.getLogger(__name__)
+
+_SLOTS = 60_000
+"""More than there will be containers; each has a user id of its own."""
+
+
+class ProcessContainers:
+    """The driver. `run` is a folder of its own, private and short of path; `api_host` becomes `__OW_API_HOST`.
+
+    `log_bound` is the greatest log limit that an action may have: more is never kept. `pids` bounds the processes and
+    threads of one container.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        *,
+        isolation: Literal["full", "none"] = "full",
+        api_host: str = "",
+        log_bound: int = 10 << 20,
+        pids: int = 1024,
+    ) -> None:
+        self.kinds: Sequence[str] = ("python:3", f"python:3.{sys.version_info.minor}")
+        self._isolation = isolation
+        self._api_host = api_host
+        self.log_bound = log_bound
+        self.pids = pids
+        self.host = Host(run)
+        self.mode = confine.WITHOUT_ISOLATION
+        self._filter = ""
+        self._userns = -1
+        self._zygote: Zygote | None = None
+        self._starting = asyncio.Lock()
+        self._networks = Networks(self._make_network)
+        self._containers: dict[int, ProcessContainer] = {}
+        self._count = 0
+        self._guardian = -1
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def start(self) -> None:
+        """Check the host, remove what an earlier life left, and prove that a container comes up."""
+        self.mode = launch.mode(self._isolation)
+        if self.mode == confine.WITHOUT_ISOLATION:
+            log.warning("actions run WITHOUT isolation: their code has all rights of this process")
+        else:
+            self._filter = (await asyncio.to_thread(seccomp.program)).hex()
+        await asyncio.to_thread(self.host.start)
+        try:
+            await asyncio.to_thread(launch.write_etc, self.host.life / "etc")
+            self._watch_guardian()
+            probe = await self.create(ContainerSpec(kind="python:3", memory=64, name="probe", tenant="probe"))
+            await probe.destroy()
+            if self.host.cgroups is None:
+                log.warning("no cgroups may be used here: memory and processes are bounded by resource limits alone")
+        except StartFailed as error:
+            await self.close()
+            raise launch.refusal(str(error)) from error
+        except OSError as error:
+            await self.close()
+            raise Misconfigured(f"The process driver cannot start: {error}") from error
+
+    async def create(self, spec: ContainerSpec) -> "ProcessContainer":
+        """A container; without a tenant one that waits for `claim`."""
+        if spec.kind not in self.kinds:
+            raise StartFailed(f"The process driver does not run actions of kind {spec.kind}.", developer=True)
+        number = self._number()
+        container = ProcessContainer(self, spec, number)
+        self._containers[number] = container
+        try:
+            await asyncio.to_thread(container.prepare)
+            if spec.tenant:
+                await container.claim(spec.tenant)
+        except OSError as error:
+            await container.destroy()
+            raise StartFailed(f"The container cannot be made: {error}") from error
+        except BaseException:
+            await container.destroy()
+            raise
+        return container
+
+    async def close(self) -> None:
+        """Remove every container, the zygote, the guardian and the folders."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            for container in list(self._containers.values()):
+                group.create_task(container.destroy())
+        self._networks.reset()
+        if self._zygote is not None:
+            await self._zygote.close()
+            self._zygote = None
+        self._drop_guardian()
+        if self._userns >= 0:
+            os.close(self._userns)
+            self._userns = -1
+        await asyncio.to_thread(self.host.close)
+
+    async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> tuple[int, Namespace | None]:
+        """Fork a container; gives its pidfd and its network. `fds`: socket, stdout, stderr, status, cgroups."""
+        zygote = await self._ready()
+        if self.mode == confine.WITHOUT_ISOLATION:
+            _, given = await zygote.request({"op": "spawn", "net": False, **order}, fds)
+            return given[0], None
+        namespace = await self._networks.hold(tenant)
+        try:
+            message = {"op": "spawn", "net": True, **order}
+            _, given = await zygote.request(message, [*fds[:4], namespace.fd, *fds[4:]])
+        except BaseException:
+            self._networks.release(namespace)
+            raise
+        return given[0], namespace
+
+    def settled(self) -> None:
+        """A container has started: time to make ready for the next one."""
+        if self.mode != confine.WITHOUT_ISOLATION and self._networks.wanting and not self._closing:
+            self._background(self._networks.prepare())
+
+    def forget(self, number: int, namespace: Namespace | None) -> None:
+        """A container is gone."""
+        self._containers.pop(number, None)
+        if namespace is not None:
+            self._networks.release(namespace)
+
+    def _number(self) -> int:
+        while True:
+            self._count = (self._count + 1) % _SLOTS
+            if self._count not in self._containers:
+                return self._count
+
+    async def _ready(self) -> Zygote:
+        """The zygote, started if there is none."""
+        async with self._starting:
+            if self._zygote is None:
+                self._zygote = await self._launch()
+            return self._zygote
+
+    async def _launch(self) -> Zygote:
+        keep = [self._userns] if self._userns >= 0 else []
+        if self.mode == confine.WITHOUT_ISOLATION:
+            argv = launch.plain(self._api_host)
+        else:
+            argv = launch.isolated(self.host.life / "etc", self._api_host, keep[0] if keep else None)
+        zygote = Zygote(argv, keep, self._zygote_died)
+        try:
+            await zygote.request({"op": "hello", "mode": self.mode, "filter": self._filter}, [])
+        except StartFailed as error:
+            await zygote.close()
+            raise StartFailed(zygote.complaint or str(error)) from error
+        if self.mode == confine.AS_ROOT and self._userns < 0:
+            self._userns = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        return zygote
+
+    def _zygote_died(self) -> None:
+        """Its containers die with it, once they are thawed; the next one gets a new zygote."""
+        dead, self._zygote = self._zygote, None
+        if dead is None:
+            return  # it never came up: whoever started it knows
+        log.error("the zygote has died; %d containers are lost", len(self._containers))
+        for container in self._containers.values():
+            container.thaw()
+        if self.mode == confine.AS_USER:
+            self._networks.reset()
+        self._background(asyncio.to_thread(dead.reap))
+
+    async def _make_network(self) -> int:
+        zygote = await self._ready()
+        _, given = await zygote.request({"op": "net"}, [])
+        return given[0]
+
+    def _watch_guardian(self) -> None:
+        self._guardian = os.pidfd_open(self.host.guardian_pid())
+        asyncio.get_running_loop().add_reader(self._guardian, self._guardian_died)
+
+    def _drop_guardian(self) -> None:
+        if self._guardian >= 0:
+            asyncio.get_running_loop().remove_reader(self._guardian)
+            os.close(self._guardian)
+            self._guardian = -1
+
+    def _guardian_died(self) -> None:
+        log.error("the guardian has died; starting another")
+        self._drop_guardian()
+        self.host.reap_guardian()
+        self.host.guard()
+        self._watch_guardian()
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            log.exception("work in the background has failed")

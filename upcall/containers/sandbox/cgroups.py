@@ -1,0 +1,173 @@
+"""Memory, pids and freezer of the containers, in whichever cgroup hierarchies the host lets us use.
+
+A host has version 1 (one tree per controller), version 2 (one tree), or both at once; the choice is made per
+controller, version 1 first because a controller mounted there is missing in version 2. Every platform process makes a
+folder of its own in each tree (`upcall/<tag>-<life>`), one folder per container below it, and hands open `cgroup.procs`
+files to the container, which moves itself: the right to move comes from who opened the file.
+
+Root uses `upcall/` at the top of a tree; in version 2 anybody else, or root in a container, needs a delegated tree
+(systemd: `Delegate=yes`) and moves itself to a leaf of it first, since version 2 allows no processes beside children.
+Where nothing is usable the containers are held by resource limits alone.
+
+Version 1 freezes asynchronously, and what is frozen there ignores SIGKILL until it is thawed.
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_NEEDED = ("memory", "pids", "freezer")
+_V2_CONTROLLERS = ("memory", "pids")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one controller's containers live."""
+
+    version: int
+    folder: Path
+
+
+def detect(mountinfo: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")) -> dict[str, Place]:
+    """The controllers that this process may use, with the folder under which it may make its own."""
+    found: dict[str, Place] = {}
+    unified: Path | None = None
+    for line in mountinfo.read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        kind, _, options = rest.split(" ", 2)
+        folder = Path(fields.split(" ")[4])
+        if kind == "cgroup2":
+            unified = folder
+        elif kind == "cgroup" and os.access(folder, os.W_OK):
+            for name in set(options.split(",")) & set(_NEEDED):
+                found[name] = Place(1, folder / "upcall")
+    if unified is not None and len(found) < len(_NEEDED):
+        found = {**_detect_v2(unified, own), **found}
+    return found
+
+
+def _detect_v2(root: Path, own: Path) -> dict[str, Place]:
+    candidates = [root, *(root / line[4:] for line in own.read_text().splitlines() if line.startswith("0::/"))]
+    for folder in candidates:
+        if not os.access(folder, os.W_OK):
+            continue
+        with contextlib.suppress(OSError):
+            available = _enable(folder)
+            if folder != root and not available:
+                continue
+            place = Place(2, folder / "upcall")
+            return dict.fromkeys((*available, "freezer"), place)
+    return {}
+
+
+def _enable(folder: Path) -> list[str]:
+    """Hand memory and pids down to `folder`'s children; moves this process to a leaf where that is in the way."""
+    available = [name for name in _V2_CONTROLLERS if name in (folder / "cgroup.controllers").read_text().split()]
+    wanted = " ".join(f"+{name}" for name in available)
+    control = folder / "cgroup.subtree_control"
+    if available:
+        try:
+            control.write_text(wanted)
+        except OSError:
+            leaf = folder / "upcall-platform"
+            leaf.mkdir(exist_ok=True)
+            (leaf / "cgroup.procs").write_text("0")
+            control.write_text(wanted)
+    return available
+
+
+class Life:
+    """The folders of one platform process, one per tree in use."""
+
+    def __init__(self, places: dict[str, Place], name: str) -> None:
+        self.folders = {controller: Place(p.version, p.folder / name) for controller, p in places.items()}
+
+    @property
+    def paths(self) -> list[Path]:
+        return sorted({place.folder for place in self.folders.values()})
+
+    def make(self) -> None:
+        """Make the folders; in version 2 with the controllers handed down to the containers."""
+        for path in self.paths:
+            path.mkdir(parents=True, exist_ok=True)
+        for controller, place in self.folders.items():
+            if place.version == 2 and controller in _V2_CONTROLLERS:
+                for path in (place.folder.parent, place.folder):
+                    (path / "cgroup.subtree_control").write_text(f"+{controller}")
+
+    def group(self, name: str, memory: int, pids: int) -> "Group":
+        """Make the folders of one container with its limits; blocks for some 100 µs."""
+        places = {controller: Place(p.version, p.folder / name) for controller, p in self.folders.items()}
+        return Group(places, memory, pids)
+
+
+@dataclass
+class Group:
+    """One container's cgroups. `freeze`, `thaw` and `oom_kills` are single reads or writes of open files."""
+
+    places: dict[str, Place]
+    memory: int
+    pids: int
+    _freezer: int = field(default=-1, init=False)
+    _events: int = field(default=-1, init=False)
+
+    def __post_init__(self) -> None:
+        for path in self.paths:
+            path.mkdir()
+        memory, pids, freezer = (self.places.get(name) for name in _NEEDED)
+        if memory is not None:
+            names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.oom_control")
+            if memory.version == 2:
+                names = ("memory.max", "memory.swap.max", "memory.events")
+            (memory.folder / names[0]).write_text(str(self.memory))
+            with contextlib.suppress(OSError):  # no accounting of swap on this host
+                (memory.folder / names[1]).write_text(str(self.memory if memory.version == 1 else 0))
+            self._events = os.open(memory.folder / names[2], os.O_RDONLY | os.O_CLOEXEC)
+        if pids is not None:
+            (pids.folder / "pids.max").write_text(str(self.pids))
+        if freezer is not None:
+            name = "freezer.state" if freezer.version == 1 else "cgroup.freeze"
+            self._freezer = os.open(freezer.folder / name, os.O_RDWR | os.O_CLOEXEC)
+
+    @property
+    def paths(self) -> list[Path]:
+        return sorted({place.folder for place in self.places.values()})
+
+    def join_files(self) -> list[int]:
+        """Open `cgroup.procs` files for the container; the caller closes them."""
+        return [os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]
+
+    @property
+    def can_freeze(self) -> bool:
+        return self._freezer >= 0
+
+    def freeze(self) -> None:
+        os.pwrite(self._freezer, b"FROZEN" if self.places["freezer"].version == 1 else b"1", 0)
+
+    def thaw(self) -> None:
+        if self._freezer >= 0:
+            os.pwrite(self._freezer, b"THAWED" if self.places["freezer"].version == 1 else b"0", 0)
+
+    def frozen(self) -> bool:
+        """Whether every process has stopped; reading drives version 1 on."""
+        place = self.places["freezer"]
+        if place.version == 1:
+            return os.pread(self._freezer, 32, 0).startswith(b"FROZEN")
+        return "frozen 1" in (place.folder / "cgroup.events").read_text()
+
+    def oom_kills(self) -> int:
+        """How many processes the kernel has killed here for want of memory."""
+        if self._events < 0:
+            return 0
+        for line in os.pread(self._events, 4096, 0).decode().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+        return 0
+
+    def close(self) -> None:
+        for fd in (self._freezer, self._events):
+            if fd >= 0:
+                os.close(fd)
+        self._freezer = self._events = -1

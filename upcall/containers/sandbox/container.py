@@ -1,0 +1,250 @@
+"""One container of the process driver: its socket, pipes, cgroups, and the pidfd of its init."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from upcall.containers.sandbox import guardian
+from upcall.containers.sandbox.cgroups import Group
+from upcall.containers.sandbox.host import Host
+from upcall.containers.sandbox.network import Namespace
+from upcall.containers.sandbox.output import Output
+from upcall.errors import Failed, StartFailed
+from upcall.logs.stream import LogStream
+from upcall.ports import Address, ContainerSpec, Lines
+from upcall.runtimes.python import confine
+
+log = logging.getLogger(__name__)
+
+_FIRST_USER = 1000
+_PATIENCE = 10.0
+
+
+class Driver(Protocol):
+    """What a container needs of the driver that made it."""
+
+    host: Host
+    mode: str
+    pids: int
+    log_bound: int
+
+    async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> tuple[int, Namespace | None]: ...
+
+    def settled(self) -> None: ...
+
+    def forget(self, number: int, namespace: Namespace | None) -> None: ...
+
+
+class ProcessContainer:
+    """Implements `upcall.ports.Container`. Unclaimed it has no process yet, and pausing it is nothing."""
+
+    def __init__(self, driver: Driver, spec: ContainerSpec, number: int) -> None:
+        self._driver = driver
+        self._spec = spec
+        self._number = number
+        self._loop = asyncio.get_running_loop()
+        self.id = os.urandom(16).hex()
+        self.lost: Callable[[], None] | None = None
+        self._base = str(driver.host.life / str(number))
+        self.address = Address(path=f"{self._base}.sock")
+        self._logs = LogStream(driver.log_bound)
+        self._output: Output | None = None
+        self._listening: socket.socket | None = None
+        self._group: Group | None = None
+        self._namespace: Namespace | None = None
+        self._pidfd = -1
+        self._status = -1
+        self._saying: asyncio.Future[bytes] | None = None
+        self._exited = asyncio.Event()
+        self._gone: asyncio.Event | None = None
+        self._oom_kills = 0
+
+    def prepare(self) -> None:
+        """Make everything but the process; blocks for some 100 µs."""
+        self._output = Output(self._loop, self._logs)
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listening.bind(self.address.path)
+        self._listening.listen(64)
+        if self._driver.mode == confine.WITHOUT_ISOLATION:
+            os.mkdir(self._base, 0o700)
+        if self._driver.host.cgroups is not None:
+            memory = self._spec.memory << 20
+            self._group = self._driver.host.cgroups.group(str(self._number), memory, self._driver.pids)
+
+    async def claim(self, tenant: str) -> None:
+        """Fork the process into the tenant's network."""
+        if self._pidfd >= 0 or self._gone is not None:
+            raise StartFailed("The container has its tenant already, or is gone.")
+        try:
+            await self._start(tenant)
+        except OSError as error:
+            raise StartFailed(f"The container cannot be started: {error}") from error
+        self._driver.settled()
+
+    async def _start(self, tenant: str) -> None:
+        assert self._listening is not None
+        assert self._output is not None
+        self._status, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        cgroups: list[int] = []
+        try:
+            cgroups = self._group.join_files() if self._group else []
+            fds = [self._listening.fileno(), *self._output.write_ends, writer, *cgroups]
+            pidfd, namespace = await self._driver.spawn(self._order(), tenant, fds)
+        finally:
+            for fd in (writer, *cgroups):
+                os.close(fd)
+        self._adopt(pidfd, namespace)
+        self._output.started()
+        self._listening.close()
+        status = await self._said()
+        if status != b"ok":
+            raise StartFailed(status.decode("utf-8", "replace") or "The sandbox has ended before it was ready.")
+
+    def _adopt(self, pidfd: int, namespace: Namespace | None) -> None:
+        """The process is ours, unless the container was destroyed meanwhile."""
+        if self._gone is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+            self._driver.forget(self._number, namespace)
+            raise StartFailed("The container was removed while it started.")
+        self._pidfd, self._namespace = pidfd, namespace
+        self._loop.add_reader(pidfd, self._died)
+
+    async def pause(self) -> None:
+        if self._group is None or not self._group.can_freeze:
+            self._signal(signal.SIGUSR1)
+            if await self._said() != b"paused":
+                raise Failed("The container has ended.")
+            return
+        self._group.freeze()
+        deadline = self._loop.time() + _PATIENCE
+        while not self._group.frozen():
+            if self._loop.time() > deadline:
+                self._group.thaw()
+                raise Failed("The container does not freeze.")
+            await asyncio.sleep(0.0005)
+
+    async def resume(self) -> None:
+        if self._group is None or not self._group.can_freeze:
+            self._signal(signal.SIGUSR2)
+        else:
+            self._group.thaw()
+        if self._exited.is_set():
+            raise Failed("The container has ended.")
+
+    async def destroy(self) -> None:
+        """Kill and remove; a second caller waits for the first."""
+        if self._gone is not None:
+            await self._gone.wait()
+            return
+        self._gone = asyncio.Event()
+        try:
+            await self._kill()
+            if self._output is not None:
+                self._output.close()
+            self._close_status()
+            self.exhausted()
+            await asyncio.to_thread(self._remove)
+        finally:
+            namespace, self._namespace = self._namespace, None
+            self._driver.forget(self._number, namespace)
+            self._gone.set()
+
+    def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
+        """Our runtime needs no sentinels: what it wrote before it answered is in the pipes."""
+        if self._output is not None:
+            self._output.drain()
+        done(self._logs.take(limit, complete))
+
+    def exhausted(self) -> bool:
+        if self._group is not None:
+            self._oom_kills = max(self._oom_kills, self._group.oom_kills())
+        return self._oom_kills > 0
+
+    def thaw(self) -> None:
+        """Let what is frozen die."""
+        if self._group is not None:
+            with contextlib.suppress(OSError):
+                self._group.thaw()
+
+    def _order(self) -> dict[str, Any]:
+        isolated = self._driver.mode != confine.WITHOUT_ISOLATION
+        return {
+            "uid": _FIRST_USER + self._number,
+            "memory": self._spec.memory << 20,
+            "pids": self._driver.pids,
+            "rlimits": self._group is None or "memory" not in self._group.places,
+            "folder": "/tmp" if isolated else self._base,  # noqa: S108 - the sandbox's own
+        }
+
+    async def _said(self) -> bytes:
+        """The next word on the status pipe; empty when the container has ended without one."""
+        fd, said = self._status, asyncio.Future[bytes](loop=self._loop)
+        self._saying = said
+
+        def readable() -> None:
+            self._loop.remove_reader(fd)
+            if not said.done():
+                said.set_result(os.read(fd, 4096))
+
+        self._loop.add_reader(fd, readable)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await said
+        except TimeoutError as error:
+            raise StartFailed("The sandbox does not answer.") from error
+
+    def _close_status(self) -> None:
+        if self._status >= 0:
+            self._loop.remove_reader(self._status)
+            os.close(self._status)
+            self._status = -1
+        if self._saying is not None and not self._saying.done():
+            self._saying.set_result(b"")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pidfd < 0:
+            return
+        try:
+            signal.pidfd_send_signal(self._pidfd, number)
+        except ProcessLookupError as error:
+            raise Failed("The container has ended.") from error
+
+    def _died(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self._exited.set()
+        if self._gone is None and self.lost is not None:
+            lost, self.lost = self.lost, None
+            lost()
+
+    async def _kill(self) -> None:
+        self.thaw()
+        if self._pidfd < 0:
+            return
+        isolated = self._driver.mode != confine.WITHOUT_ISOLATION
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL if isolated else signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._exited.wait()
+        except TimeoutError:
+            log.error("container %s does not end", self.id)
+            self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+
+    def _remove(self) -> None:
+        """Blocks until the cgroups are gone; the kernel lets go of the last process a moment after its end."""
+        if self._listening is not None:
+            self._listening.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.address.path)
+        guardian.remove(self._base)
+        if self._group is not None:
+            guardian.clean([str(path) for path in self._group.paths], None)
+            self._group.close()

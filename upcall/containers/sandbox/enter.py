@@ -1,0 +1,77 @@
+"""Root's way into the outer sandbox: stage what is to be seen, enter the user namespace, become bubblewrap.
+
+Bubblewrap run by root keeps all of the host's capabilities, and its own user namespaces map a single id, so that no
+container could have its own. Hence this process: in a private mount namespace it binds the sources to a fresh tmpfs
+(they may lie below folders such as /root that nobody else may enter), enters a user namespace of 65,536 ids, in which
+it is root without power over the host, and executes bubblewrap there.
+
+The namespace is made the first time; the platform then keeps it by descriptor and hands it to later zygotes, so that
+the network namespaces that it owns outlive a zygote. `fork` comes first because the maps must be written from outside.
+
+Run as: python -I -S -c "…" PLAN, where PLAN is JSON: `sources` (bound to STAGE/0, STAGE/1, …), `userns` (descriptor or
+null), `argv`.
+"""
+
+import json
+import os
+import sys
+
+from upcall.runtimes.python import linux
+
+STAGE = "/tmp"  # noqa: S108 - in a mount namespace of our own
+FIRST_ID, IDS = 100_000, 65_536
+
+
+def main() -> None:
+    """Never returns: becomes `argv`."""
+    plan = json.loads(sys.argv[1])
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    _stage(plan["sources"])
+    if plan["userns"] is None:
+        _new_user_namespace()
+    else:
+        linux.setns(plan["userns"], linux.CLONE_NEWUSER)
+        os.close(plan["userns"])
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    os.chdir("/")
+    os.execv(plan["argv"][0], plan["argv"])  # noqa: S606 - the interpreter's own files are out of reach from here on
+
+
+def _stage(sources: list[str]) -> None:
+    fds = [os.open(source, os.O_PATH) for source in sources]
+    linux.mount("tmpfs", STAGE, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
+    for number, (source, fd) in enumerate(zip(sources, fds, strict=True)):
+        target = f"{STAGE}/{number}"
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        linux.mount(f"/proc/self/fd/{fd}", target, None, linux.MS_BIND | linux.MS_REC)
+        os.close(fd)
+        del source
+
+
+def _new_user_namespace() -> None:
+    """Unshare, with the maps written by a helper that stays outside."""
+    me = os.getpid()
+    wait, go = os.pipe()
+    helper = os.fork()
+    if not helper:
+        os.close(go)
+        failed = 1
+        try:
+            os.read(wait, 1)
+            for name in ("uid_map", "gid_map"):
+                with open(f"/proc/{me}/{name}", "w") as file:
+                    file.write(f"0 {FIRST_ID} {IDS}")
+            failed = 0
+        finally:
+            os._exit(failed)
+    os.close(wait)
+    linux.unshare(linux.CLONE_NEWUSER)
+    os.close(go)
+    if os.waitpid(helper, 0)[1]:
+        sys.exit("cannot map ids in a new user namespace")

@@ -1,0 +1,174 @@
+"""The outer sandbox as a bubblewrap command, and what to say where it cannot be had.
+
+The root is an empty tmpfs, made read-only at the end, with the host's /usr and libraries, the interpreter's prefix,
+the runtime and a synthetic /etc bound read-only. No folder with data of the host, no environment of the platform. The
+zygote keeps all capabilities *of its user namespace*, to confine its children; they have none.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from upcall.containers.sandbox import enter
+from upcall.errors import Misconfigured
+from upcall.runtimes.python import confine
+
+WITHOUT = "`--isolation none` runs actions without isolation."
+_RUNTIME = "/opt/upcall/upcall_runtime"
+_PACKAGE = Path(__file__).resolve().parents[2]
+_START = "import sys; sys.path.append({!r}); from {} import main; sys.path.remove({!r}); main()"
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_USER_ID = 1000
+_HOST_ETC = ("localtime", "ld.so.cache", "mime.types", "services", "protocols", "os-release")
+_HOST_ETC_FOLDERS = ("ssl/certs", "alternatives", "ca-certificates")
+
+
+class Command(NamedTuple):
+    """What to execute; `{control}` in an argument stands for the number of the control socket's descriptor."""
+
+    argv: list[str]
+    mode: str
+
+
+def interpreter() -> str:
+    """The Python below virtual environments: its prefix is what a sandbox gets to see."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    candidates = [Path(sys.base_prefix) / "bin" / name, Path(os.path.realpath(sys.executable))]
+    return str(next(path for path in candidates if path.is_file()))
+
+
+def write_etc(folder: Path) -> None:
+    """The synthetic /etc; copies of the few host files that programs need to behave."""
+    folder.mkdir(mode=0o755)
+    for name in _HOST_ETC:
+        source = Path("/etc") / name
+        if source.is_file():
+            (folder / name).write_bytes(source.read_bytes())
+    for name in _HOST_ETC_FOLDERS:
+        if (Path("/etc") / name).is_dir():
+            (folder / name).mkdir(parents=True)
+    (folder / "passwd").write_text(
+        "root:x:0:0:root:/root:/usr/sbin/nologin\naction:x:1000:1000::/tmp:/bin/sh\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    )
+    (folder / "group").write_text("root:x:0:\naction:x:1000:\nnogroup:x:65534:\n")
+    (folder / "hosts").write_text("127.0.0.1 localhost sandbox\n::1 localhost\n")
+    (folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
+    (folder / "resolv.conf").write_text("")
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def plain(api_host: str) -> list[str]:
+    """The zygote without any isolation."""
+    parent = str(_PACKAGE.parent)
+    environment = [f"{name}={value}" for name, value in _environment(api_host).items()]
+    start = _START.format(parent, "upcall.runtimes.python.zygote", parent)
+    return ["/usr/bin/env", "-i", *environment, *_python(start), "{control}"]
+
+
+def isolated(etc: Path, api_host: str, userns: int | None) -> list[str]:
+    """The command for the outer sandbox, by way of `enter` when run by root."""
+    as_root = os.geteuid() == 0
+    binds = [(str(etc), "/etc"), (str(_PACKAGE / "runtimes" / "python"), _RUNTIME)]
+    binds += [(f"/etc/{name}", f"/etc/{name}") for name in _HOST_ETC_FOLDERS if (etc / name).is_dir()]
+    prefixes = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix), sys.base_prefix}
+    binds += [(prefix, prefix) for prefix in sorted(prefixes) if not Path(prefix).is_relative_to("/usr")]
+    seen = [f"{enter.STAGE}/{n}" if as_root else source for n, (source, _) in enumerate(binds)]
+    argv = _bubblewrap([(source, target) for source, (_, target) in zip(seen, binds, strict=True)], as_root, api_host)
+    if not as_root:
+        return argv
+    plan = {"sources": [source for source, _ in binds], "userns": userns, "argv": argv}
+    parent = str(_PACKAGE.parent)
+    start = _START.format(parent, "upcall.containers.sandbox.enter", parent)
+    return [*_python(start), json.dumps(plan)]
+
+
+def _bubblewrap(binds: list[tuple[str, str]], as_root: bool, api_host: str) -> list[str]:
+    argv = [
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-pid",
+        "--unshare-net",
+        "--as-pid-1",
+        "--clearenv",
+    ]
+    argv += ["--hostname", "sandbox", "--cap-add", "ALL"]
+    if not as_root:
+        argv += ["--unshare-user", "--uid", str(_USER_ID), "--gid", str(_USER_ID)]
+    for name, value in _environment(api_host).items():
+        argv += ["--setenv", name, value]
+    argv += ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/", name)
+        if path.is_symlink():
+            argv += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            argv += ["--ro-bind", str(path), str(path)]
+    for parent in sorted({str(parent) for _, target in binds for parent in list(Path(target).parents)[:-1]}):
+        argv += ["--perms", "0755", "--dir", parent]  # bubblewrap's own are for their owner alone
+    for source, target in binds:
+        argv += ["--ro-bind", source, target]
+    argv += ["--proc", "/proc", "--dir", "/dev"]
+    for name in _DEVICES:
+        argv += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for target, link in (("/proc/self/fd", "fd"), *((f"/proc/self/fd/{n}", f"std{s}") for n, s in _STANDARD)):
+        argv += ["--symlink", target, f"/dev/{link}"]
+    argv += ["--tmpfs", "/dev/shm", "--tmpfs", "/tmp", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+    argv += ["--dir", "/run", "--remount-ro", "/", "--chdir", "/"]
+    start = _START.format(str(Path(_RUNTIME).parent), "upcall_runtime.zygote", str(Path(_RUNTIME).parent))
+    return [*argv, *_python(start), "{control}"]
+
+
+_STANDARD = ((0, "in"), (1, "out"), (2, "err"))
+
+
+def _python(start: str) -> list[str]:
+    return [interpreter(), "-I", "-S", "-B", "-X", "utf8", "-c", start]
+
+
+def _environment(api_host: str) -> dict[str, str]:
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": "/tmp",  # noqa: S108 - the sandbox's own
+        "__OW_API_HOST": api_host,
+    }
+
+
+def mode(isolation: str) -> str:
+    """How to confine, by who runs this. Raises Misconfigured where bubblewrap is missing."""
+    if isolation == "none":
+        return confine.WITHOUT_ISOLATION
+    if shutil.which("bwrap") is None:
+        raise Misconfigured(
+            f"Actions run in sandboxes that bubblewrap makes; it is missing: apt-get install bubblewrap. {WITHOUT}"
+        )
+    return confine.AS_ROOT if os.geteuid() == 0 else confine.AS_USER
+
+
+def refusal(error: str) -> Misconfigured:
+    """Why no sandbox came up, with what to do about it."""
+    fixes = []
+    if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1" and os.geteuid() != 0:
+        fixes.append(
+            "AppArmor forbids user namespaces to ordinary users here (Ubuntu 24.04 and later): "
+            "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile for bwrap with `userns,`."
+        )
+    if _setting("user/max_user_namespaces") == "0":
+        fixes.append("User namespaces are switched off: `sysctl user.max_user_namespaces=65536`.")
+    if _setting("kernel/unprivileged_userns_clone") == "0" and os.geteuid() != 0:
+        fixes.append("User namespaces are root's alone here: `sysctl kernel.unprivileged_userns_clone=1`.")
+    if Path("/.dockerenv").exists():
+        fixes.append("In a Docker container, sandboxes need `--privileged`.")
+    cause = error.strip().rpartition("\n")[2].rstrip(".")
+    return Misconfigured(" ".join([f"Actions cannot be isolated on this host: {cause}.", *fixes, WITHOUT]))
+
+
+def _setting(name: str) -> str:
+    path = Path("/proc/sys") / name
+    return path.read_text().strip() if path.exists() else ""

@@ -1,0 +1,135 @@
+"""Bytes of an action's stdout and stderr become log lines (spec: logs.md §1, §3, §4).
+
+`feed` takes what was read from one of the two streams: whole lines are stamped with the time at which they were read
+and kept in that order; an incomplete line waits for its rest. `take` gives what came since the last call, cut at the
+activation's limit, and starts anew.
+
+What counts towards the limit is, as upstream, the size of the line as Docker would have written it: a JSON object with
+text, stream and time, not the text alone. That also bounds memory for a flood of tiny lines: nothing is kept beyond
+`bound`, later output is only counted until the next `take`. A line longer than 16 KiB becomes several entries, as
+Docker cuts it (but never inside a character).
+
+Exceeding the limit is not a collection error here, unlike upstream, because it need not cost the container
+(logs.md §7). Runtimes that mark the end of an activation are told apart by `sentinel`: `ended` is true when both
+streams have said so, and `take` complains when they have not, unless it was told not to expect it.
+"""
+
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Literal
+
+from upcall.ports import Lines
+
+Stream = Literal["stdout", "stderr"]
+
+SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
+INCOMPLETE = "There was an issue while collecting your logs. Data might be missing."
+_TRUNCATED = "Logs were truncated because the total bytes size exceeds the limit of {} bytes."
+_LONGEST = 16384
+_ENVELOPE = len('{"log":"\\n","stream":"stdout","time":"2026-01-02T03:04:05.123456789Z"}\n')
+_ESCAPED = re.compile(rb'["\\\x00-\x1f]')
+
+
+def stamp(ns: int) -> str:
+    """Docker's form of a time: UTC with nine digits."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    if seconds != _Second.number:
+        _Second.number = seconds
+        _Second.text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{_Second.text}.{rest:09d}Z"
+
+
+def entry(ns: int, stream: Stream, text: str) -> str:
+    """One line of an activation's log: the time padded to 30 characters."""
+    return f"{stamp(ns):<30} {stream}: {text}"
+
+
+class LogStream:
+    """What one container has printed and nobody has taken yet."""
+
+    def __init__(self, bound: int, sentinel: bool = False, clock: Callable[[], int] = time.time_ns) -> None:
+        self._bound = bound
+        self._sentinel = sentinel
+        self._clock = clock
+        self._partial: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lines: list[str] = []
+        self._sums: list[int] = []
+        self._size = 0
+        self._ends = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether both streams have shown their sentinel since the last `take`."""
+        return self._ends >= 2
+
+    @property
+    def full(self) -> bool:
+        """Whether everything that comes before the next `take` will be dropped."""
+        return self._size > self._bound
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        """Take what was read from `stream`."""
+        if self.full and not self._sentinel:
+            self._partial[stream] = b""
+            return
+        now = self._clock()
+        *whole, rest = (self._partial[stream] + data).split(b"\n")
+        for line in whole:
+            self._add(now, stream, line)
+        while len(rest) > _LONGEST:
+            rest = self._piece(now, stream, rest)
+        self._partial[stream] = rest
+
+    def take(self, limit: int, complete: bool = True) -> Lines:
+        """What came since the last call, at most `limit` bytes of it; `complete` is false where sentinels may miss."""
+        for stream, rest in self._partial.items():
+            if rest:
+                self._add(self._clock(), stream, rest)
+                self._partial[stream] = b""
+        lines, ended, cut = self._lines, self.ended, self._size > limit
+        if cut:
+            del lines[bisect_right(self._sums, limit) :]
+        self._begin()
+        if limit <= 0:
+            return Lines([])
+        if cut:
+            lines.append(entry(self._clock(), "stderr", _TRUNCATED.format(limit)))
+        failed = self._sentinel and complete and not ended
+        if failed:
+            lines.append(entry(self._clock(), "stderr", INCOMPLETE))
+        return Lines(lines, failed)
+
+    def _piece(self, now: int, stream: Stream, data: bytes) -> bytes:
+        """Make an entry of the first 16 KiB; gives the rest."""
+        end = _LONGEST
+        while end > _LONGEST - 4 and data[end] & 0xC0 == 0x80:
+            end -= 1
+        self._keep(now, stream, data[:end])
+        return data[end:]
+
+    def _add(self, now: int, stream: Stream, line: bytes) -> None:
+        if self._sentinel and line.rstrip(b"\r") == SENTINEL.encode():
+            self._ends += 1
+            return
+        while len(line) > _LONGEST:
+            line = self._piece(now, stream, line)
+        self._keep(now, stream, line)
+
+    def _keep(self, now: int, stream: Stream, line: bytes) -> None:
+        if self.full:
+            return
+        self._size += _ENVELOPE + len(line) + len(_ESCAPED.findall(line))
+        self._sums.append(self._size)
+        self._lines.append(entry(now, stream, line.removesuffix(b"\r").decode("utf-8", "replace")))
+
+
+class _Second:
+    """The last second that was formatted: lines come in bursts."""
+
+    number = -1
+    text = ""

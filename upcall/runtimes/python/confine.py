@@ -1,0 +1,164 @@
+"""What a fresh child does to itself before user code runs: cgroups, network, mounts, user, capabilities, seccomp.
+
+The order is not free. Cgroups first, so that everything is accounted; then what needs capabilities (network
+namespace, mounts, host name); then the user; then the parent-death signal (a change of user clears it); seccomp last.
+It all happens in pid 1 of the new namespaces, which then forks the runtime (pid 2) and stays behind as init: it reaps
+orphans and, where no freezer is at hand, stops and continues everybody on SIGUSR1 and SIGUSR2. When the runtime ends,
+init ends, and the kernel kills what is left in the pid namespace. (A pid 1 cannot be killed from inside.)
+
+As an ordinary user there is one uid for all sandboxes. A user namespace of its own gives each the kernel's per-user
+count of processes, so that `RLIMIT_NPROC` bounds a fork bomb per sandbox where no pids controller does. The limit is
+set after the namespace is made: a namespace remembers its maker's limit and holds it against all siblings together.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+from typing import NamedTuple
+
+from . import linux
+
+WITHOUT_ISOLATION = "none"
+AS_ROOT = "root"
+AS_USER = "user"
+NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+_TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - mount points of its own
+_SHM_BYTES = 64 << 20
+_PAUSE, _CONTINUE = signal.SIGUSR1, signal.SIGUSR2
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, _PAUSE, _CONTINUE)
+"""What init waits for; blocked from before its first instruction."""
+
+
+class Order(NamedTuple):
+    """What the platform asked for; numbers only, since a sandbox can read what is left in its zygote's memory."""
+
+    mode: str
+    uid: int
+    memory: int
+    """Bytes; used for the sizes of temporary files and, where `rlimits` is set, of the data segment."""
+    pids: int
+    rlimits: bool
+    folder: str
+
+
+def confine(order: Order, cgroups: list[int], net: int | None, program: bytes) -> None:
+    """Shut the calling process in; it is pid 1 of fresh namespaces unless the mode is "none"."""
+    for fd in cgroups:
+        os.write(fd, b"0")
+        os.close(fd)
+    _limit(order)
+    if order.mode == WITHOUT_ISOLATION:
+        os.setsid()
+        linux.become_subreaper()
+        linux.die_with_parent(signal.SIGTERM)
+        return
+    if net is not None:
+        linux.setns(net, linux.CLONE_NEWNET)
+        os.close(net)
+    with contextlib.suppress(OSError):
+        linux.unshare(linux.CLONE_NEWCGROUP)
+    _mount(order)
+    socket.sethostname("sandbox")
+    os.setsid()
+    if order.mode == AS_USER:
+        _own_user_namespace()
+    linux.bound_capabilities()
+    if order.mode == AS_ROOT:
+        os.setgroups([])
+        os.setresgid(order.uid, order.uid, order.uid)
+        os.setresuid(order.uid, order.uid, order.uid)
+        linux.set_dumpable()
+    _set(resource.RLIMIT_NPROC, order.pids)
+    linux.die_with_parent(signal.SIGKILL)
+    linux.drop_capabilities()
+    linux.no_new_privileges()
+    linux.load_filter(program)
+
+
+def watch(runtime: int, isolated: bool, status: int) -> None:
+    """Be init until the runtime ends; never returns."""
+    while True:
+        if runtime in _reaped():
+            break
+        number = signal.sigwaitinfo(HANDLED).si_signo
+        if number == signal.SIGTERM:
+            break
+        if number in (_PAUSE, _CONTINUE):
+            _signal_all(signal.SIGSTOP if number == _PAUSE else signal.SIGCONT, isolated)
+        if number == _PAUSE:
+            with contextlib.suppress(OSError):
+                os.write(status, b"paused")
+    if not isolated:
+        _end_descendants()
+    os._exit(0)
+
+
+def _limit(order: Order) -> None:
+    _set(resource.RLIMIT_CORE, 0)
+    _set(resource.RLIMIT_NOFILE, 1024)
+    _set(resource.RLIMIT_FSIZE, order.memory)
+    if order.rlimits:
+        _set(resource.RLIMIT_DATA, order.memory)
+
+
+def _set(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def _mount(order: Order) -> None:
+    flags = linux.MS_NOSUID | linux.MS_NODEV
+    linux.mount("proc", "/proc", "proc", flags | linux.MS_NOEXEC)
+    linux.mount("tmpfs", _TMP, "tmpfs", flags, f"mode=1777,size={order.memory},nr_inodes=100000")
+    shm = min(_SHM_BYTES, order.memory)
+    linux.mount("tmpfs", _SHM, "tmpfs", flags | linux.MS_NOEXEC, f"mode=1777,size={shm},nr_inodes=10000")
+    os.chdir(order.folder)
+
+
+def _own_user_namespace() -> None:
+    uid, gid = os.getuid(), os.getgid()
+    linux.unshare(linux.CLONE_NEWUSER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def _reaped() -> set[int]:
+    ended: set[int] = set()
+    with contextlib.suppress(ChildProcessError):
+        while pid := os.waitpid(-1, os.WNOHANG)[0]:
+            ended.add(pid)
+    return ended
+
+
+def _signal_all(number: int, isolated: bool) -> None:
+    """Signal everybody but init: in a pid namespace `kill(-1)` reaches no further than that."""
+    if isolated:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, number)
+        return
+    for pid in _descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _end_descendants() -> None:
+    """Kill until nobody is left; orphans come to us, the subreaper."""
+    while found := _descendants(os.getpid()):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        _reaped()
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                for child in map(int, file.read().split()):
+                    found += [child, *_descendants(child)]
+    return found

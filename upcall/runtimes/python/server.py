@@ -1,0 +1,126 @@
+"""HTTP/1.1 of the action container protocol over one listening socket (spec: container.md §2, §8).
+
+One thread, blocking, one request at a time: the concurrency of a Python container is 1. Several keep-alive
+connections may be open, since the platform opens a new one where it gave up an old one. A request costs one `poll`, one
+`recv` and one `send` when it is small. Everything printed is flushed before the answer is sent, so that whoever reads
+the answer finds the whole output in the pipes and no sentinel is needed.
+
+The only client is the platform. What it sends is well formed, or the connection is closed.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import socket
+import sys
+from typing import Any, NoReturn
+
+from .action import Action, Refused, encode
+
+_REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 502: b"Bad Gateway"}
+_HEAD = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+_CHUNK = 65536
+
+
+def serve(listening: socket.socket, status: int, folder: str) -> NoReturn:
+    """Answer until killed; `status` learns that it begins."""
+    listening.setblocking(False)  # a client may be gone between poll and accept
+    action = Action(folder)
+    poll = select.poll()
+    poll.register(listening, select.POLLIN)
+    open_: dict[int, socket.socket] = {}
+    os.write(status, b"ok")
+    os.close(status)
+    while True:
+        for fd, _ in poll.poll():
+            if fd == listening.fileno():
+                with contextlib.suppress(OSError):
+                    connection = _accepted(listening)
+                    open_[connection.fileno()] = connection
+                    poll.register(connection, select.POLLIN)
+            elif not _exchange(open_[fd], action):
+                poll.unregister(fd)
+                open_.pop(fd).close()
+
+
+def _accepted(listening: socket.socket) -> socket.socket:
+    """A connection that does not take the number of an output which the user's code has closed."""
+    connection, _ = listening.accept()
+    connection.setblocking(True)
+    if connection.fileno() > 2:
+        return connection
+    with connection:
+        return socket.socket(fileno=fcntl.fcntl(connection, fcntl.F_DUPFD_CLOEXEC, 3))
+
+
+def _exchange(connection: socket.socket, action: Action) -> bool:
+    """Read one request, answer it; false when the connection is over."""
+    try:
+        request = _read(connection)
+        if request is None:
+            return False
+        path, body = request
+        code, answer = _answer(action, path, body)
+        connection.sendall(_HEAD % (code, _REASONS[code], len(answer)) + answer)
+    except OSError:
+        return False
+    return True
+
+
+def _read(connection: socket.socket) -> tuple[str, bytes] | None:
+    data = connection.recv(_CHUNK)
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        more = connection.recv(_CHUNK)
+        if not more or len(data) > _CHUNK:
+            return None
+        data += more
+    head = data[:end].decode("latin-1")
+    length = _content_length(head)
+    body = data[end + 4 :]
+    if len(body) < length:
+        parts, missing = [body], length - len(body)
+        while missing:
+            more = connection.recv(min(missing, 1 << 20))
+            if not more:
+                return None
+            parts.append(more)
+            missing -= len(more)
+        body = b"".join(parts)
+    return head.split(" ", 2)[1], body
+
+
+def _content_length(head: str) -> int:
+    for line in head.split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            return int(value)
+    return 0
+
+
+def _answer(action: Action, path: str, body: bytes) -> tuple[int, bytes]:
+    try:
+        match path:
+            case "/run":
+                return 200, action.run(_object(body))
+            case "/init":
+                action.init(_object(body))
+                return 200, b'{"ok":true}'
+        raise Refused(404, "Not found.")
+    except Refused as refused:
+        return refused.code, encode({"error": str(refused)})
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # user code may have closed or replaced it
+                stream.flush()
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"The request is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Refused(400, "The request is not a JSON object.")
+    return found

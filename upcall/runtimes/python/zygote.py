@@ -1,0 +1,144 @@
+"""The process from which every Python sandbox is forked: modules loaded, heap frozen, a single thread.
+
+It speaks to the platform over a unix socket of packets: one JSON object per packet, file descriptors alongside.
+`hello` brings the mode and the seccomp filter; `net` makes a network namespace with its loopback up and gives it
+back; `spawn` forks a container from listening socket, output pipes, status pipe, network namespace and cgroups, and
+gives back its pidfd. The status pipe then reads "ok" when the runtime listens, or the reason why it never will,
+and "paused" each time that init has stopped everybody.
+
+Its end of the socket closing is the end of the platform: it exits, and as pid 1 of the outer pid namespace takes every
+container with it. Children are reaped by the kernel (SIGCHLD ignored); the platform watches pidfds. What is
+preloaded here costs nothing per container but is shared by all tenants, so no secret may ever enter this process; the
+seed of `hash()` is shared, too.
+"""
+
+import fcntl
+import gc
+import json
+import os
+import signal
+import site
+import socket
+import sys
+import sysconfig
+from typing import Any
+
+from . import confine, linux, server
+
+_KEPT = 5
+"""In a child: 0, 1, 2, then the listening socket and the status pipe."""
+_HIGH = 64
+_PRELOADED = (
+    "base64 binascii collections contextlib copy dataclasses datetime decimal email.message enum functools hashlib "
+    "hmac html http.client inspect io itertools logging math operator pathlib random re secrets ssl string struct "
+    "tempfile textwrap threading time traceback typing urllib.parse urllib.request uuid zipfile zlib"
+)
+
+
+def main() -> None:
+    """Serve the control socket until it closes."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    _warm_up()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, confine.HANDLED)  # inherited by each init, which waits for them
+    zygote = Zygote(control)
+    gc.collect()
+    gc.freeze()
+    while True:
+        packet, fds, _, _ = socket.recv_fds(control, 1 << 17, 16)
+        if not packet:
+            os._exit(0)
+        zygote.answer(json.loads(packet), fds)
+
+
+class Zygote:
+    """The control socket and what `hello` said."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._mode = confine.WITHOUT_ISOLATION
+        self._program = b""
+
+    def answer(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Carry out one request; every request gets exactly one reply."""
+        reply: dict[str, Any] = {}
+        given: list[int] = []
+        try:
+            match request["op"]:
+                case "hello":
+                    self._mode, self._program = request["mode"], bytes.fromhex(request["filter"])
+                    reply = {"version": list(sys.version_info[:3])}
+                case "net":
+                    given = [_network()]
+                case "spawn":
+                    given = [self._spawn(request, fds)]
+        except OSError as error:
+            reply = {"error": str(error)}
+        socket.send_fds(self._control, [json.dumps(reply).encode()], given)
+        for fd in (*given, *fds):
+            os.close(fd)
+
+    def _spawn(self, request: dict[str, Any], fds: list[int]) -> int:
+        isolated = self._mode != confine.WITHOUT_ISOLATION
+        pid, pidfd = linux.clone(confine.NAMESPACES if isolated else 0)
+        if pid:
+            return pidfd
+        try:
+            self._child(request, fds, isolated)
+        finally:
+            os._exit(1)
+
+    def _child(self, request: dict[str, Any], fds: list[int], isolated: bool) -> None:
+        listening, out, err, status, *rest = [_high(fd) for fd in fds]
+        net = rest.pop(0) if request["net"] else None
+        for target, fd in enumerate((os.open("/dev/null", os.O_RDONLY), out, err, listening, status)):
+            os.dup2(fd, target, inheritable=target < 3)
+        order = confine.Order(self._mode, *(request[name] for name in confine.Order._fields[1:]))
+        try:
+            os.closerange(_KEPT, _HIGH)
+            confine.confine(order, rest, net, self._program)
+            os.closerange(_KEPT, _HIGH + 64)
+        except OSError as error:
+            os.write(4, f"cannot confine the sandbox: {error}".encode())
+            os._exit(1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        runtime = os.fork()
+        if not runtime:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            server.serve(socket.socket(fileno=3), status=4, folder=order.folder)
+        for fd in (0, 3):
+            os.close(fd)
+        confine.watch(runtime, isolated, 4)
+
+
+def _high(fd: int) -> int:
+    """A copy out of the way of the numbers that the child puts its own on."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD, _HIGH)
+
+
+def _network() -> int:
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        linux.unshare(linux.CLONE_NEWNET)
+        linux.loopback_up()
+        made = os.open("/proc/self/ns/net", os.O_RDONLY)
+        linux.setns(home, linux.CLONE_NEWNET)
+        return made
+    finally:
+        os.close(home)
+
+
+def _warm_up() -> None:
+    """Load what actions commonly need, and what `site` would have given them."""
+    for name in _PRELOADED.split():
+        __import__(name)
+    site.setquit()
+    site.sethelper()
+    for key in ("purelib", "platlib"):
+        path = sysconfig.get_path(key)
+        if path not in sys.path and os.path.isdir(path):
+            sys.path.append(path)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
