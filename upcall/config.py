@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from upcall.core.record import StoreLevel
 from upcall.errors import Misconfigured
 from upcall.model.sizes import MB, Bounds, SystemLimits, parse_duration, parse_size
 
@@ -267,8 +268,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_pause_grace: float
     pool_idle_container: float
     transactions_header: str
-    store_level_blocking: str
-    store_level_non_blocking: str
+    store_level_blocking: StoreLevel
+    store_level_non_blocking: StoreLevel
     limits: SystemLimits
 
 

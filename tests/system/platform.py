@@ -32,7 +32,8 @@ class Platform:
 
     def __init__(self, data: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self.data = data
-        self.output = data.parent / f"{data.name}.log"
+        data.parent.mkdir(parents=True, exist_ok=True)
+        self.output = data.parent / f"{data.name}-{time.time_ns()}.log"
         command = [sys.executable, "-m", "upcall", "serve", "--port", "0", "--data", str(data), *options]
         began = time.monotonic()
         with self.output.open("ab") as log:

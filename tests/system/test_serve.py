@@ -31,7 +31,7 @@ def test_a_blocking_invoke_answers_with_the_record(platform: Platform) -> None:
         "status": "success",
         "success": True,
         "result": {"greeting": "Hello Ada!"},
-        "size": len('{"greeting": "Hello Ada!"}'),
+        "size": len('{"greeting":"Hello Ada!"}'),
     }
     assert answer.headers["x-openwhisk-activation-id"] == answer.body["activationId"]
 

@@ -43,4 +43,4 @@ def command(config: Path | None, **flags: str | None) -> None:
     settings, remarks = load(flags, os.environ, config)
     for remark in remarks:
         print(f"upcall: {remark}", file=sys.stderr)
-    sys.exit(app.run(settings))
+    sys.exit(app.run(settings, lambda text: print(text, flush=True)))

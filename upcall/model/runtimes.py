@@ -92,11 +92,16 @@ class Manifest(msgspec.Struct, frozen=True):
         family, _, version = kind.partition(":")
         if version == "default":
             return next((runtime for runtime in self.runtimes.get(family, ()) if runtime.default), None)
-        return next((r for versions in self.runtimes.values() for r in versions if r.kind == kind), None)
+        return next((runtime for runtime in self.all if runtime.kind == kind), None)
+
+    @property
+    def all(self) -> list[Runtime]:
+        """Of every family."""
+        return [runtime for versions in self.runtimes.values() for runtime in versions]
 
     @property
     def kinds(self) -> list[str]:
-        return [runtime.kind for versions in self.runtimes.values() for runtime in versions]
+        return [runtime.kind for runtime in self.all]
 
 
 def parse_manifest(text: str | bytes) -> Manifest:

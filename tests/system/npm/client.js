@@ -25,7 +25,7 @@ async function main () {
   seen.namespaces = await ow.namespaces.list()
   await ow.actions.update({ name: 'npm', action: 'def main(args): return {"error": "no"}', kind: 'python:3' })
   seen.failure = await ow.actions.invoke({ name: 'npm', blocking: true, result: true })
-    .catch(error => ({ status: error.statusCode, error: error.error.error }))
+    .catch(error => ({ status: error.statusCode, error: error.error.response.result.error }))
   seen.deleted = (await ow.actions.delete({ name: 'npm' })).name
   seen.missing = await ow.actions.get({ name: 'npm' }).catch(error => ({ status: error.statusCode }))
   console.log(JSON.stringify(seen))

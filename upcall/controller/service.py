@@ -1,0 +1,113 @@
+"""The Controller as one thing: the API's parts put together, started and stopped in the right order."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Self
+
+from upcall.controller.acks import Acks
+from upcall.controller.auth import Authenticator
+from upcall.controller.cache import ActionCache
+from upcall.controller.call import Parts
+from upcall.controller.exchange import Edge
+from upcall.controller.http import make_app
+from upcall.controller.invoke import Invocations
+from upcall.controller.route import InvokeRoute
+from upcall.controller.server import Server
+from upcall.core.balance import Balancer, release
+from upcall.model.runtimes import Manifest
+from upcall.model.sizes import SystemLimits
+from upcall.ports import Bus, Store
+
+
+class Controller:
+    """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
+    wrong, or after `stop`."""
+
+    def __init__(
+        self,
+        name: str,
+        bus: Bus,
+        store: Store,
+        *,
+        host: str,
+        port: int,
+        manifest: Manifest,
+        limits: SystemLimits,
+        invokers: Callable[[], dict[str, str]],
+        tid_header: str = "X-Request-ID",
+    ) -> None:
+        self._name = name
+        self._bus = bus
+        self._store = store
+        self._address = host, port
+        self._manifest = manifest
+        self._limits = limits
+        self._invokers = invokers
+        self._tid_header = tid_header.encode()
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with self._stack as stack:
+            balancer = Balancer()
+            acks = Acks(
+                self._bus,
+                self._name,
+                lambda entry: release(balancer, entry.job, entry.invoker),
+                standard=self._limits.timeout.std / 1000,
+            )
+            await acks.start()
+            stack.push_async_callback(acks.close)
+            authenticator, actions = Authenticator(self._store), ActionCache(self._store)
+            invocations = await stack.enter_async_context(
+                Invocations(self._store, self._bus, acks, actions, balancer=balancer, controller=self._name)
+            )
+            deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]
+            route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated)
+            app = make_app(self._parts(authenticator, actions, acks))
+            edge = Edge(route, tid_header=self._tid_header)
+            self._server = Server(edge, app, *self._address, expire=acks.end_waits)
+            self.ended = asyncio.create_task(self._server.serve(), name="http")
+            stack.push_async_callback(self._end)
+            await self._listening()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exception: object) -> bool | None:
+        return await self._stack.__aexit__(*exception)  # type: ignore[arg-type]
+
+    @property
+    def port(self) -> int:
+        """The real one, where 0 was asked for."""
+        return self._server.port
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections and answer what has arrived, for at most `grace` seconds."""
+        await self._server.stop(grace)
+        await self.ended
+
+    async def _listening(self) -> None:
+        """Return when connections are accepted. Raises what keeps the server from it."""
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait({ready, self.ended}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self.ended.done():
+            self.ended.result()
+
+    async def _end(self) -> None:
+        self.ended.cancel()
+        await asyncio.gather(self.ended, return_exceptions=True)
+
+    def _parts(self, authenticator: Authenticator, actions: ActionCache, acks: Acks) -> Parts:
+        return Parts(
+            store=self._store,
+            authenticator=authenticator,
+            actions=actions,
+            manifest=self._manifest,
+            limits=self._limits,
+            now=lambda: time.time_ns() // 1_000_000,
+            invokers=self._invokers,
+            in_flight=acks.active,
+            tid_header=self._tid_header,
+        )

@@ -1,0 +1,71 @@
+"""One platform per data folder: a lock that the kernel drops when its owner dies, and a note that says who that is."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from upcall.errors import Misconfigured
+
+
+class Owner(msgspec.Struct):
+    """Who holds a folder; `port` is 0 until it listens."""
+
+    pid: int
+    port: int = 0
+
+
+class Ownership:
+    """Held as long as its file is open."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def announce(self, port: int) -> None:
+        """Write down who this is, for whoever comes next."""
+        note = msgspec.json.encode(Owner(os.getpid(), port))
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, note, 0)
+
+
+def private_folder(folder: Path) -> Path:
+    """The folder, made where it is missing, for this user's eyes alone. Raises Misconfigured."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(PermissionError):
+            folder.chmod(0o700)
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied", str(folder))
+    except OSError as error:
+        raise Misconfigured(
+            f"the data folder {folder} cannot be used: {error.strerror}; name another with --data"
+        ) from error
+    return folder
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[Ownership]:
+    """Hold the folder. Raises Misconfigured where another process does, by its number and port."""
+    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Misconfigured(f"the data folder {folder} is in use by {_holder(file)}") from error
+        ownership = Ownership(file)
+        ownership.announce(0)
+        yield ownership
+    finally:
+        os.close(file)
+
+
+def _holder(file: int) -> str:
+    try:
+        owner = msgspec.json.decode(os.pread(file, 1000, 0), type=Owner)
+    except msgspec.MsgspecError:
+        return "another process; stop it, or name another folder with --data"
+    where = f" on port {owner.port}" if owner.port else ""
+    return f"process {owner.pid}{where}; stop it (kill {owner.pid}), or name another folder with --data"
