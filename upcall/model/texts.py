@@ -182,6 +182,7 @@ INIT_DIED = "The action did not initialize and exited unexpectedly."
 RUN_DIED = "The action did not produce a valid response and exited unexpectedly."
 MEMORY_EXHAUSTED = "The action exhausted its memory and was aborted."
 PROVISION = "Failed to provision resources to run the action."
+SHUTDOWN = "The action was not run to its end because the platform is shutting down."
 
 
 def init_failed(body: str) -> str:
@@ -206,6 +207,10 @@ def response_truncated(length: int, limit: int, prefix: str) -> str:
         f"The action produced a response that exceeded the allowed length: {length} > {limit} bytes. "
         f"The truncated response was: {prefix}"
     )
+
+
+def memory_unavailable(memory: int) -> str:
+    return f"The action needs {memory} MB of memory, which is more than all that its Invoker has."
 
 
 def pull_failed(image: str) -> str:

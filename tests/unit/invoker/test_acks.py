@@ -1,0 +1,133 @@
+"""Which ack when, and in which order (spec: bus.md §7.1)."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from tests.unit.invoker.conftest import NO_LOGS, Stage, annotations, answers, value
+from upcall.errors import NotFound, StartFailed, TooLarge
+from upcall.model import texts
+from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR
+from upcall.model.entities import ActionLimits
+from upcall.model.messages import CombinedMessage, Message, ResultMessage, Topic
+from upcall.model.sizes import SystemLimits
+from upcall.ports import Lines, Sent
+from upcall.testing import MemoryBus, Reply, an_action, until
+
+TWO_AT_ONCE = ActionLimits(timeout=60_000, memory=256, logs=0, concurrency=2)
+
+
+@pytest.mark.parametrize(
+    ("blocking", "limits", "expected"),
+    [
+        (True, None, ["result", "completion"]),
+        (True, NO_LOGS, ["combined"]),
+        (False, None, ["completion"]),
+        (False, NO_LOGS, ["completion"]),
+    ],
+)
+@pytest.mark.parametrize("fails", [False, True])
+async def test_acks_of_what_ran(
+    stage: Stage, blocking: bool, limits: ActionLimits | None, expected: list[str], fails: bool
+) -> None:
+    if fails:
+        stage.containers.script = answers(Reply(), init=Reply(status=502, body=b'{"error":"no"}'))
+    async with stage.started():
+        message = await stage.call(an_action(limits=limits), blocking=blocking)
+        assert stage.shapes(message) == expected
+        assert (await stage.stored(message)).response.status_code == (DEVELOPER_ERROR if fails else 0)
+
+
+async def test_the_result_comes_before_the_logs_are_collected_and_the_slot_is_free_after(stage: Stage) -> None:
+    async with stage.started():
+        await stage.call(an_action())
+        stage.container.hold_logs = True
+        stage.container.lines = Lines(["a line"])
+        message = await stage.send(an_action())
+        await until(lambda: stage.shapes(message) == ["result"])
+        assert stage.controller.record(message.activation_id).logs == []
+        with pytest.raises(NotFound):
+            await stage.stored(message)
+        stage.container.release_logs()
+        assert stage.shapes(message) == ["result", "completion"]
+        assert (await stage.stored(message)).logs == ["a line"]
+
+
+@pytest.mark.parametrize(("blocking", "expected"), [(True, "combined"), (False, "combined-id")])
+async def test_acks_of_what_got_no_container(stage: Stage, blocking: bool, expected: str) -> None:
+    stage.containers.failure = StartFailed("executable file not found in image x", developer=True)
+    async with stage.started():
+        message = await stage.call(an_action(), blocking=blocking)
+        assert stage.shapes(message) == [expected]
+        record = await stage.stored(message)
+        assert record.response.status_code == DEVELOPER_ERROR
+        assert value(record) == {"error": "executable file not found in image x"}
+        assert annotations(record)["timeout"] is False
+        assert "initTime" not in annotations(record)
+        assert record.start == record.end
+
+
+async def test_a_surprise_while_creating_is_the_platforms_fault(stage: Stage) -> None:
+    stage.containers.failure = RuntimeError("disk on fire")
+    async with stage.started():
+        record = await stage.result(an_action())
+        assert record.response.status_code == WHISK_ERROR
+        assert value(record) == {"error": texts.PROVISION}
+
+
+@pytest.mark.parametrize(("blocking", "expected"), [(True, "combined"), (False, "completion")])
+async def test_jobs_that_wait_for_a_container_whose_init_fails_end_with_the_same_error(
+    stage: Stage, blocking: bool, expected: str
+) -> None:
+    gate = asyncio.Event()
+    stage.containers.script = answers(Reply(), init=Reply(status=502, body=b'{"error":"no"}', after=gate))
+    limits = SystemLimits(concurrency=msgspec.structs.replace(SystemLimits().concurrency, max=2))
+    async with stage.started(limits=limits):
+        first = await stage.send(an_action(limits=TWO_AT_ONCE), blocking=blocking)
+        await until(lambda: bool(stage.containers.made) and "/init" in stage.container.story)
+        second = await stage.send(an_action(limits=TWO_AT_ONCE), blocking=blocking)
+        gate.set()
+        await stage.controller.ended(first.activation_id)
+        await stage.controller.ended(second.activation_id)
+        assert stage.shapes(second) == [expected]
+        assert value(await stage.stored(second)) == value(await stage.stored(first)) == {"error": "no"}
+
+
+class Strict(MemoryBus):
+    """Refuses full records for their size, and tells so later, as a broker does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending: list[Sent] = []
+
+    def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
+        if sent and isinstance(message, ResultMessage | CombinedMessage) and not isinstance(message.response, str):
+            self.pending.append(sent)
+        else:
+            super().send(topic, message, sent)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"), [(None, ["result-id", "completion"]), (NO_LOGS, ["combined-id"])], ids=["logs", "no logs"]
+)
+async def test_a_record_too_large_for_the_bus_is_sent_as_its_id_before_the_slot_is_freed(
+    stage: Stage, limits: ActionLimits | None, expected: list[str]
+) -> None:
+    bus = stage.bus = stage.controller._bus = Strict()
+    async with stage.started():
+        message = await stage.send(an_action(limits=limits))
+        await until(lambda: bool(bus.pending))
+        assert stage.shapes(message) == []
+        bus.pending.pop()(TooLarge("1048577 > 1048576"))
+        await stage.controller.ended(message.activation_id)
+        assert stage.shapes(message) == expected
+
+
+async def test_acks_echo_the_transaction_and_tell_system_errors(stage: Stage) -> None:
+    stage.containers.failure = StartFailed("")
+    async with stage.started():
+        message = await stage.call(an_action(), blocking=False)
+        [ack] = stage.controller.acks
+        assert isinstance(ack, CombinedMessage)
+        assert (ack.transid, ack.is_system_error, ack.instance.instance) == (message.transid, True, 0)

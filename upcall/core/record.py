@@ -1,0 +1,138 @@
+"""Activation records: how they are put together, and which are stored (spec: store.md §5, §6).
+
+All that "ran or tried to" has the annotations `limits`, `timeout` and `waitTime`; what ended before the pool saw it (no
+such action, limits violated) gets the fallback record, whose kind is `unknown`.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, structs
+
+from upcall.core.limits import effective
+from upcall.core.run import Recipe
+from upcall.model import texts
+from upcall.model.activation import APPLICATION_ERROR, SUCCESS, Activation, Response
+from upcall.model.entities import ActionLimits, UserLimits
+from upcall.model.messages import ActivationMessage
+from upcall.model.names import FIRST_VERSION
+from upcall.model.sizes import SystemLimits
+
+_encode = msgspec.json.Encoder().encode
+_UNLIMITED = UserLimits()
+
+StoreLevel = Literal["STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS"]
+
+
+class StoreLevels(msgspec.Struct, frozen=True):
+    """Which records are kept (spec: store.md §6.2)."""
+
+    blocking: StoreLevel = "STORE_ALWAYS"
+    non_blocking: StoreLevel = "STORE_ALWAYS"
+
+
+class Times(msgspec.Struct, eq=False):
+    """When things happened to one activation, in epoch ms; durations in ms."""
+
+    asked: int
+    """Start of the first call to the container, or the moment when it became clear that there is none."""
+    start: int
+    """What the record calls start: of /run less the time that /init took."""
+    end: int
+    init: int | None = None
+    timeout: bool = False
+
+
+def activation_record(recipe: Recipe, message: ActivationMessage, response: Response, times: Times) -> Activation:
+    """The record of an activation that ran, or tried to; without logs."""
+    annotations = b'%b%b},{"key":"waitTime","value":%d}%b]' % (
+        recipe.annotations,
+        b"true" if times.timeout else b"false",
+        times.asked - _received(message, times.asked),
+        b"" if times.init is None else b',{"key":"initTime","value":%d}' % times.init,
+    )
+    user = message.user
+    return Activation(
+        namespace=user.namespace.name,
+        name=recipe.name,
+        subject=user.subject,
+        activation_id=message.activation_id,
+        start=times.start,
+        end=times.end,
+        duration=times.end - times.start,
+        cause=message.cause,
+        response=response,
+        version=recipe.version,
+        annotations=_with_origin(annotations, message),
+    )
+
+
+def fallback_record(message: ActivationMessage, response: Response, now: int) -> Activation:
+    """The record of an activation that never reached the pool; `now` in epoch ms."""
+    action, user = message.action, message.user
+    known = _encode([{"key": "path", "value": action.id}, {"key": "kind", "value": "unknown"}])
+    return Activation(
+        namespace=user.namespace.name,
+        name=action.name,
+        subject=user.subject,
+        activation_id=message.activation_id,
+        start=now,
+        end=now,
+        duration=0,
+        cause=message.cause,
+        response=response,
+        version=action.version or FIRST_VERSION,
+        annotations=_with_origin(known, message),
+    )
+
+
+def is_stored(message: ActivationMessage, response: Response, levels: StoreLevels) -> bool:
+    """Whether the record is kept."""
+    if message.user.limits.store_activations is False:
+        return False
+    level = levels.blocking if message.blocking else levels.non_blocking
+    if level == "STORE_ALWAYS":
+        return True
+    if len(message.transid) > 2 and message.transid[2] is True:
+        return True
+    return response.status_code > (SUCCESS if level == "STORE_FAILURES" else APPLICATION_ERROR)
+
+
+def namespace_limits(system: SystemLimits, user: UserLimits) -> SystemLimits:
+    """What holds for a namespace; the system's own object where it has no limits of its own."""
+    return system if user == _UNLIMITED else effective(system, user)
+
+
+def limit_error(limits: ActionLimits, allowed: SystemLimits) -> str | None:
+    """The first limit of an action that its caller's namespace does not allow (spec: invoker.md §6)."""
+    for what, value, bounds in (
+        ("duration", limits.timeout, allowed.timeout),
+        ("memory size", limits.memory, allowed.memory),
+        ("concurrency", limits.concurrency, allowed.concurrency),
+        ("log size", limits.logs, allowed.logs),
+    ):
+        if value > bounds.max:
+            return texts.limit_exceeded(what, value, bounds.max)
+        if value < bounds.min:
+            return texts.limit_undercut(what, value, bounds.min)
+    return None
+
+
+def _received(message: ActivationMessage, otherwise: int) -> int:
+    """When the controller got the request, by its own clock (spec: bus.md §6.1)."""
+    transid = message.transid
+    return transid[1] if len(transid) > 1 and type(transid[1]) is int else otherwise
+
+
+def _with_origin(annotations: bytes, message: ActivationMessage) -> Raw:
+    """Adds what tells where the call came from: a sequence, a package binding."""
+    if isinstance(message.cause, str):
+        annotations = annotations[:-1] + b',{"key":"causedBy","value":"sequence"}]'
+    if message.action.binding is not None:
+        annotations = annotations[:-1] + b',{"key":"binding","value":%b}]' % _encode(message.action.binding)
+    return Raw(annotations)
+
+
+def with_logs(activation: Activation, lines: list[str]) -> Activation:
+    """The same record with its logs; what was sent on the bus without them stays as it is."""
+    return structs.replace(activation, logs=lines)

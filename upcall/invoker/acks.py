@@ -1,0 +1,85 @@
+"""Acknowledgements: their shapes, and what happens when one is too large (spec: bus.md §7).
+
+For a caller that does not wait a full record is replaced by the activation's id (*shrunk*), and so is one that the bus
+refuses for its size. `then` is called when the bus has the ack for good, or has refused it for good: there is nobody
+else to tell, the controller frees the slot by its own timer.
+"""
+
+import logging
+from collections.abc import Callable
+
+from upcall.errors import TooLarge
+from upcall.model.activation import WHISK_ERROR, Activation
+from upcall.model.messages import (
+    Ack,
+    ActivationMessage,
+    CombinedMessage,
+    CompletionMessage,
+    ResultMessage,
+    Topic,
+    completed_topic,
+)
+from upcall.model.names import InvokerId
+from upcall.ports import Bus
+
+Then = Callable[[], None]
+log = logging.getLogger(__name__)
+
+CONTROLLERS = 1024
+"""Topics that are kept at hand; past that the table is begun anew."""
+
+
+class Acks:
+    """Sends acks of one Invoker."""
+
+    def __init__(self, bus: Bus, instance: InvokerId, prefix: str = "") -> None:
+        self._bus = bus
+        self._prefix = prefix
+        self._topics: dict[str, Topic] = {}
+        self.instance = instance
+        self.failed = 0
+
+    def result(self, message: ActivationMessage, record: Activation, then: Then) -> None:
+        """The result alone: the slot stays taken until `completion`."""
+        self._send(message, ResultMessage(message.transid, record), then)
+
+    def completion(self, message: ActivationMessage, record: Activation, then: Then) -> None:
+        """The slot is free."""
+        system = record.response.status_code == WHISK_ERROR
+        self._send(message, CompletionMessage(message.transid, message.activation_id, system, self.instance), then)
+
+    def combined(self, message: ActivationMessage, record: Activation, then: Then) -> None:
+        """Both at once; shrunk where nobody waits."""
+        system = record.response.status_code == WHISK_ERROR
+        response = record if message.blocking else message.activation_id
+        self._send(message, CombinedMessage(message.transid, response, system, self.instance), then)
+
+    def _send(self, message: ActivationMessage, ack: Ack, then: Then) -> None:
+        controller = message.root_controller_index.as_string
+        topic = self._topics.get(controller) or self._topic(controller)
+
+        def sent(error: BaseException | None) -> None:
+            if error is None:
+                then()
+            elif isinstance(error, TooLarge) and _shrink(ack, message.activation_id):
+                self._bus.send(topic, ack, sent)
+            else:
+                self.failed += 1
+                log.error("ack to %s lost: %s", topic.name, error, extra={"activation": message.activation_id})
+                then()
+
+        self._bus.send(topic, ack, sent)
+
+    def _topic(self, controller: str) -> Topic:
+        if len(self._topics) >= CONTROLLERS:
+            self._topics.clear()
+        topic = self._topics[controller] = completed_topic(controller, self._prefix)
+        return topic
+
+
+def _shrink(ack: Ack, activation_id: str) -> bool:
+    """Put the id in the record's place; False where there is no record. The bus has refused `ack`: it is ours."""
+    if isinstance(ack, CompletionMessage) or isinstance(ack.response, str):
+        return False
+    ack.response = activation_id
+    return True

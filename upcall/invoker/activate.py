@@ -1,0 +1,293 @@
+"""One activation, from its container to its end (spec: container.md §3, §7.2; bus.md §7.1).
+
+A `Work` is the pool job's `task`. Its methods are the callbacks of each other's I/O, so a warm activation is four
+plain calls: `run` → `_call` (POST /run) → `_ran` (answer, result ack, logs) → `_collected` (record, pool, last ack).
+
+Which ack when: a caller that waits has its result before the logs are collected; the last ack, which frees the
+controller's slot, follows the record, so that whoever is told "finished" finds it. It also follows the result ack for
+good, because a result refused for its size is sent again, smaller, and the last ack must not overtake it. The pool
+learns of the free container before the controller does: else the controller's next message would find it taken.
+
+`started` is asked of the feed once, even when the job comes back to another container: until it calls back no user
+code has run (D7). A job goes back to the pool where the container says 503 or, idle before, refuses the connection
+(D14); with it goes what it ends with when the pool has had enough: a 503 is then an answer like any other.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from upcall.core.events import Event, Inited, Job, JobDone, JobReturned, Reason, SlotId
+from upcall.core.outcome import (
+    ANSWERED,
+    TIMED_OUT,
+    Ending,
+    Outcome,
+    init_response,
+    initialised,
+    run_response,
+    timed_out,
+    unavailable,
+)
+from upcall.core.record import StoreLevels, Times, activation_record, is_stored, with_logs
+from upcall.core.run import Recipe, context_of, init_body, run_body
+from upcall.errors import StartFailed
+from upcall.invoker.acks import Acks
+from upcall.invoker.counters import Counters
+from upcall.invoker.runtime import Allowance, Runtime
+from upcall.model import texts
+from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
+from upcall.model.entities import Action
+from upcall.model.messages import ActivationMessage
+from upcall.ports import Container, Feed, Lines
+
+
+class Keeper(Protocol):
+    """Where records go."""
+
+    def keep(self, record: Activation, then: Callable[[], None]) -> None:
+        """Call `then` when the record is safe with the store."""
+
+
+class Box(msgspec.Struct, eq=False):
+    """A container that runs, with its client. An empty `tenant` is nobody's yet."""
+
+    container: Container
+    runtime: Runtime
+    tenant: str
+
+
+class Known(msgspec.Struct, frozen=True, eq=False):
+    """What an Invoker has worked out about one action, for callers with the system's limits."""
+
+    recipe: Recipe
+    allowance: Allowance
+    refusal: Response | None = None
+    """Why it cannot be run."""
+
+
+class Desk:
+    """What all activations of one Invoker share."""
+
+    __slots__ = ("acks", "clock", "counters", "feed", "keeper", "levels", "report")
+
+    def __init__(
+        self, acks: Acks, keeper: Keeper, counters: Counters, levels: StoreLevels, clock: Callable[[], int]
+    ) -> None:
+        self.acks = acks
+        self.keeper = keeper
+        self.counters = counters
+        self.levels = levels
+        self.clock = clock
+        """epoch ms"""
+        self.feed: Feed
+        """Set when it is open, before anything is delivered."""
+        self.report: Callable[[Event], None]
+        """Feeds the pool."""
+
+
+class Work:
+    """One activation; made when its message arrives, run when the pool has a container for it."""
+
+    __slots__ = (
+        "_abandoned",
+        "_asked",
+        "_begun",
+        "_box",
+        "_cause",
+        "_desk",
+        "_fresh",
+        "_init",
+        "_init_ms",
+        "_kept",
+        "_offset",
+        "_record",
+        "_reusable",
+        "_run_start",
+        "_slot",
+        "_told",
+        "action",
+        "allowance",
+        "context",
+        "job",
+        "message",
+        "recipe",
+    )
+
+    def __init__(self, desk: Desk, offset: int, message: ActivationMessage, known: Known, action: Action) -> None:
+        self._desk = desk
+        self._offset = offset
+        self.message = message
+        self.action = action
+        recipe = self.recipe = known.recipe
+        self.allowance = known.allowance
+        self.context = context = context_of(recipe, message)
+        self.job = Job(message.activation_id, context.key, recipe.kind, recipe.memory, recipe.concurrency, self)
+        self._abandoned: Response | None = None
+        self._begun = False
+
+    # --- the pool's commands
+
+    def run(self, slot: SlotId, box: Box, init: bool, fresh: bool) -> None:
+        """Run in this container; reports Inited, then JobDone or JobReturned."""
+        self._slot = slot
+        self._box = box
+        self._init = init
+        self._fresh = fresh
+        self._init_ms: int | None = None
+        if self._begun:
+            self._call()
+        else:
+            self._begun = True
+            self._desk.feed.started(self._offset, self._call)
+
+    def abort(self, reason: Reason, cause: object) -> None:
+        """End without having run."""
+        response = _abort_response(reason, cause, self.job)
+        now = self._desk.clock()
+        record = self._record = activation_record(self.recipe, self.message, response, Times(now, now, now))
+        self._desk.counters.aborted += 1
+        acks = self._desk.acks
+        bound = reason in ("init", "returned") and not self.message.blocking
+        last = acks.completion if bound else acks.combined
+        self._keep(lambda: last(self.message, record, self._end))
+
+    def refuse(self, slot: SlotId, response: Response) -> None:
+        """Go back to the pool: this container does not take it. Too often, and the job ends with this response."""
+        self._desk.counters.rescheduled += 1
+        self._desk.report(JobReturned(slot, self.job, response))
+
+    def abandon(self, response: Response) -> None:
+        """The platform stops: end now, with this response, whatever the container does."""
+        self._abandoned = response
+        if self._begun:
+            self._box.runtime.close()
+
+    # --- the container's answers
+
+    def _call(self) -> None:
+        now = self._asked = self._desk.clock()
+        if self._abandoned is not None:
+            self._respond(self._abandoned, Times(now, now, now))
+        elif self._init:
+            self._desk.counters.inits += 1
+            body = init_body(self.recipe, self.context, self.message, now + self.recipe.timeout, self.action)
+            self._box.runtime.post(b"/init", body, self.allowance, self._inited, retry=True)
+        else:
+            self._post(now)
+
+    def _post(self, now: int) -> None:
+        self._run_start = now
+        body = run_body(self.recipe, self.context, self.message, now + self.recipe.timeout)
+        self._box.runtime.post(b"/run", body, self.allowance, self._ran)
+
+    def _inited(self, outcome: Outcome) -> None:
+        now, timeout = self._desk.clock(), self.recipe.timeout
+        self._init_ms = now - self._asked
+        if initialised(outcome) and self._abandoned is None:
+            self._desk.report(Inited(self._slot))
+            self._post(now)
+            return
+        response = self._abandoned or init_response(outcome, timeout, self.allowance.limit, self._exhausted(outcome))
+        if unavailable(outcome) and self._abandoned is None:
+            self.refuse(self._slot, response)
+            return
+        self._desk.counters.init_failures += 1
+        times = Times(self._asked, self._asked, now, self._init_ms, timed_out(outcome, timeout))
+        self._respond(response, times, cause=response)
+
+    def _ran(self, outcome: Outcome) -> None:
+        now, timeout, init = self._desk.clock(), self.recipe.timeout, self._init_ms
+        response = self._abandoned or run_response(outcome, timeout, self.allowance.limit, self._exhausted(outcome))
+        refused = outcome.status == 503 or (self._fresh and outcome.ending is Ending.REFUSED)
+        if refused and self._abandoned is None:
+            self.refuse(self._slot, response)
+            return
+        late = outcome.elapsed * 1000 >= timeout or outcome.ending is TIMED_OUT
+        self._respond(response, Times(self._asked, self._run_start - (init or 0), now, init, late))
+
+    def _exhausted(self, outcome: Outcome) -> bool:
+        """Whether a lost connection is the memory's fault; silence until the time-out is not (container.md §2.5)."""
+        ending = outcome.ending
+        return ending is not ANSWERED and ending is not TIMED_OUT and self._box.container.exhausted()
+
+    # --- the end
+
+    def _respond(self, response: Response, times: Times, cause: Response | None = None) -> None:
+        record = self._record = activation_record(self.recipe, self.message, response, times)
+        self._cause = cause
+        self._kept = False
+        self._told = True
+        status = response.status_code
+        self._desk.counters.outcomes[status] += 1
+        limit = self.recipe.log_limit
+        if limit == 0:
+            self._reusable = status < DEVELOPER_ERROR
+            self._keep(self._kept_record)
+            return
+        if self.message.blocking:
+            self._told = False
+            self._desk.acks.result(self.message, record, self._result_told)
+        self._box.container.collect(limit, status != DEVELOPER_ERROR, self._collected)
+
+    def _collected(self, found: Lines) -> None:
+        lines, status = found.lines, self._record.response.status_code
+        if status == DEVELOPER_ERROR:
+            lines = [*lines, _line(texts.LOGS_DEVELOPER, self._desk.clock())]
+        if found.failed:
+            self._desk.counters.log_failures += 1
+        if lines:
+            self._record = with_logs(self._record, lines)
+        self._reusable = status < DEVELOPER_ERROR and not found.failed
+        self._keep(self._kept_record)
+
+    def _keep(self, then: Callable[[], None]) -> None:
+        if is_stored(self.message, self._record.response, self._desk.levels):
+            self._desk.keeper.keep(self._record, then)
+        else:
+            then()
+
+    def _kept_record(self) -> None:
+        self._kept = True
+        self._desk.report(JobDone(self._slot, self.job, self._reusable, self._cause))
+        if self._told:
+            self._last_ack()
+
+    def _result_told(self) -> None:
+        self._told = True
+        if self._kept:
+            self._last_ack()
+
+    def _last_ack(self) -> None:
+        acks = self._desk.acks
+        whole = self.message.blocking and self.recipe.log_limit == 0
+        (acks.combined if whole else acks.completion)(self.message, self._record, self._end)
+
+    def _end(self) -> None:
+        self._desk.feed.done(self._offset)
+
+
+def _abort_response(reason: Reason, cause: object, job: Job) -> Response:
+    """What a job that never ran comes to (spec: container.md §4.2, §7.1)."""
+    if isinstance(cause, Response):
+        return cause
+    if isinstance(cause, StartFailed):
+        return start_response(cause)
+    if reason == "too-big":
+        return error(WHISK_ERROR, texts.memory_unavailable(job.memory))
+    if reason == "drain":
+        return error(WHISK_ERROR, texts.SHUTDOWN)
+    return error(WHISK_ERROR, texts.RUN_DIED if reason == "init" else texts.PROVISION)
+
+
+def start_response(failure: StartFailed) -> Response:
+    """What a container that did not come up means for its activation."""
+    return error(DEVELOPER_ERROR if failure.developer else WHISK_ERROR, str(failure) or texts.PROVISION)
+
+
+def _line(text: str, now: int) -> str:
+    """A line of our own among the logs (spec: logs.md §3)."""
+    moment = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"
+    return f"{moment:<30} stderr: {text}"

@@ -1,0 +1,245 @@
+"""The shell around the container pool: feeds it events, carries its commands out (architecture.md §4).
+
+`feed` is synchronous: the pool's state never changes across an await. A command may bring the next event before it
+returns (an answer that is at hand, a driver that has logs ready); such events wait until the commands of the one before
+are carried out, so the pool sees them one after another and the stack stays flat. A warm Run is a call; what needs time
+(Create, Pause, Resume, Remove, the claim of a stem cell) is a task that answers with one event.
+
+One timer stands for all of the pool's: armed to the earliest deadline seen, and left alone when that moves later. The
+warm path does not even look: what comes to rest now is not due before `_patience` is over.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import cast
+
+from upcall.core.events import (
+    Abort,
+    Broken,
+    Command,
+    Create,
+    Created,
+    CreateFailed,
+    Event,
+    JobArrived,
+    JobDone,
+    Pause,
+    Paused,
+    Pull,
+    Remove,
+    Removed,
+    Resume,
+    Resumed,
+    Run,
+    SlotId,
+    Tick,
+)
+from upcall.core.pool import Pool, deadline, step
+from upcall.errors import StartFailed
+from upcall.invoker.activate import Box, Work, start_response
+from upcall.invoker.counters import Counters
+from upcall.invoker.deadlines import Deadlines
+from upcall.invoker.runtime import Runtime
+from upcall.model import texts
+from upcall.model.entities import BLACKBOX
+from upcall.ports import Containers, ContainerSpec
+
+log = logging.getLogger(__name__)
+NEVER = float("inf")
+
+
+class PoolRunner:
+    """Interprets the commands of one pool. `tasks` owns what takes time; `failed` is told of a bug in the pool."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        containers: Containers,
+        tasks: asyncio.TaskGroup,
+        *,
+        specify: Callable[[Create, Work | None], ContainerSpec],
+        pull: Callable[[int], None],
+        counters: Counters,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.pool = pool
+        self._containers = containers
+        self._tasks = tasks
+        self._specify = specify
+        self._pull = pull
+        self._counters = counters
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(self._loop)
+        self._boxes: dict[SlotId, Box] = {}
+        self._cold: set[asyncio.Task[None]] = set()
+        self._events: deque[Event] = deque()
+        self._stepping = False
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = NEVER
+        config = pool.config
+        self._patience = min(config.pause_grace, config.idle_timeout, config.prewarm_retry)
+        self._empty: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        """Start what the pool wants to have from the beginning."""
+        self._arm()
+
+    def feed(self, event: Event) -> None:
+        """Take an event and do what follows from it."""
+        self._events.append(event)
+        if self._stepping or self._closed:
+            return
+        self._stepping = True
+        try:
+            while self._events:
+                self._step(self._events.popleft())
+        except Exception as error:  # noqa: BLE001 - the boundary: the service ends with it
+            self.close()
+            self._failed(error)
+        finally:
+            self._stepping = False
+
+    def close(self) -> None:
+        """Take no more events; let go of all connections and of what takes time."""
+        self._closed = True
+        for task in self._cold:
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for box in list(self._boxes.values()):
+            box.runtime.close()
+        self._deadlines.close()
+
+    async def empty(self) -> None:
+        """Return when the pool has no slot left; for use after Drained."""
+        if self.pool.slots:
+            self._empty = self._loop.create_future()
+            await self._empty
+
+    def works(self) -> list[Work]:
+        """What has been given to a container and has not ended."""
+        return [cast(Work, job.task) for slot in self.pool.slots.values() for job in slot.running]
+
+    def _step(self, event: Event) -> None:
+        now = self._loop.time()
+        for command in step(self.pool, event, now):
+            self._carry_out(command)
+        kind = type(event)
+        if kind is not JobArrived and (kind is not JobDone or self._due > now + self._patience):
+            self._arm()
+        if self._empty is not None and not self.pool.slots and not self._empty.done():
+            self._empty.set_result(None)
+
+    def _carry_out(self, command: Command) -> None:
+        if isinstance(command, Run):
+            self._run(command)
+        elif isinstance(command, Pull):
+            self._pull(command.count)
+        elif isinstance(command, Abort):
+            cast(Work, command.job.task).abort(command.reason, command.cause)
+        else:
+            self._begin(self._perform(command))
+
+    def _run(self, command: Run) -> None:
+        work = cast(Work, command.job.task)
+        box = self._boxes[command.slot]
+        self._counters.starts[command.start] += 1
+        if box.tenant:
+            work.run(command.slot, box, command.init, command.fresh)
+        else:
+            self._begin(self._claim(command, box, work))
+
+    def _begin(self, cold: Coroutine[object, object, None]) -> None:
+        task = self._tasks.create_task(cold)
+        self._cold.add(task)
+        task.add_done_callback(self._cold.discard)
+
+    async def _claim(self, command: Run, box: Box, work: Work) -> None:
+        """Make a stem cell the job's own."""
+        tenant = work.message.user.namespace.name
+        try:
+            await box.container.claim(tenant)
+        except StartFailed as error:
+            self._counters.container_failures += 1
+            work.refuse(command.slot, start_response(error))
+        except Exception:
+            self._counters.container_failures += 1
+            log.exception("container %s cannot be claimed", box.container.id)
+            work.refuse(command.slot, start_response(StartFailed(texts.PROVISION)))
+        else:
+            box.tenant = tenant
+            work.run(command.slot, box, command.init, command.fresh)
+
+    async def _perform(self, command: Create | Pause | Resume | Remove) -> None:
+        """Do one thing, answer with one event."""
+        match command:
+            case Create():
+                self.feed(await self._create(command))
+            case Pause(slot):
+                self.feed(await self._attempt(slot, self._boxes[slot].container.pause, Paused(slot)))
+            case Resume(slot):
+                self.feed(await self._attempt(slot, self._boxes[slot].container.resume, Resumed(slot)))
+            case Remove(slot):
+                await self._remove(slot)
+                self.feed(Removed(slot))
+
+    async def _create(self, command: Create) -> Event:
+        slot = command.slot
+        work = cast(Work, command.job.task) if command.job else None
+        spec = self._specify(command, work)
+        try:
+            container = await self._containers.create(spec)
+        except StartFailed as error:
+            self._counters.container_failures += 1
+            log.warning("no container for %s: %s", spec.kind, error)
+            return CreateFailed(slot, error)
+        except Exception:
+            self._counters.container_failures += 1
+            log.exception("no container for %s", spec.kind)
+            return CreateFailed(slot, StartFailed(texts.PROVISION))
+        runtime = Runtime(container.address, self._deadlines, foreign=spec.kind == BLACKBOX)
+        self._boxes[slot] = Box(container, runtime, spec.tenant)
+        container.lost = lambda: self._lost(slot)
+        return Created(slot)
+
+    async def _attempt(self, slot: SlotId, act: Callable[[], Coroutine[object, object, None]], good: Event) -> Event:
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the container cannot be used any more
+            self._counters.container_failures += 1
+            log.warning("container %s: %s failed: %s", self._boxes[slot].container.id, act.__name__, error)
+            return Broken(slot)
+        return good
+
+    async def _remove(self, slot: SlotId) -> None:
+        box = self._boxes.pop(slot)
+        box.container.lost = None
+        box.runtime.close()
+        try:
+            await box.container.destroy()
+        except Exception:
+            self._counters.container_failures += 1
+            log.exception("container %s cannot be removed", box.container.id)
+
+    def _lost(self, slot: SlotId) -> None:
+        if slot in self._boxes:
+            self._counters.lost += 1
+            self.feed(Broken(slot))
+
+    def _arm(self) -> None:
+        due = deadline(self.pool)
+        if due is None or self._closed or (self._timer is not None and self._due <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._due = None, NEVER
+        self.feed(Tick())

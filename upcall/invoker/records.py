@@ -1,0 +1,54 @@
+"""Records on their way to the store, which may be full for a while (performance.md rule 10).
+
+As long as the store takes them, keeping one is a plain call. When its batch is full, records wait here in order and one
+task follows the store's `room`. What waits is bounded by its producers: an activation holds its container, and with it
+its share of the feed, until its record is taken. So a slow store slows the intake, and no record is dropped.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from upcall.model.activation import Activation
+from upcall.ports import Store
+
+Then = Callable[[], None]
+
+
+class Records:
+    """Hands records to the store; `tasks` owns the task that waits for it."""
+
+    def __init__(self, store: Store, tasks: asyncio.TaskGroup) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._waiting: deque[tuple[Activation, Then]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def keep(self, record: Activation, then: Then) -> None:
+        """Call `then` when the store has taken it: before this returns, unless the store is full."""
+        if not self._waiting and self._store.record(record):
+            then()
+            return
+        self._waiting.append((record, then))
+        if self._task is None:
+            self._task = self._tasks.create_task(self._follow())
+
+    async def settled(self) -> None:
+        """Return when nothing waits."""
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _follow(self) -> None:
+        try:
+            while self._waiting:
+                record, then = self._waiting[0]
+                if not self._store.record(record):
+                    await self._store.room()
+                    continue
+                self._waiting.popleft()
+                then()
+        finally:
+            self._task = None

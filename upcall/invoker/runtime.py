@@ -1,0 +1,254 @@
+"""The client of one action container: POST /init and /run over keep-alive connections (D3; spec: container.md §2.5).
+
+Each connection is an `asyncio.Protocol` with its own httptools parser and carries one request at a time; free ones
+stand in a stack. A warm request is one `write` of head and body, one read, and a call of `done`: no task, no future, no
+timer (the deadline is an entry in `Deadlines`). Only a new connection costs a task.
+
+What may be retried, and what may not (D14): where no connection came about nothing has run, so /init tries again each
+50 ms until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the request may have
+run. For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
+closing it just now (node closes at 5 s).
+
+Odd corners. A deadline counts from the moment the request is written, as upstream's does: the time spent on reaching a
+starting container is bounded by the same limit but not deducted. A body without Content-Length that is not chunked
+ends with the connection and cannot be told from a crash: it counts as CLOSED. Bytes behind a whole answer end the
+connection, not the request. On the stock loop `max_size` keeps each read from mapping 256 KiB (performance.md rule 4).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+import msgspec
+
+from upcall.core.outcome import ANSWERED, Ending, Outcome
+from upcall.invoker.deadlines import Deadlines
+from upcall.ports import Address
+
+Done = Callable[[Outcome], None]
+
+RETRY = 0.05
+"""seconds between two tries to reach a container that starts"""
+IDLE = 1.0
+"""seconds after which a connection to a foreign image is not used again"""
+_READ = 16384
+_HEAD = (
+    b"POST %b HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b"
+)
+
+
+class Allowance(msgspec.Struct, frozen=True, eq=False):
+    """What one request may use: seconds, bytes of the answer, and how many of these are kept when it is longer."""
+
+    timeout: float
+    limit: int
+    truncation: int
+
+
+class Runtime:
+    """All connections to one container."""
+
+    __slots__ = ("_address", "_calls", "_deadlines", "_foreign", "_free", "_loop", "retries")
+
+    def __init__(self, address: Address, deadlines: Deadlines, foreign: bool = False) -> None:
+        self._address = address
+        self._deadlines = deadlines
+        self._foreign = foreign
+        self._free: list[_Connection] = []
+        self._calls: set[_Call] = set()
+        self._loop = asyncio.get_running_loop()
+        self.retries = 0
+        """connections tried again, for the metric"""
+
+    def post(self, path: bytes, body: bytes, allowance: Allowance, done: Done, retry: bool = False) -> None:
+        """Send one request; `done` is called once. With `retry` a container that cannot be reached is waited for."""
+        call = _Call(self, done, allowance)
+        self._calls.add(call)
+        call.begin(self._loop.time())
+        data = _HEAD % (path, len(body), body)
+        while self._free:
+            connection = self._free.pop()
+            if self._foreign and call.begun - connection.idle > IDLE:
+                connection.close()
+            elif not connection.closing:
+                connection.send(call, data)
+                return
+        call.opening = self._loop.create_task(self._open(call, data, retry))
+
+    def close(self) -> None:
+        """Close every connection; what is in flight ends as CLOSED."""
+        for connection in self._free:
+            connection.close()
+        self._free.clear()
+        for call in list(self._calls):
+            call.end(Ending.CLOSED)
+
+    async def _open(self, call: "_Call", data: bytes, retry: bool) -> None:
+        while True:
+            try:
+                connection = await self._connect()
+                break
+            except OSError:
+                if not retry:
+                    call.opening = None
+                    call.end(Ending.REFUSED)
+                    return
+            self.retries += 1
+            await asyncio.sleep(RETRY)
+        call.opening = None
+        call.begin(self._loop.time())
+        connection.send(call, data)
+
+    async def _connect(self) -> "_Connection":
+        address = self._address
+        make = self._connection
+        if address.path:
+            return (await self._loop.create_unix_connection(make, address.path))[1]
+        return (await self._loop.create_connection(make, address.host, address.port))[1]
+
+    def _connection(self) -> "_Connection":
+        return _Connection(self)
+
+    # --- called by calls and connections
+
+    def set_deadline(self, call: "_Call", when: float) -> None:
+        self._deadlines.set(call, when)
+
+    def finished(self, call: "_Call") -> float:
+        """Forget the call; gives the time."""
+        self._deadlines.drop(call)
+        self._calls.discard(call)
+        return self._loop.time()
+
+    def freed(self, connection: "_Connection") -> None:
+        if self._foreign:
+            connection.idle = self._loop.time()
+        self._free.append(connection)
+
+    def lost(self, connection: "_Connection") -> None:
+        if connection in self._free:
+            self._free.remove(connection)
+
+
+class _Call:
+    """One request in flight; ends once, by its answer, its deadline or its connection."""
+
+    __slots__ = ("_allowance", "_done", "_runtime", "begun", "chunks", "connection", "length", "opening")
+
+    def __init__(self, runtime: Runtime, done: Done, allowance: Allowance) -> None:
+        self._runtime = runtime
+        self._done: Done | None = done
+        self._allowance = allowance
+        self.begun = 0.0
+        self.length = 0
+        self.chunks: list[bytes] = []
+        self.connection: _Connection | None = None
+        self.opening: asyncio.Task[None] | None = None
+
+    def begin(self, now: float) -> None:
+        self.begun = now
+        self._runtime.set_deadline(self, now + self._allowance.timeout)
+
+    def add(self, chunk: bytes) -> None:
+        """Keep what may be needed: all of it up to the limit, no more."""
+        if self.length <= self._allowance.limit:
+            self.chunks.append(chunk)
+        self.length += len(chunk)
+
+    def expire(self) -> None:
+        self.end(Ending.TIMED_OUT)
+
+    def end(self, ending: Ending, status: int = 0) -> None:
+        """Tell the outcome; a connection without a whole answer goes with it."""
+        done, self._done = self._done, None
+        if done is None:
+            return
+        elapsed = self._runtime.finished(self) - self.begun
+        if ending is not ANSWERED:
+            if self.opening is not None:
+                self.opening.cancel()
+            if self.connection is not None:
+                self.connection.close()
+            done(Outcome(ending, elapsed))
+            return
+        chunks = self.chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        truncated = self.length > self._allowance.limit
+        if truncated:
+            body = body[: self._allowance.truncation]
+        done(Outcome(ending, elapsed, status, body, self.length, truncated))
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; `httptools` calls the `on_…` methods."""
+
+    __slots__ = ("_call", "_parser", "_runtime", "_status", "_transport", "closing", "idle")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._call: _Call | None = None
+        self._status = 0
+        self.closing = False
+        self.idle = 0.0
+        self._parser = httptools.HttpResponseParser(self)
+
+    def send(self, call: _Call, data: bytes) -> None:
+        self._call = call
+        call.connection = self
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self.closing = True
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.closing = True
+        if self._status:
+            self._answered()
+        elif self.closing or self._call is None:
+            self._broken()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._broken()
+
+    def on_message_begin(self) -> None:
+        self.closing = self.closing or self._status != 0
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._call is not None and not self._status:
+            self._call.add(chunk)
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= 200 and not self._status:
+            self._status = status
+            self.closing = self.closing or not self._parser.should_keep_alive()
+
+    def _answered(self) -> None:
+        call, self._call = self._call, None
+        status, self._status = self._status, 0
+        if self.closing or call is None:
+            self.close()
+        else:
+            self._runtime.freed(self)
+        if call is not None:
+            call.connection = None
+            call.end(ANSWERED, status)
+
+    def _broken(self) -> None:
+        call, self._call = self._call, None
+        self.close()
+        self._runtime.lost(self)
+        if call is not None:
+            call.connection = None
+            call.end(Ending.CLOSED)

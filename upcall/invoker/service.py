@@ -1,0 +1,317 @@
+"""The Invoker: from its topic to the pool, and what belongs to its life (spec: invoker.md §3, §5, §9).
+
+    feed ─► blocked? ─► action by revision ─► limits ─► JobArrived ─► pool ─► Work (activate.py)
+                            │ not cached: a task
+                            └─► refused: fallback record, last ack, unit back to the feed
+
+A message whose action is at hand goes the whole way to the container's socket within the bus's call. Whatever ends it
+before the pool sees it is answered here; the pool gives the feed's unit back for all others.
+
+Start, in this order: topic; containers (leftovers of an earlier life go before anything runs); feed; pool; pings. Stop
+(D8): a ping that says disabled, no more fetching, what waits is answered with status 3, what runs has `grace` to end
+and is then answered with status 3 too, containers go. A bug in the pool ends the service: leaving `async with` raises.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol, Self
+
+import msgspec
+
+from upcall.core.events import Create, Drained, JobArrived
+from upcall.core.pool import PoolConfig, new_pool
+from upcall.core.record import StoreLevels, fallback_record, is_stored, limit_error, namespace_limits
+from upcall.core.run import recipe_of
+from upcall.errors import Conflict, NotFound, Unreadable
+from upcall.invoker.acks import Acks
+from upcall.invoker.activate import Desk, Known, Work
+from upcall.invoker.counters import Counters
+from upcall.invoker.naming import container_name, name_prefix
+from upcall.invoker.pool import PoolRunner
+from upcall.invoker.records import Records
+from upcall.invoker.runtime import Allowance
+from upcall.model import texts
+from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Response, error
+from upcall.model.entities import BLACKBOX, SEQUENCE, Action
+from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
+from upcall.model.names import InvokerId
+from upcall.model.runtimes import Manifest
+from upcall.model.sizes import SystemLimits
+from upcall.ports import Bus, Containers, ContainerSpec, Store, Stored
+
+log = logging.getLogger(__name__)
+
+PING = 1.0
+"""seconds"""
+ACTIONS = 4096
+"""Recipes that are kept; some KB each."""
+LAST_WORDS = 5.0
+"""seconds for what is left after the grace: logs of what was cut short, removals"""
+
+
+class Actions(Protocol):
+    """Action documents by revision; no revision means the newest (spec: store.md §4)."""
+
+    def cached(self, id: str, rev: str | None) -> Stored | None:
+        """What is at hand."""
+
+    async def fetch(self, id: str, rev: str | None) -> Stored:
+        """Raises what `Store.get` raises."""
+
+
+class Invoker:
+    """`async with` starts and stops it. `units` is how many activations it takes from the feed at a time."""
+
+    def __init__(
+        self,
+        instance: InvokerId,
+        bus: Bus,
+        store: Store,
+        actions: Actions,
+        containers: Containers,
+        *,
+        pool: PoolConfig,
+        manifest: Manifest,
+        limits: SystemLimits = SystemLimits(),  # noqa: B008 - frozen
+        levels: StoreLevels = StoreLevels(),  # noqa: B008 - frozen
+        units: int | None = None,
+        prefix: str = "",
+        grace: float = 30.0,
+        blocked: Callable[[str], bool] = lambda namespace: False,
+    ) -> None:
+        self._instance = instance
+        self._bus = bus
+        self._store = store
+        self._actions = actions
+        self._containers = containers
+        self._pool_config = pool
+        self._manifest = manifest
+        self._limits = limits
+        self._levels = levels
+        self._units = units or default_units(pool, limits)
+        self._prefix = prefix
+        self._grace = grace
+        self._blocked = blocked
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._names = name_prefix(instance)
+        self._made = 0
+        self._stack = contextlib.AsyncExitStack()
+        self._drained = False
+        self._broken = False
+        self.enabled = False
+        self.counters = Counters()
+
+    async def __aenter__(self) -> Self:
+        async with self._stack as stack:
+            topic = invoker_topic(self._instance.instance, self._prefix)
+            await self._bus.ensure(topic)
+            stack.push_async_callback(self._containers.close)
+            await self._containers.start()
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            self._records = Records(self._store, self._tasks)
+            acks = self._acks = Acks(self._bus, self._instance, self._prefix)
+            self._desk = Desk(acks, self._records, self.counters, self._levels, epoch_ms)
+            self._runner = self._make_runner()
+            stack.callback(self._runner.close)
+            self._desk.report = self._runner.feed
+            self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver)
+            self._runner.start()
+            self._pings = self._tasks.create_task(self._ping())
+            self._feed.pull(self._units)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exception: object) -> bool | None:
+        kind, value, trace = exception
+        if not self._broken:
+            await self.drain(self._grace if kind is None else 0.0)
+        self._pings.cancel()
+        return await self._stack.__aexit__(kind, value, trace)  # type: ignore[arg-type]
+
+    async def drain(self, grace: float) -> None:
+        """Stop taking work, and return when nothing is left; `grace` in seconds for what runs."""
+        if self._drained:
+            return
+        self._drained = True
+        self._pings.cancel()
+        self._report(enabled=False)
+        await self._feed.close()
+        self._runner.feed(Drained())
+        if not await self._emptied(grace):
+            left = self._runner.works()
+            log.warning("%d activations do not end in time and are answered with an error", len(left))
+            for work in left:
+                work.abandon(error(WHISK_ERROR, texts.SHUTDOWN))
+            await self._emptied(LAST_WORDS)
+        await self._records.settled()
+        self._runner.close()
+
+    @property
+    def load(self) -> int:
+        """Activations that wait or run."""
+        pool = self._runner.pool
+        return len(pool.queue) + sum(len(slot.running) + len(slot.waiting) for slot in pool.slots.values())
+
+    # --- from the feed to the pool
+
+    def _deliver(self, offset: int, message: Message) -> None:
+        if not isinstance(message, ActivationMessage):
+            log.error("no activation at offset %d: %s", offset, type(message).__name__)
+            self._release(offset)
+            return
+        self.counters.activations += 1
+        if self._blocked(message.user.namespace.name):
+            self._refuse(offset, message, error(APPLICATION_ERROR, texts.NAMESPACE_BLOCKED), record=False)
+            return
+        stored = self._actions.cached(message.action.id, message.revision)
+        if stored is None:
+            self._tasks.create_task(self._fetch(offset, message))
+        else:
+            self._admit(offset, message, stored)
+
+    async def _fetch(self, offset: int, message: ActivationMessage) -> None:
+        try:
+            stored = await self._actions.fetch(message.action.id, message.revision)
+        except NotFound:
+            response = error(APPLICATION_ERROR, texts.ACTION_REMOVED)
+        except (Unreadable, Conflict):
+            response = error(WHISK_ERROR, texts.ACTION_MISMATCH)
+        except Exception:
+            log.exception("%s cannot be read", message.action.id, extra={"activation": message.activation_id})
+            response = error(WHISK_ERROR, texts.ACTION_FETCH)
+        else:
+            self._admit(offset, message, stored)
+            return
+        self._refuse(offset, message, response)
+
+    def _admit(self, offset: int, message: ActivationMessage, stored: Stored) -> None:
+        action = stored.doc
+        assert isinstance(action, Action)
+        known = self._known.get((action.id, stored.rev)) or self._learn(action, stored.rev)
+        refusal = known.refusal
+        limits = namespace_limits(self._limits, message.user.limits)
+        if limits is not self._limits and (refusal is None or refusal.status_code == APPLICATION_ERROR):
+            refusal = _limit_refusal(action, limits)
+            known = msgspec.structs.replace(known, allowance=_allowance(action, limits))
+        if refusal is not None:
+            self._refuse(offset, message, refusal)
+            return
+        work = Work(self._desk, offset, message, known, action)
+        self._runner.feed(JobArrived(work.job))
+
+    def _learn(self, action: Action, rev: str) -> Known:
+        """What follows from a document alone."""
+        kind, refusal = action.exec.kind, _limit_refusal(action, self._limits)
+        if kind == SEQUENCE:
+            refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
+        elif kind != BLACKBOX:
+            runtime = self._manifest.runtime(kind)
+            kind = runtime.kind if runtime else kind
+            refusal = refusal if runtime else error(WHISK_ERROR, texts.ACTION_MISMATCH)
+        known = Known(recipe_of(action, kind), _allowance(action, self._limits), refusal)
+        self._known[action.id, rev] = known
+        if len(self._known) > ACTIONS:
+            self._known.popitem(last=False)
+        return known
+
+    def _refuse(self, offset: int, message: ActivationMessage, response: Response, record: bool = True) -> None:
+        """Answer what does not reach the pool (spec: store.md §5)."""
+        self.counters.refused += 1
+        fallback = fallback_record(message, response, epoch_ms())
+
+        def kept() -> None:
+            self._acks.combined(message, fallback, lambda: self._release(offset))
+
+        if record and is_stored(message, response, self._levels):
+            self._records.keep(fallback, kept)
+        else:
+            kept()
+
+    def _release(self, offset: int) -> None:
+        self._feed.done(offset)
+        self._feed.pull(1)
+
+    def _pull(self, count: int) -> None:
+        self._feed.pull(count)
+
+    # --- life
+
+    def _make_runner(self) -> PoolRunner:
+        return PoolRunner(
+            new_pool(self._pool_config, asyncio.get_running_loop().time()),
+            self._containers,
+            self._tasks,
+            specify=self._specify,
+            pull=self._pull,
+            counters=self.counters,
+            failed=self._fail,
+        )
+
+    def _specify(self, command: Create, work: Work | None) -> ContainerSpec:
+        self._made += 1
+        tenant = work.message.user.namespace.name if work else ""
+        first, second = (tenant, work.recipe.name) if work else ("prewarm", command.kind)
+        runtime = self._manifest.runtime(command.kind)
+        image = work.action.exec.image if work and command.kind == BLACKBOX else runtime and runtime.image
+        return ContainerSpec(
+            kind=command.kind,
+            image=str(image or ""),
+            memory=command.memory,
+            name=container_name(self._names, self._made, first, second),
+            tenant=tenant,
+            concurrency=work.recipe.concurrency if work else 1,
+        )
+
+    async def _ping(self) -> None:
+        self.enabled = True
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self._report(enabled=True)
+            due += PING
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    def _report(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._bus.send(Topic(f"{self._prefix}health", "ping"), PingMessage(self._instance, enabled))
+
+    async def _emptied(self, patience: float) -> bool:
+        try:
+            async with asyncio.timeout(patience):
+                await self._runner.empty()
+        except TimeoutError:
+            return False
+        return True
+
+    def _fail(self, cause: BaseException) -> None:
+        """A bug: end the service, and with it whoever runs it."""
+        self._broken = True
+        log.critical("the pool has failed", exc_info=cause)
+
+        async def fall() -> None:
+            raise cause
+
+        self._tasks.create_task(fall())
+
+
+def default_units(pool: PoolConfig, limits: SystemLimits) -> int:
+    """Upstream's `maxPeek` (spec: bus.md §4): as many as could run at once."""
+    most = pool.memory // limits.memory.min
+    return max(1, most, most * limits.concurrency.max // 2)
+
+
+def epoch_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _limit_refusal(action: Action, limits: SystemLimits) -> Response | None:
+    text = limit_error(action.limits, limits)
+    return error(APPLICATION_ERROR, text) if text else None
+
+
+def _allowance(action: Action, limits: SystemLimits) -> Allowance:
+    return Allowance(action.limits.timeout / 1000, limits.payload, min(limits.truncation, limits.payload))
