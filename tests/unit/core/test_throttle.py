@@ -5,12 +5,13 @@ import pytest
 from upcall.core.throttle import Rate, admit, check_concurrent
 from upcall.errors import Throttled
 from upcall.model.entities import Identity, NamespaceId, UserLimits
+from upcall.model.names import Json
 from upcall.model.sizes import SystemLimits
 
 NOON = 1_764_000_000.0 - 1_764_000_000 % 60
 
 
-def an_identity(**limits: int) -> Identity:
+def an_identity(**limits: Json) -> Identity:
     return Identity("guest", NamespaceId("guest", "u"), {}, limits=UserLimits(**limits))
 
 

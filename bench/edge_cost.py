@@ -1,0 +1,165 @@
+"""What one warm blocking invoke costs in edge, route, invoke and acks: pure Python, no kernel.
+
+The protocol is fed the bytes of a request over a stub transport; a stub bus answers at once with a combined ack. The
+best of many repeats is nearly free of the machine's load. Goal: 20 us or less (docs: performance.md).
+
+    python bench/edge_cost.py [--repeats 60] [--gate 20]
+"""
+
+import argparse
+import asyncio
+import base64
+import gc
+import sys
+import time
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from upcall.controller.acks import Acks
+from upcall.controller.auth import Authenticator
+from upcall.controller.cache import ActionCache
+from upcall.controller.edge import EdgeProtocol
+from upcall.controller.exchange import Edge
+from upcall.controller.invoke import Invocations
+from upcall.controller.route import InvokeRoute
+from upcall.core.balance import Balancer, release
+from upcall.model.activation import Activation, Response
+from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subject
+from upcall.model.messages import ActivationMessage, CombinedMessage, Topic
+from upcall.model.names import InvokerId
+from upcall.model.sizes import SystemLimits
+from upcall.store.fake import FakeStore
+
+UUID, KEY = "23bc46b1-71f6-4ed5-8c54-816aa4f8c502", "k" * 64
+AUTH = b"Basic " + base64.b64encode(f"{UUID}:{KEY}".encode())
+INSTANCE = InvokerId(0, "2147483648 B")
+BODY = b'{"name": "Ada"}'
+REQUEST = (
+    b"POST /api/v1/namespaces/_/actions/hello?blocking=true&result=%s HTTP/1.1\r\nHost: localhost:3233\r\n"
+    b"User-Agent: bench\r\nAccept: */*\r\nAuthorization: " + AUTH + b"\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+)
+ROUNDS = 2000
+
+
+class ImmediateBus:
+    """Answers an activation within `send`; takes no feed's credit."""
+
+    def __init__(self) -> None:
+        self.deliver: Any = None
+
+    async def ensure(self, topic: Topic) -> None:
+        pass
+
+    def send(self, topic: Topic, message: Any, sent: Any = None) -> None:
+        assert isinstance(message, ActivationMessage)
+        sent(None)
+        user = message.user
+        record = Activation(
+            user.namespace.name,
+            "hello",
+            user.subject,
+            message.activation_id,
+            1,
+            2,
+            1,
+            response=Response(0, message.content),  # type: ignore[arg-type]
+        )
+        self.deliver(0, CombinedMessage(message.transid, record, False, INSTANCE))
+
+    async def feed(self, topic: Topic, group: str, deliver: Any) -> "ImmediateBus":
+        self.deliver = deliver
+        return self
+
+    def pull(self, count: int) -> None:
+        pass
+
+    def done(self, offset: int) -> None:
+        pass
+
+    def started(self, offset: int, then: Any) -> None:
+        then()
+
+    async def close(self) -> None:
+        pass
+
+
+class StubTransport(asyncio.Transport):
+    """Keeps the last thing written."""
+
+    written = b""
+    writes = 0
+
+    def write(self, data: Any) -> None:
+        self.written = data
+        self.writes += 1
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+async def measure(repeats: int) -> dict[str, float]:
+    store, bus, balancer = FakeStore(), ImmediateBus(), Balancer()
+    await store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
+    await store.put(Action("guest", "hello", Exec("python:3", "x"), ActionLimits(60_000, 256)))
+    acks = Acks(bus, "0", lambda entry: release(balancer, entry.job, entry.invoker))
+    await acks.start()
+    auth, cache = Authenticator(store), ActionCache(store)
+    await auth.authenticate(AUTH)
+    await cache.fetch("guest/hello")
+    limits = SystemLimits(invocations_per_minute=10**9)
+    async with Invocations(store, bus, acks, cache, balancer=balancer, controller="0") as invocations:
+        edge = Edge(InvokeRoute(invocations, auth, limits))
+        state = ServerState()
+        state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]
+        config = uvicorn.Config(lambda *_: None, ws="none", lifespan="off", log_config=None)
+        protocol = EdgeProtocol(config, state, {}, edge=edge)
+        transport = StubTransport()
+        protocol.connection_made(transport)
+        found = {}
+        for name, flag in (("result", b"true"), ("record", b"false")):
+            found[name] = best(protocol, REQUEST % (flag, len(BODY), BODY), repeats)
+            assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n"), transport.written
+        assert transport.writes == 2 * repeats * ROUNDS
+    await acks.close()
+    return found
+
+
+def best(protocol: EdgeProtocol, request: bytes, repeats: int) -> float:
+    feed = protocol.data_received
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(ROUNDS):
+            feed(request)
+        times.append(time.perf_counter() - start)
+    return min(times) / ROUNDS * 1e6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--gate", type=float, default=None, help="exit 1 above this many us")
+    given = parser.parse_args()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+    found = asyncio.run(measure(given.repeats))
+    for name, cost in found.items():
+        print(f"invoke, answered with the {name}: {cost:.1f} us")
+    return 1 if given.gate is not None and max(found.values()) > given.gate else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""Bookkeeping of what is in flight (spec: load-balancer.md §3, bus.md §7)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from upcall.bus.memory import MemoryBus
+from upcall.controller import acks as module
+from upcall.controller.acks import Acks, Entry
+from upcall.controller.wheel import Wheel
+from upcall.core.balance import Job
+from upcall.model.activation import Activation
+from upcall.model.entities import Identity, NamespaceId
+from upcall.model.messages import (
+    ActivationMessage,
+    CombinedMessage,
+    CompletionMessage,
+    Message,
+    ResultMessage,
+    completed_topic,
+)
+from upcall.model.names import ControllerId, FullyQualifiedName, InvokerId
+
+INSTANCE = InvokerId(0, "1 B")
+TRANSID = ["t", 1]
+
+
+def a_message(id_: str = "a" * 32) -> ActivationMessage:
+    user = Identity("s", NamespaceId("guest", "uuid"), {})
+    return ActivationMessage(
+        TRANSID, FullyQualifiedName("guest", "hello", "0.0.1"), "1-a", user, id_, ControllerId("0"), True
+    )
+
+
+def a_record(id_: str = "a" * 32) -> Activation:
+    return Activation("guest", "hello", "s", id_, 1)
+
+
+class Book:
+    """Acks on a memory bus, and what they told."""
+
+    def __init__(self, **times: Any) -> None:
+        self.bus = MemoryBus()
+        self.freed: list[str] = []
+        self.told: list[tuple[str, Activation | None]] = []
+        self.looked: list[tuple[str, bool]] = []
+        self.acks = Acks(self.bus, "0", lambda entry: self.freed.append(entry.id), step=0.005, **times)
+        self.acks.missing = lambda entry, acknowledged: self.looked.append((entry.id, acknowledged))
+        self.changed = asyncio.Event()
+
+    def tell(self, id_: str, activation: Activation | None) -> None:
+        self.told.append((id_, activation))
+        self.changed.set()
+
+    def register(self, id_: str = "a" * 32, waits: bool = True, wait: float = 60.0) -> Entry:
+        entry = Entry(a_message(id_), Job("guest", "guest/hello", 256), 0, self.tell if waits else None)
+        self.acks.register(entry, 60.0, wait)
+        return entry
+
+    def send(self, message: Message) -> None:
+        self.bus.send(completed_topic("0"), message)
+
+
+@pytest.fixture
+async def book() -> AsyncIterator[Book]:
+    made = Book()
+    await made.acks.start()
+    yield made
+    await made.acks.close()
+
+
+async def test_a_combined_ack_answers_and_frees(book: Book) -> None:
+    book.register()
+    assert (book.acks.count, book.acks.in_flight) == (1, {"uuid": 1})
+    assert book.acks.active() == [("a" * 32, "guest/hello@0.0.1")]
+    record = a_record()
+    book.send(CombinedMessage(TRANSID, record, False, INSTANCE))
+    assert book.told == [("a" * 32, record)]
+    assert book.freed == ["a" * 32]
+    assert (book.acks.count, book.acks.in_flight) == (0, {})
+
+
+async def test_a_result_answers_and_the_completion_frees(book: Book) -> None:
+    book.register()
+    book.send(ResultMessage(TRANSID, a_record()))
+    assert (len(book.told), book.freed, book.acks.count) == (1, [], 1)
+    book.send(CompletionMessage(TRANSID, "a" * 32, False, INSTANCE))
+    assert (len(book.told), book.freed, book.acks.count) == (1, ["a" * 32], 0)
+
+
+async def test_acks_that_come_twice_or_late_count_once(book: Book) -> None:
+    book.register()
+    for _ in range(3):
+        book.send(CombinedMessage(TRANSID, a_record(), False, INSTANCE))
+        book.send(CompletionMessage(TRANSID, "a" * 32, False, INSTANCE))
+    assert (len(book.told), len(book.freed), book.acks.in_flight) == (1, 1, {})
+
+
+async def test_acks_of_others_change_nothing(book: Book) -> None:
+    book.register()
+    book.send(CombinedMessage(TRANSID, a_record("b" * 32), False, INSTANCE))
+    book.send(CombinedMessage(TRANSID, "c" * 32, False, INSTANCE))
+    assert (book.told, book.freed, book.looked, book.acks.count) == ([], [], [], 1)
+
+
+async def test_an_id_alone_frees_and_sends_who_waits_to_the_store(book: Book) -> None:
+    entry = book.register()
+    book.send(CombinedMessage(TRANSID, "a" * 32, False, INSTANCE))
+    assert (book.looked, book.freed, book.told) == ([("a" * 32, True)], ["a" * 32], [])
+    book.acks.resolve(entry, a_record())
+    book.acks.resolve(entry, None)
+    assert len(book.told) == 1
+
+
+async def test_who_outlasts_the_entry_is_told_when_the_wait_ends(book: Book) -> None:
+    book.register(wait=0.01)
+    book.send(CombinedMessage(TRANSID, "a" * 32, False, INSTANCE))
+    await book.changed.wait()
+    assert book.told == [("a" * 32, None)]
+
+
+async def test_a_wait_ends_and_the_entry_stays(book: Book) -> None:
+    before = asyncio.get_running_loop().time()
+    book.register(wait=0.03)
+    await book.changed.wait()
+    assert asyncio.get_running_loop().time() - before >= 0.03
+    assert (book.told, book.freed, book.acks.count) == ([("a" * 32, None)], [], 1)
+    book.send(CombinedMessage(TRANSID, a_record(), False, INSTANCE))
+    assert (len(book.told), book.acks.count) == (1, 0)
+
+
+async def test_a_completion_that_does_not_come_is_forced_and_a_late_one_ignored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    book = Book(standard=0.0, factor=0.0, addon=0.02)
+    await book.acks.start()
+    book.register()
+    await book.changed.wait()
+    assert (book.told, book.freed, book.acks.count) == ([("a" * 32, None)], ["a" * 32], 0)
+    book.send(CombinedMessage(TRANSID, a_record(), False, INSTANCE))
+    assert (len(book.told), len(book.freed), book.acks.in_flight) == (1, 1, {})
+    await book.acks.close()
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(0.1, 180.0), (60.0, 180.0), (300.0, 660.0)])
+async def test_the_time_until_a_completion_is_forced(book: Book, timeout: float, seconds: float) -> None:
+    entry = Entry(a_message(), Job("guest", "guest/hello", 256), 0, None)
+    before = asyncio.get_running_loop().time()
+    book.acks.register(entry, timeout, 0)
+    assert entry.forced - before == pytest.approx(seconds, abs=0.1)
+
+
+async def test_a_long_wait_looks_into_the_store_now_and_then(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_POLL", 0.01)
+    book.register(wait=0.1)
+    await book.changed.wait()
+    assert 2 <= len(book.looked) <= 10
+    assert set(book.looked) == {("a" * 32, False)}
+
+
+async def test_a_withdrawn_entry_is_freed_and_tells_nobody(book: Book) -> None:
+    entry = book.register()
+    assert book.acks.withdraw(entry) is True
+    assert book.acks.withdraw(entry) is False
+    assert (book.told, book.freed, book.acks.count) == ([], ["a" * 32], 0)
+
+
+async def test_closing_ends_all_waits(book: Book) -> None:
+    book.register("b" * 32)
+    book.register("c" * 32)
+    book.send(CombinedMessage(TRANSID, "c" * 32, False, INSTANCE))
+    await book.acks.close()
+    assert book.told == [("b" * 32, None), ("c" * 32, None)]
+
+
+async def test_one_caller_that_fails_does_not_stop_the_others(book: Book, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(id_: str, activation: Activation | None) -> None:
+        raise RuntimeError("broken")
+
+    book.acks.register(Entry(a_message("b" * 32), Job("guest", "guest/hello", 256), 0, fail), 60, 60)
+    book.register()
+    book.send(CombinedMessage(TRANSID, a_record("b" * 32), False, INSTANCE))
+    book.send(CombinedMessage(TRANSID, a_record(), False, INSTANCE))
+    assert (len(book.told), book.acks.count) == (1, 0)
+    assert "broken" in caplog.text
+
+
+async def test_more_acks_than_the_first_credit_arrive(book: Book) -> None:
+    for number in range(2000):
+        book.register(f"{number:032x}", waits=False)
+        book.send(CompletionMessage(TRANSID, f"{number:032x}", False, INSTANCE))
+    assert (book.acks.count, len(book.freed)) == (0, 2000)
+
+
+async def test_a_wheel_turns_only_while_something_is_armed() -> None:
+    loop = asyncio.get_running_loop()
+    due: list[tuple[str, float]] = []
+    done = asyncio.Event()
+
+    def tell(thing: str) -> None:
+        due.append((thing, loop.time()))
+        if thing == "late":
+            done.set()
+
+    wheel = Wheel(tell, step=0.005)
+    start = loop.time()
+    wheel.disarm(wheel.arm(start + 0.01, "never"), "never")
+    wheel.arm(start + 0.03, "late")
+    wheel.arm(start + 0.01, "soon")
+    wheel.arm(start - 1, "past")
+    await done.wait()
+    assert [thing for thing, _ in due] == ["past", "soon", "late"]
+    assert due[1][1] - start >= 0.01
+    assert due[2][1] - start >= 0.03
+    assert wheel._timer is None
+    assert not wheel._buckets
