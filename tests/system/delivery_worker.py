@@ -197,11 +197,8 @@ class KafkaFeed:
         assert self._told is not None
         told, self._told = self._told, None
         if error is not None:
-            if error.args[0].name() in ("FENCED_INSTANCE_ID", "_FATAL"):
-                os._exit(FENCED)
-            self._waiting = told + self._waiting  # broker away or group forming: nothing runs until it is back
-            self._loop.call_later(LAZY, self._write, True)
-            return
+            print_exception(error)  # a broker that is away for less than the session only makes the commit wait
+            os._exit(FENCED if error.args[0].name() in ("FENCED_INSTANCE_ID", "_FATAL") else 1)
         self.latencies.append(monotonic() - self._began)
         for then in told:
             then()
@@ -223,6 +220,7 @@ class Worker:
         self._seen = (folder / "seen").open("a", buffering=1)
         self._queue: deque[tuple[int, str, int]] = deque()
         self._free = PARALLEL
+        self.unfinished = 0
         self._acks = f"{topic}-acks"
         self._producer = Producer({"bootstrap.servers": bootstrap, "acks": 1, "linger.ms": 0, "log_level": 0})
         self._loop = asyncio.get_running_loop()
@@ -235,6 +233,7 @@ class Worker:
 
     def _take(self, offset: int, value: bytes, started: bool) -> None:
         message = json.loads(value)
+        self.unfinished += 1
         self._seen.write(f"{self._life} {message['id']} {'started' if started else 'new'}\n")
         if started:
             self._end(offset, message["id"], 3)
@@ -281,6 +280,7 @@ class Worker:
                 self._pass("acknowledged", id)
             self.feed.done(offset)
             self.feed.pull(1)
+            self.unfinished -= 1
 
         self._producer.produce(self._acks, f"{id} {status}".encode(), on_delivery=acknowledged)
 
@@ -300,6 +300,8 @@ async def main(bootstrap: str, topic: str, folder: str, life: str, point: str = 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
+    while worker.unfinished:
+        await asyncio.sleep(0.005)
     await worker.feed.close()
     print(json.dumps(worker.feed.latencies))
 

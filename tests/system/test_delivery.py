@@ -213,3 +213,18 @@ def test_a_broker_killed_and_started_again_loses_and_repeats_nothing(world: Worl
     world.broker.start()
     world.finish()
     assert set(world.check().values()) == {0}
+
+
+def test_a_worker_killed_while_the_broker_is_down_has_started_nothing_untold(world: World) -> None:
+    world.send(200)
+    life = world.live()
+    world.wait("a few records", lambda: world.count_records() > 30)
+    world.broker.kill()
+    time.sleep(0.5)
+    life.kill()
+    life.wait()
+    world.broker.start()
+    world.live()
+    world.finish()
+    lost = [id for id, status in world.check().items() if status == 3]
+    assert len(lost) <= 6
