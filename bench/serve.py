@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from bench.load import Load, post, run
-from tests.system.platform import Platform, running
+from tests.system.serving import Platform, running
 from upcall.containers.process import ProcessContainers
 from upcall.ports import ContainerSpec
 

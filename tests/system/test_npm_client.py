@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.platform import running
+from tests.system.serving import running
 
 HERE = Path(__file__).parent / "npm"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.platform import running
+from tests.system.serving import running
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

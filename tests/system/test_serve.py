@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.platform import Platform, running
+from tests.system.serving import Platform, running
 
 HELLO = """
 import sys
