@@ -22,8 +22,8 @@ from upcall.model.sizes import MB
 _encode = msgspec.json.Encoder().encode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 
-CONTEXTS = 1024
-"""Contexts that a recipe keeps; an action has one for each namespace that calls it."""
+CONTEXTS = 128
+"""Contexts that a recipe keeps, some 500 bytes each; an action has one for each namespace that calls it."""
 
 
 class Context(msgspec.Struct, frozen=True, eq=False):

@@ -6,6 +6,7 @@ its share of the feed, until its record is taken. So a slow store slows the inta
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from upcall.model.activation import Activation
 from upcall.ports import Store
 
 Then = Callable[[], None]
+log = logging.getLogger(__name__)
 
 
 class Records:
@@ -36,10 +38,14 @@ class Records:
         if self._task is None:
             self._task = self._tasks.create_task(self._follow())
 
-    async def settled(self) -> None:
-        """Return when nothing waits."""
-        while self._task is not None:
-            await asyncio.shield(self._task)
+    async def close(self, patience: float) -> None:
+        """Return when nothing waits, or after `patience` seconds: a store that takes nothing more cannot be helped."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=patience)
+        if self._waiting:
+            log.error("the store does not take %d activation records: they are lost", len(self._waiting))
+        if self._task is not None:
+            self._task.cancel()
 
     async def _follow(self) -> None:
         try:

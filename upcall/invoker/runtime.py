@@ -50,11 +50,11 @@ class Allowance(msgspec.Struct, frozen=True, eq=False):
 class Runtime:
     """All connections to one container."""
 
-    __slots__ = ("_address", "_calls", "_deadlines", "_foreign", "_free", "_loop", "retries")
+    __slots__ = ("_address", "_calls", "_foreign", "_free", "_loop", "deadlines", "retries")
 
     def __init__(self, address: Address, deadlines: Deadlines, foreign: bool = False) -> None:
         self._address = address
-        self._deadlines = deadlines
+        self.deadlines = deadlines
         self._foreign = foreign
         self._free: list[_Connection] = []
         self._calls: set[_Call] = set()
@@ -113,12 +113,9 @@ class Runtime:
 
     # --- called by calls and connections
 
-    def set_deadline(self, call: "_Call", when: float) -> None:
-        self._deadlines.set(call, when)
-
     def finished(self, call: "_Call") -> float:
         """Forget the call; gives the time."""
-        self._deadlines.drop(call)
+        self.deadlines.drop(call)
         self._calls.discard(call)
         return self._loop.time()
 
@@ -149,7 +146,7 @@ class _Call:
 
     def begin(self, now: float) -> None:
         self.begun = now
-        self._runtime.set_deadline(self, now + self._allowance.timeout)
+        self._runtime.deadlines.set(self, now + self._allowance.timeout)
 
     def add(self, chunk: bytes) -> None:
         """Keep what may be needed: all of it up to the limit, no more."""

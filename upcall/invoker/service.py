@@ -147,7 +147,7 @@ class Invoker:
             for work in left:
                 work.abandon(error(WHISK_ERROR, texts.SHUTDOWN))
             await self._emptied(LAST_WORDS)
-        await self._records.settled()
+        await self._records.close(LAST_WORDS)
         self._runner.close()
 
     @property

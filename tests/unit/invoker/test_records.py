@@ -1,0 +1,44 @@
+"""Records that the store cannot take at once (performance.md rule 10)."""
+
+import asyncio
+
+import pytest
+
+from upcall.core.record import fallback_record
+from upcall.invoker.records import Records
+from upcall.model.activation import Activation, Response
+from upcall.testing import FakeStore, a_message
+
+
+def a_record() -> Activation:
+    return fallback_record(a_message(), Response(), 1)
+
+
+async def test_a_store_with_room_takes_a_record_within_the_call() -> None:
+    kept: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        Records(FakeStore(), tasks).keep(a_record(), lambda: kept.append("a"))
+        assert kept == ["a"]
+
+
+async def test_what_waits_keeps_its_order_and_nothing_overtakes_it() -> None:
+    store, kept = FakeStore(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        records = Records(store, tasks)
+        store.full = True
+        records.keep(a_record(), lambda: kept.append("a"))
+        store.full = False
+        records.keep(a_record(), lambda: kept.append("b"))
+        assert (kept, len(records)) == ([], 2)
+        await records.close(10)
+    assert kept == ["a", "b"]
+
+
+async def test_a_store_that_stays_full_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    store = FakeStore()
+    async with asyncio.TaskGroup() as tasks:
+        records = Records(store, tasks)
+        store.full = True
+        records.keep(a_record(), lambda: None)
+        await records.close(0.01)
+    assert "the store does not take 1 activation records" in caplog.text
