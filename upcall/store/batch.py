@@ -10,7 +10,6 @@ Both bounds count what waits and what is being written. The record that crosses 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -23,15 +22,9 @@ _encode = msgspec.json.Encoder().encode
 Waiters = list[tuple[int, asyncio.Future[None]]]
 
 
-class Record(NamedTuple):
-    """A record as the writer gets it. `annotations` tell the name that lists filter by: the writer works it out."""
-
-    id: str
-    namespace: str
-    start: int
-    name: str
-    annotations: Raw
-    doc: bytes
+Record = tuple[str, str, int, str, Raw, bytes]
+"""A record as the writer gets it: id, namespace, start, name, annotations (which tell the name that lists filter by:
+the writer works it out), the encoded document."""
 
 
 class Batch:
@@ -72,7 +65,7 @@ class Batch:
         key = f"{namespace}/{activation.activation_id}"
         if not waiting:
             self._wake(False)
-        waiting[key] = Record(key, namespace, activation.start, activation.name, activation.annotations, doc)
+        waiting[key] = (key, namespace, activation.start, activation.name, activation.annotations, doc)
         self._waiting_bytes += len(doc)
         self._accepted += 1
         return True
@@ -80,7 +73,7 @@ class Batch:
     def get(self, key: str) -> bytes | None:
         """The encoded record, while it is not durable."""
         found = self._waiting.get(key) or self._writing.get(key)
-        return None if found is None else found.doc
+        return None if found is None else found[5]
 
     async def room(self) -> None:
         """Return when `record` takes records again."""

@@ -43,6 +43,8 @@ class _Annotation(msgspec.Struct, gc=False):
 
 _annotations = msgspec.json.Decoder(list[_Annotation]).decode
 _text = msgspec.json.Decoder(str).decode
+_names: dict[tuple[str, bytes], str] = {}
+_NAMES = 1000
 
 
 def space_of(kind: type[Document]) -> Space:
@@ -89,9 +91,24 @@ def record_rev(id: str) -> str:
     return f"1-{id.rpartition('/')[2]}"
 
 
-def record_name(name: str, annotations: Raw | bytes) -> str:
+def record_name(name: str, annotations: Raw) -> str:
     """What lists of activations filter by: `action`, or `package/action`, where the binding's name goes before the
-    package's own (spec: entities.md §8)."""
+    package's own (spec: entities.md §8).
+
+    Records of one action have the same annotations up to `waitTime`, so what they say is remembered: 0.5 us for 1.2.
+    """
+    before, _, after = bytes(annotations).partition(b'"waitTime"')
+    if b'"path"' in after or b'"binding"' in after:
+        return _record_name(name, annotations)
+    known = _names.get((name, before))
+    if known is None:
+        if len(_names) >= _NAMES:
+            _names.clear()
+        known = _names[name, before] = _record_name(name, annotations)
+    return known
+
+
+def _record_name(name: str, annotations: Raw) -> str:
     path = binding = ""
     for annotation in _annotations(annotations):
         if annotation.key == "path":

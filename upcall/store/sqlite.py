@@ -15,6 +15,7 @@ dirties a page of its own (17 us against 4 for ids that begin with the time, ben
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -88,9 +89,12 @@ class SqliteStore:
         return self
 
     async def close(self, patience: float = 10.0) -> None:
-        """Flush and let go. Records that the disk still refuses after `patience` seconds are lost, and logged so."""
+        """Finish what was asked for, flush and let go. Records that the disk refuses for `patience` seconds are lost,
+        and logged so."""
         try:
             async with asyncio.timeout(patience):
+                with contextlib.suppress(errors.Unavailable):
+                    await self._write(lambda connection: None)  # comes after all that wait
                 await self._batch.flush()
         except TimeoutError:
             log.error("%d activation records are lost: %s", len(self._batch), self._writer.trouble)

@@ -60,6 +60,8 @@ class Writer:
         self._sources: list[Callable[[], tuple[Source[Any], Work] | None]] = []
         self._jobs: list[tuple[Job[Any], asyncio.Future[Any]]] = []
         self._busy = self._stopped = False
+        self._missed: bool | None = None
+        """Who called `wake` while a group was under way: nobody, or (True) somebody in a hurry."""
         self._due: asyncio.Handle | None = None
         self._not_before = 0.0
         self._pause = FIRST_PAUSE
@@ -84,7 +86,10 @@ class Writer:
 
     def wake(self, urgent: bool = False) -> None:
         """A source has rows; `urgent` where somebody waits for them."""
-        if self._busy or self._stopped:
+        if self._busy:  # the group under way may hold nothing of this source: nobody else would think of it
+            self._missed = urgent or bool(self._missed)
+            return
+        if self._stopped:
             return
         if self._due is not None:
             if not urgent or self.trouble is not None:
@@ -119,7 +124,7 @@ class Writer:
     ) -> None:
         self._busy = False
         error = cast(Exception | None, group.exception())
-        outcomes = group.result() if error is None else [(None, _unavailable(error))] * len(futures)
+        outcomes = group.result() if error is None else [(None, _unavailable(error)) for _ in futures]
         self._judge(error)
         for source in sources:
             source.done(error)
@@ -130,8 +135,9 @@ class Writer:
                 future.set_result(result)
             else:
                 future.set_exception(reason)
-        if self._jobs:
-            self.wake(urgent=True)
+        missed, self._missed = self._missed, None
+        if missed is not None:
+            self.wake(missed)
 
     def _judge(self, error: Exception | None) -> None:
         """Set the pace of the next group, and say so when trouble comes, changes or goes."""
