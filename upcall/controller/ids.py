@@ -1,10 +1,12 @@
 """Random ids in bulk: one `os.urandom` serves many of them (performance.md rule 9).
 
-A transaction id is 32 characters of `[A-Za-z0-9]`, an activation id 32 lower-case hexadecimal ones. The process must
-not fork after the first id: the children would share what is left of the block.
+A transaction id is 32 characters of `[A-Za-z0-9]`. An activation id is 32 lower-case hexadecimal ones: 12 of the time in
+ms, then 20 at random, so that records are stored in the order of their ids (docs/adr/0005-activation-ids.md). The
+process must not fork after the first id: the children would share what is left of the block.
 """
 
 import os
+import time
 
 _BLOCK = 4096
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -32,11 +34,11 @@ class Ids:
 
     def activation(self) -> str:
         start = self._digit
-        if start + 32 > len(self._digits):
+        if start + 20 > len(self._digits):
             self._digits = os.urandom(_BLOCK).hex()
             start = 0
-        self._digit = start + 32
-        return self._digits[start : start + 32]
+        self._digit = start + 20
+        return f"{time.time_ns() // 1_000_000:012x}{self._digits[start : start + 20]}"
 
 
 ids = Ids()

@@ -1,0 +1,19 @@
+"""Activation ids grow with time, and are no guess."""
+
+import time
+
+from upcall.controller.ids import Ids
+
+
+def test_an_activation_id_begins_with_the_time_in_ms() -> None:
+    before = time.time_ns() // 1_000_000
+    made = [Ids().activation() for _ in range(3)]
+    after = time.time_ns() // 1_000_000
+    assert all(before <= int(id_[:12], 16) <= after for id_ in made)
+
+
+def test_ids_of_one_moment_differ_in_their_random_part() -> None:
+    ids = Ids()
+    made = [ids.activation() for _ in range(1000)]
+    assert len({id_[12:] for id_ in made}) == 1000
+    assert all(len(id_) == 32 for id_ in made)
