@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,8 +59,8 @@ async def container(driver: Containers) -> Container:
 
 async def test_an_action_gives_its_result_and_its_log(container: Container) -> None:
     assert await result(container, HELLO, {"a": "☃"}) == {"got": {"a": "☃"}}
-    assert collected(container) == ["stdout: hello {'a': '☃'}"]
-    assert collected(container) == []
+    assert await collected(container) == ["stdout: hello {'a': '☃'}"]
+    assert await collected(container) == []
 
 
 async def test_a_second_activation_on_the_same_connection_runs_warm(container: Container) -> None:
@@ -90,7 +91,7 @@ async def test_nothing_of_the_platforms_environment_reaches_the_code(driver: Con
         answer = await result(await driver.create(spec()), "import os\ndef main(args):\n    return dict(os.environ)\n")
     finally:
         del os.environ["UPCALL_SECRET"]
-    assert set(answer) <= {"PATH", "LANG", "HOME", "PWD", "__OW_API_HOST"}
+    assert set(answer) <= {"PATH", "LANG", "HOME", "PWD", "TMPDIR", "__OW_API_HOST"}
 
 
 async def test_functions_may_be_async_named_otherwise_without_argument_and_give_or_take_arrays(
@@ -123,7 +124,7 @@ async def test_code_that_does_not_load_is_told_apart(container: Container, code:
 
 async def test_a_syntax_error_shows_its_line_in_the_log(container: Container) -> None:
     await init(container, "def main(:\n")
-    log = collected(container)
+    log = await collected(container)
     assert "stderr:     def main(:" in log
     assert any("SyntaxError" in line for line in log)
 
@@ -156,7 +157,7 @@ async def test_a_failed_run_is_a_developer_error_and_the_next_one_works(
 async def test_a_traceback_goes_to_the_log_without_the_runtimes_frames(container: Container) -> None:
     await init(container, "def main(args):\n    print('before')\n    return {'x': 1 / 0}\n")
     await run(container)
-    assert collected(container) == [
+    assert await collected(container) == [
         "stdout: before",
         "stderr: Traceback (most recent call last):",
         """stderr:   File "main__.py", line 3, in main""",
@@ -211,7 +212,7 @@ async def test_a_prewarmed_container_runs_after_its_claim(driver: Containers) ->
 async def test_a_prewarmed_container_can_be_destroyed_unclaimed(driver: Containers) -> None:
     container = await driver.create(spec(tenant=""))
     await container.destroy()
-    assert collected(container) == []
+    assert await collected(container) == []
 
 
 async def test_an_unknown_kind_is_refused_by_name(driver: Containers) -> None:
@@ -243,7 +244,7 @@ async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_ar
     async with asyncio.timeout(10):
         while not lost:
             await asyncio.sleep(0.001)
-    assert collected(container) == ["stdout: last words"]
+    assert await collected(container) == ["stdout: last words"]
     assert not container.exhausted()
     await container.destroy()
     assert lost == [1]
@@ -271,18 +272,22 @@ async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(dri
 
 async def test_children_left_behind_go_with_the_container(driver: Containers) -> None:
     code = """
-import os, subprocess, sys, time
-read, write = os.pipe()
+import subprocess
 def main(args):
     for _ in range(3):
-        subprocess.Popen(["/bin/sh", "-c", "sleep 1000 & sleep 1000"], start_new_session=True)
+        subprocess.Popen(["/bin/sh", "-c", f"sleep {args['token']} & sleep {args['token']}"], start_new_session=True)
     return {}
 """
+    token = str(time.time_ns())
+
+    def left() -> list[Path]:
+        return [path for path in Path("/proc").glob("[0-9]*/cmdline") if token.encode() in read(path)]
+
     container = await driver.create(spec())
-    await result(container, code)
+    await result(container, code, {"token": token})
+    assert len(left()) >= 3
     await container.destroy()
-    found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\x001000" in read(path)]
-    assert found == []
+    assert left() == []
 
 
 def read(path: Path) -> bytes:
@@ -301,7 +306,7 @@ def main(args):
     return {}
 """
     await result(container, code)
-    assert collected(container) == ["stdout: child", "stdout: end"]
+    assert await collected(container) == ["stdout: child", "stdout: end"]
 
 
 async def test_100_mb_of_output_is_cut_with_a_line_and_the_next_activation_is_whole(container: Container) -> None:
@@ -315,12 +320,12 @@ def main(args):
     assert await init(container, code) == (200, {"ok": True})
     before = resident()
     assert (await run(container, {"lines": 100_000}))[0] == 200
-    lines = collected(container, 10 * MB)
+    lines = await collected(container, 10 * MB)
     assert lines[-1] == "stderr: Logs were truncated because the total bytes size exceeds the limit of 10485760 bytes."
     assert 9_000 < len(lines) < 10_486
     assert resident() - before < 60 * MB
     await run(container, {"lines": 2})
-    assert collected(container) == ["stdout: " + "x" * 999] * 2
+    assert await collected(container) == ["stdout: " + "x" * 999] * 2
 
 
 def resident() -> int:

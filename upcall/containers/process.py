@@ -97,6 +97,8 @@ class ProcessContainers:
         """A container; without a tenant one that waits for `claim`."""
         if spec.kind not in self.kinds:
             raise StartFailed(f"The process driver does not run actions of kind {spec.kind}.", developer=True)
+        if self._closing:
+            raise StartFailed("The driver is closing.")
         number = self._number()
         container = ProcessContainer(self, spec, number)
         self._containers[number] = container
@@ -156,6 +158,11 @@ class ProcessContainers:
         self._containers.pop(number, None)
         if namespace is not None:
             self._networks.release(namespace)
+
+    def zygote_pid(self) -> int:
+        """The process on the host that stands for the outer sandbox."""
+        assert self._zygote is not None
+        return self._zygote.pid
 
     def _number(self) -> int:
         while True:

@@ -25,6 +25,7 @@ from upcall.ports import Lines
 Stream = Literal["stdout", "stderr"]
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
+_SENTINEL = SENTINEL.encode()
 INCOMPLETE = "There was an issue while collecting your logs. Data might be missing."
 _TRUNCATED = "Logs were truncated because the total bytes size exceeds the limit of {} bytes."
 _LONGEST = 16384
@@ -77,19 +78,19 @@ class LogStream:
         if self.full and not self._sentinel:
             self._partial[stream] = b""
             return
-        now = self._clock()
+        head = entry(self._clock(), stream, "")
         *whole, rest = (self._partial[stream] + data).split(b"\n")
         for line in whole:
-            self._add(now, stream, line)
+            self._add(head, line)
         while len(rest) > _LONGEST:
-            rest = self._piece(now, stream, rest)
+            rest = self._piece(head, rest)
         self._partial[stream] = rest
 
     def take(self, limit: int, complete: bool = True) -> Lines:
         """What came since the last call, at most `limit` bytes of it; `complete` is false where sentinels may miss."""
         for stream, rest in self._partial.items():
             if rest:
-                self._add(self._clock(), stream, rest)
+                self._add(entry(self._clock(), stream, ""), rest)
                 self._partial[stream] = b""
         lines, ended, cut = self._lines, self.ended, self._size > limit
         if cut:
@@ -104,28 +105,28 @@ class LogStream:
             lines.append(entry(self._clock(), "stderr", INCOMPLETE))
         return Lines(lines, failed)
 
-    def _piece(self, now: int, stream: Stream, data: bytes) -> bytes:
+    def _piece(self, head: str, data: bytes) -> bytes:
         """Make an entry of the first 16 KiB; gives the rest."""
         end = _LONGEST
         while end > _LONGEST - 4 and data[end] & 0xC0 == 0x80:
             end -= 1
-        self._keep(now, stream, data[:end])
+        self._keep(head, data[:end])
         return data[end:]
 
-    def _add(self, now: int, stream: Stream, line: bytes) -> None:
-        if self._sentinel and line.rstrip(b"\r") == SENTINEL.encode():
+    def _add(self, head: str, line: bytes) -> None:
+        if self._sentinel and line.rstrip(b"\r") == _SENTINEL:
             self._ends += 1
             return
         while len(line) > _LONGEST:
-            line = self._piece(now, stream, line)
-        self._keep(now, stream, line)
+            line = self._piece(head, line)
+        self._keep(head, line)
 
-    def _keep(self, now: int, stream: Stream, line: bytes) -> None:
-        if self.full:
+    def _keep(self, head: str, line: bytes) -> None:
+        if self._size > self._bound:
             return
         self._size += _ENVELOPE + len(line) + len(_ESCAPED.findall(line))
         self._sums.append(self._size)
-        self._lines.append(entry(now, stream, line.removesuffix(b"\r").decode("utf-8", "replace")))
+        self._lines.append(head + line.removesuffix(b"\r").decode("utf-8", "replace"))
 
 
 class _Second:

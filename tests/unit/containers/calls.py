@@ -57,12 +57,13 @@ async def result(container: Container, code: str, value: Any = None) -> Any:
     return answer
 
 
-def collected(container: Container, limit: int = MB) -> list[str]:
+async def collected(container: Container, limit: int = MB) -> list[str]:
     """The texts of the lines, without times: `stdout: hello`."""
-    taken: list[Lines] = []
-    container.collect(limit, True, taken.append)
-    assert not taken[0].failed
-    return [line[31:] for line in taken[0].lines]
+    taken: asyncio.Future[Lines] = asyncio.get_running_loop().create_future()
+    container.collect(limit, True, taken.set_result)
+    lines = await taken
+    assert not lines.failed
+    return [line[31:] for line in lines.lines]
 
 
 def spec(tenant: str = "guest", memory: int = 128) -> ContainerSpec:

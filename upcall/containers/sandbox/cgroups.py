@@ -90,7 +90,10 @@ class Life:
     def make(self) -> None:
         """Make the folders; in version 2 with the controllers handed down to the containers."""
         for path in self.paths:
-            path.mkdir(parents=True, exist_ok=True)
+            while not path.is_dir():
+                with contextlib.suppress(FileNotFoundError):  # another life's end has removed the parent just now
+                    path.parent.mkdir(exist_ok=True)
+                    path.mkdir()
         for controller, place in self.folders.items():
             if place.version == 2 and controller in _V2_CONTROLLERS:
                 for path in (place.folder.parent, place.folder):

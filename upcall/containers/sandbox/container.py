@@ -13,7 +13,7 @@ from upcall.containers.sandbox import guardian
 from upcall.containers.sandbox.cgroups import Group
 from upcall.containers.sandbox.host import Host
 from upcall.containers.sandbox.network import Namespace
-from upcall.containers.sandbox.output import Output
+from upcall.containers.sandbox.output import TURNS, Output
 from upcall.errors import Failed, StartFailed
 from upcall.logs.stream import LogStream
 from upcall.ports import Address, ContainerSpec, Lines
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_USER = 1000
 _PATIENCE = 10.0
+_SOON = 0.002
+"""Within this a group usually freezes; a timer of the loop would take as long."""
 
 
 class Driver(Protocol):
@@ -49,7 +51,7 @@ class ProcessContainer:
         self._number = number
         self._loop = asyncio.get_running_loop()
         self.id = os.urandom(16).hex()
-        self.lost: Callable[[], None] | None = None
+        self._lost: Callable[[], None] | None = None
         self._base = str(driver.host.life / str(number))
         self.address = Address(path=f"{self._base}.sock")
         self._logs = LogStream(driver.log_bound)
@@ -63,6 +65,17 @@ class ProcessContainer:
         self._exited = asyncio.Event()
         self._gone: asyncio.Event | None = None
         self._oom_kills = 0
+
+    @property
+    def lost(self) -> Callable[[], None] | None:
+        """Called once when the container dies by itself, soon if it has done so already."""
+        return self._lost
+
+    @lost.setter
+    def lost(self, callback: Callable[[], None] | None) -> None:
+        self._lost = callback
+        if self._exited.is_set():
+            self._loop.call_soon(self._report)
 
     def prepare(self) -> None:
         """Make everything but the process; blocks for some 100 µs."""
@@ -104,6 +117,8 @@ class ProcessContainer:
         status = await self._said()
         if status != b"ok":
             raise StartFailed(status.decode("utf-8", "replace") or "The sandbox has ended before it was ready.")
+        if self._group is not None and self._group.can_freeze:
+            self._close_status()  # init has no more to say
 
     def _adopt(self, pidfd: int, namespace: Namespace | None) -> None:
         """The process is ours, unless the container was destroyed meanwhile."""
@@ -123,12 +138,13 @@ class ProcessContainer:
                 raise Failed("The container has ended.")
             return
         self._group.freeze()
-        deadline = self._loop.time() + _PATIENCE
+        begin = self._loop.time()
         while not self._group.frozen():
-            if self._loop.time() > deadline:
+            waited = self._loop.time() - begin
+            if waited > _PATIENCE:
                 self._group.thaw()
                 raise Failed("The container does not freeze.")
-            await asyncio.sleep(0.0005)
+            await asyncio.sleep(0 if waited < _SOON else _SOON)
 
     async def resume(self) -> None:
         if self._group is None or not self._group.can_freeze:
@@ -158,9 +174,7 @@ class ProcessContainer:
 
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         """Our runtime needs no sentinels: what it wrote before it answered is in the pipes."""
-        if self._output is not None:
-            self._output.drain()
-        done(self._logs.take(limit, complete))
+        self._collect(limit, complete, done, TURNS)
 
     def exhausted(self) -> bool:
         if self._group is not None:
@@ -172,6 +186,13 @@ class ProcessContainer:
         if self._group is not None:
             with contextlib.suppress(OSError):
                 self._group.thaw()
+
+    def _collect(self, limit: int, complete: bool, done: Callable[[Lines], None], turns: int) -> None:
+        """At once where little is left to read, else over turns of the loop."""
+        if turns and self._output is not None and not self._output.drain():
+            self._loop.call_soon(self._collect, limit, complete, done, turns - 1)
+        else:
+            done(self._logs.take(limit, complete))
 
     def _order(self) -> dict[str, Any]:
         isolated = self._driver.mode != confine.WITHOUT_ISOLATION
@@ -219,8 +240,11 @@ class ProcessContainer:
     def _died(self) -> None:
         self._loop.remove_reader(self._pidfd)
         self._exited.set()
-        if self._gone is None and self.lost is not None:
-            lost, self.lost = self.lost, None
+        self._report()
+
+    def _report(self) -> None:
+        lost, self._lost = self._lost, None
+        if self._gone is None and lost is not None:
             lost()
 
     async def _kill(self) -> None:

@@ -15,6 +15,8 @@ from upcall.logs.stream import LogStream, Stream
 _PIPE_BYTES = 128 << 10
 _READ = 16 << 10
 _DISCARD = 128 << 10
+TURNS = _PIPE_BYTES // _READ + 1
+"""So many calls of `drain` empty a full pipe; more would follow somebody who goes on writing for ever."""
 
 
 class Output:
@@ -40,16 +42,17 @@ class Output:
         for fd in self._readers:
             self._loop.add_reader(fd, self._readable, fd)
 
-    def drain(self) -> None:
-        """Read what is there now; at most two pipes full, in case somebody goes on writing."""
-        for fd in list(self._readers):
-            left = 2 * _PIPE_BYTES
-            while left > 0 and (got := self._read(fd, _PIPE_BYTES)):
-                left -= got
+    def drain(self) -> bool:
+        """Read what is there now, but no more than bounds the time that it takes; true when that was all."""
+        size = _DISCARD if self._stream.full else _READ
+        read = [self._read(fd, size) for fd in list(self._readers)]
+        return max(read, default=0) < size
 
     def close(self) -> None:
         """Read the rest, then let go; what was read can still be taken."""
-        self.drain()
+        for _ in range(TURNS):
+            if self.drain():
+                break
         for fd in list(self._readers):
             self._forget(fd)
         self._close_write_ends()

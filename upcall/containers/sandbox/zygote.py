@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,6 +30,7 @@ class Zygote:
         """What the process wrote to its standard error; known after its end."""
         self._died: Callable[[], None] | None = died
         self._lock = asyncio.Lock()
+        self._number = 0
         self._reply: asyncio.Future[tuple[dict[str, Any], list[int]]] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -59,12 +61,16 @@ class Zygote:
         async with self._lock:
             if not self.alive:
                 raise StartFailed("The zygote has ended.")
+            self._number += 1
             self._reply = self._loop.create_future()
             try:
-                socket.send_fds(self._socket, [json.dumps(message).encode()], fds)
+                socket.send_fds(self._socket, [json.dumps({"id": self._number, **message}).encode()], fds)
                 async with asyncio.timeout(_PATIENCE):
                     reply, given = await self._reply
-            except (OSError, TimeoutError) as error:
+            except TimeoutError as error:
+                self._lose("it does not answer")
+                raise StartFailed("The zygote does not answer.") from error
+            except OSError as error:
                 raise StartFailed(f"The zygote does not answer: {error}") from error
             finally:
                 self._reply = None
@@ -98,16 +104,24 @@ class Zygote:
             return
         except OSError:
             packet, fds = b"", []
-        if packet and self._reply is not None and not self._reply.done():
-            self._reply.set_result((json.loads(packet), fds))
-            return
-        for fd in fds:
-            os.close(fd)
         if not packet:
-            died, self._died = self._died, None
-            self._end("it has ended")
-            if died is not None:
-                died()
+            self._lose("it has ended")
+            return
+        reply = json.loads(packet)
+        if reply["id"] == self._number and self._reply is not None and not self._reply.done():
+            self._reply.set_result((reply, fds))
+            return
+        for fd in fds:  # nobody waits any more
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+            os.close(fd)
+
+    def _lose(self, why: str) -> None:
+        """Give it up; with its socket closed it ends by itself."""
+        died, self._died = self._died, None
+        self._end(why)
+        if died is not None:
+            died()
 
     def _end(self, why: str) -> None:
         if self._socket.fileno() >= 0:

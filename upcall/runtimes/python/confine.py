@@ -51,6 +51,8 @@ def confine(order: Order, cgroups: list[int], net: int | None, program: bytes) -
     _limit(order)
     if order.mode == WITHOUT_ISOLATION:
         os.setsid()
+        os.chdir(order.folder)
+        os.environ["HOME"] = os.environ["TMPDIR"] = order.folder
         linux.become_subreaper()
         linux.die_with_parent(signal.SIGTERM)
         return

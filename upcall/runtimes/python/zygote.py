@@ -75,6 +75,7 @@ class Zygote:
                     given = [self._spawn(request, fds)]
         except OSError as error:
             reply = {"error": str(error)}
+        reply["id"] = request["id"]
         socket.send_fds(self._control, [json.dumps(reply).encode()], given)
         for fd in (*given, *fds):
             os.close(fd)
