@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import Raw
 
 from upcall.bus.memory import MemoryBus
@@ -31,6 +32,8 @@ UUID, KEY = "23bc46b1-71f6-4ed5-8c54-816aa4f8c502", "k" * 64
 AUTH = b"Basic " + base64.b64encode(f"{UUID}:{KEY}".encode())
 INSTANCE = InvokerId(0, "2147483648 B")
 PATH = "/api/v1/namespaces/_/actions/hello"
+INVOKE, OTHER = f"{PATH}?blocking=true&result=true", "/other"
+ROUTES = pytest.mark.parametrize("path", [INVOKE, OTHER], ids=["invoke", "asgi"])
 
 
 def an_action(name: str = "hello", **members: Any) -> Action:
@@ -211,6 +214,27 @@ class Platform:
                     client.writer.close()
                     await asyncio.gather(client.writer.wait_closed(), return_exceptions=True)
         await self.acks.close()
+
+    def hold(self) -> None:
+        """From now on answers have to be let go."""
+        self.invoker.answer = lambda _: None
+        self.app.go.clear()
+
+    async def reached(self, path: str) -> None:
+        """Wait until the request is where it is worked on."""
+        await (self.invoker.message() if path == INVOKE else self.app.entered.wait())
+
+    async def let_go(self, path: str) -> None:
+        if path == INVOKE:
+            self.invoker.finish(await self.invoker.message(), result(b"{}"))
+        self.app.go.set()
+
+    async def connections(self, count: int) -> list[Any]:
+        """Wait for so many connections at the server's side."""
+        connections = self.server._uvicorn.server_state.connections
+        while len(connections) < count:
+            await asyncio.sleep(0)
+        return list(connections)
 
     async def connect(self) -> Client:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.server.port))

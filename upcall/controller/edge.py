@@ -78,19 +78,6 @@ class EdgeProtocol(HttpToolsProtocol):
             if self.head_size > self.edge.max_head:
                 self._break(431, HEAD_TOO_LARGE)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.pipeline.clear()
-        running = self.running
-        if running is not None and not running.response_complete:
-            running.disconnected = True
-            running.message_event.set()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if type(self.running) is Exchange:
-            self.flow.pause_reading()
-
     def resume_writing(self) -> None:
         super().resume_writing()
         self._pump()

@@ -113,6 +113,7 @@ async def test_an_id_alone_frees_and_sends_who_waits_to_the_store(book: Book) ->
     book.acks.resolve(entry, a_record())
     book.acks.resolve(entry, None)
     assert len(book.told) == 1
+    assert not book.acks._outlasting
 
 
 async def test_who_outlasts_the_entry_is_told_when_the_wait_ends(book: Book) -> None:

@@ -23,7 +23,6 @@ def test_the_version_is_the_one_that_was_read() -> None:
 def test_the_protocol_has_the_methods_that_are_overridden_or_called() -> None:
     expected = {
         "connection_made": ["self", "transport"],
-        "connection_lost": ["self", "exc"],
         "data_received": ["self", "data"],
         "on_message_begin": ["self"],
         "on_url": ["self", "url"],
@@ -34,7 +33,6 @@ def test_the_protocol_has_the_methods_that_are_overridden_or_called() -> None:
         "on_response_complete": ["self"],
         "send_400_response": ["self", "msg"],
         "shutdown": ["self"],
-        "pause_writing": ["self"],
         "resume_writing": ["self"],
         "_start_asgi_task": ["self", "cycle", "app"],
         "__init__": ["self", "config", "server_state", "app_state", "_loop"],
