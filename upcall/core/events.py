@@ -2,6 +2,9 @@
 
 The pool knows jobs by what placement needs; `Job.task` is the shell's own and never looked at. A slot is a container,
 by the number that the pool gave it with `Create`.
+
+The shell answers each command with exactly one event, as the commands' docstrings say; `Abort` and `Pull` have no
+answer. Only `Broken` may also come unasked, where something watches the containers.
 """
 
 from typing import Literal
@@ -14,11 +17,14 @@ ActionKey = str
 """Equal for two action documents that differ in nothing but `_rev` (architecture.md §4), invoking namespace included:
 `namespace` + blank + digest of the document."""
 
-Reason = Literal["init", "create", "drain", "too-big"]
+Reason = Literal["init", "create", "drain", "too-big", "returned"]
+"""Why a job ends without having run: /init failed under the job that it waited for, the container did not come up,
+shutdown, more memory than the whole pool has, containers refused it too often (architecture.md D14)."""
 
 
 class Job(msgspec.Struct, eq=False):
-    """One activation on its way to a container. `arrived` is set by the pool, in seconds of its clock."""
+    """One activation on its way to a container; it is itself and equal to no other. `arrived` (in seconds of the pool's
+    clock) and `returns` (how often a container refused it) are the pool's."""
 
     id: str
     action: ActionKey
@@ -28,6 +34,7 @@ class Job(msgspec.Struct, eq=False):
     concurrency: int
     task: object = None
     arrived: float = 0.0
+    returns: int = 0
 
 
 # --- events
@@ -66,10 +73,11 @@ class JobDone(msgspec.Struct, frozen=True):
 
 class JobReturned(msgspec.Struct, frozen=True):
     """The container refused the job without running it (connection refused, 503): it goes back to the queue's head and
-    the slot goes away (spec: container.md §7.4)."""
+    the slot goes away (spec: container.md §7.4). `cause` comes back in `Abort` when it was once too often."""
 
     slot: SlotId
     job: Job
+    cause: object = None
 
 
 class Paused(msgspec.Struct, frozen=True):
@@ -81,7 +89,7 @@ class Resumed(msgspec.Struct, frozen=True):
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """The container died, or pausing or resuming it failed."""
+    """The container died, or pausing or resuming it failed. Of what runs there each job still reports its own end."""
 
     slot: SlotId
 
@@ -95,7 +103,8 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """Shutdown: what waits is aborted with reason `drain`, idle slots are removed, nothing new is placed."""
+    """Shutdown: what waits is aborted with reason `drain`, idle slots are removed, nothing new is placed. What runs
+    ends first; the pool is empty when `pool.slots` is."""
 
 
 Event = (
@@ -129,8 +138,8 @@ class Create(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Run the job there, /init first if `init`. Answer: Inited (after a good /init), then JobDone or JobReturned.
-    `fresh` asks to treat a refused connection as the container's fault: first run after it was idle."""
+    """Run the job there, /init first if `init`. Answer: Inited (only after a good /init), then JobDone or JobReturned.
+    `fresh` asks to treat a refused connection as the container's fault: first run after it was idle or paused."""
 
     slot: SlotId
     job: Job
@@ -166,7 +175,12 @@ class Abort(msgspec.Struct, frozen=True):
 
 
 class Pull(msgspec.Struct, frozen=True):
-    """Give the feed `count` units back."""
+    """Give the feed `count` units back: so many jobs have left the pool.
+
+    The flow control is one sentence: the feed may have as many jobs in the pool as it has units, a job takes one when
+    it arrives and gives it back when it ends, whatever the end. So the units in use are the jobs that wait and run
+    (`upcall.core.pool.load`): they can be counted from the pool, and no signal can leak them (upstream's do, and an
+    Invoker then looks healthy and does nothing). A job that goes back to the queue keeps its unit."""
 
     count: int
 
