@@ -37,6 +37,7 @@ class CountingStore(FakeStore):
 
     async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
         self.records += kind is Activation
+        await asyncio.sleep(0)
         return await super().get(kind, id, rev)
 
 
