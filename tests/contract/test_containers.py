@@ -250,6 +250,17 @@ async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_ar
     assert lost == [1]
 
 
+async def test_the_code_finds_ordinary_signals_and_the_main_thread(container: Container) -> None:
+    code = """
+import signal, threading
+def main(args):
+    blocked = list(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    default = [signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGCHLD, signal.SIGTERM)]
+    return {"blocked": blocked, "default": default, "main": threading.current_thread() is threading.main_thread()}
+"""
+    assert await result(container, code) == {"blocked": [], "default": [True, True], "main": True}
+
+
 async def test_sys_exit_ends_the_container(container: Container) -> None:
     await init(container, "import sys\ndef main(args):\n    sys.exit(0)\n")
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
@@ -264,8 +275,9 @@ async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(dri
         await init(container, HELLO)
         if paused:
             await container.pause()
-        await asyncio.gather(container.destroy(), container.destroy())
-        await container.destroy()
+        async with asyncio.timeout(8):
+            await asyncio.gather(container.destroy(), container.destroy())
+            await container.destroy()
         assert not Path(container.address.path).exists()
         assert lost == []
 

@@ -104,17 +104,21 @@ asyncio.run(main())
 """
 
 
-def a_platform(folder: Path, token: str, isolation: str = "full") -> tuple[subprocess.Popen[str], int]:
+@contextlib.contextmanager
+def a_platform(folder: Path, token: str, isolation: str = "full") -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A platform with three containers, one of them paused, and the process of its guardian."""
     process = subprocess.Popen(
         [sys.executable, "-c", PLATFORM, str(folder), token, isolation],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    said = process.stdout.readline()
-    process.stdout.close()
-    return process, json.loads(said)["guardian"]
+    try:
+        assert process.stdout is not None
+        yield process, json.loads(process.stdout.readline())["guardian"]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def processes(token: str) -> list[str]:
@@ -148,12 +152,11 @@ def clean(folder: Path, token: str) -> bool:
 @pytest.mark.parametrize("isolation", ["full", "none"])
 async def test_a_platform_killed_leaves_nothing_behind_paused_or_not(folder: Path, isolation: str) -> None:
     token = f"{time.time_ns()}"
-    platform, guardian = a_platform(folder, token, isolation)
-    assert len(processes(token)) >= 4  # the platform itself and one sleep in each container
-    made = networks(processes(token)) - {os.readlink("/proc/self/ns/net")}
-    assert len(made) == (2 if isolation == "full" else 0)  # three containers, two tenants
-    platform.kill()
-    platform.wait()
+    with a_platform(folder, token, isolation) as (platform, guardian):
+        assert len(processes(token)) >= 4  # the platform itself and one sleep in each container
+        made = networks(processes(token)) - {os.readlink("/proc/self/ns/net")}
+        assert len(made) == (2 if isolation == "full" else 0)  # three containers, two tenants
+        platform.kill()
     await eventually(lambda: clean(folder, token))
     await eventually(lambda: not Path(f"/proc/{guardian}").exists())
     await eventually(lambda: not made & networks(os.listdir("/proc")))
@@ -161,10 +164,11 @@ async def test_a_platform_killed_leaves_nothing_behind_paused_or_not(folder: Pat
 
 async def test_a_platform_killed_with_its_guardian_is_swept_by_its_next_life(folder: Path) -> None:
     token = f"{time.time_ns()}"
-    platform, guardian = a_platform(folder, token)
-    os.kill(guardian, signal.SIGKILL)
-    platform.kill()
-    platform.wait()
+    with a_platform(folder, token) as (platform, guardian):
+        os.kill(guardian, signal.SIGSTOP)  # or else the platform starts another before it is killed itself
+        platform.kill()
+        platform.wait()
+        os.kill(guardian, signal.SIGKILL)
     assert not clean(folder, token)
     driver = ProcessContainers(folder)
     await driver.start()

@@ -80,7 +80,7 @@ class ProcessContainers:
             self._filter = (await asyncio.to_thread(seccomp.program)).hex()
         await asyncio.to_thread(self.host.start)
         try:
-            await asyncio.to_thread(launch.write_etc, self.host.life / "etc")
+            await asyncio.to_thread(launch.prepare, self.host.life)
             self._watch_guardian()
             probe = await self.create(ContainerSpec(kind="python:3", memory=64, name="probe", tenant="probe"))
             await probe.destroy()
@@ -182,7 +182,7 @@ class ProcessContainers:
         if self.mode == confine.WITHOUT_ISOLATION:
             argv = launch.plain(self._api_host)
         else:
-            argv = launch.isolated(self.host.life / "etc", self._api_host, keep[0] if keep else None)
+            argv = launch.isolated(self.host.life, self._api_host, keep[0] if keep else None)
         zygote = Zygote(argv, keep, self._zygote_died)
         try:
             await zygote.request({"op": "hello", "mode": self.mode, "filter": self._filter}, [])

@@ -2,8 +2,8 @@
 
 A host has version 1 (one tree per controller), version 2 (one tree), or both at once; the choice is made per
 controller, version 1 first because a controller mounted there is missing in version 2. Every platform process makes a
-folder of its own in each tree (`upcall/<tag>-<life>`), one folder per container below it, and hands open `cgroup.procs`
-files to the container, which moves itself: the right to move comes from who opened the file.
+folder of its own in each tree (`upcall/<tag>-<life>`), one folder per container below it, and hands open files to the
+container, which moves itself: the right to move comes from who opened the file.
 
 Root uses `upcall/` at the top of a tree; in version 2 anybody else, or root in a container, needs a delegated tree
 (systemd: `Delegate=yes`) and moves itself to a leaf of it first, since version 2 allows no processes beside children.
@@ -138,8 +138,14 @@ class Group:
         return sorted({place.folder for place in self.places.values()})
 
     def join_files(self) -> list[int]:
-        """Open `cgroup.procs` files for the container; the caller closes them."""
-        return [os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]
+        """Open the files by which the container joins, writing "0"; the caller closes them.
+
+        In version 1 that is `tasks` and not `cgroup.procs`: for a thread that moves itself the kernel skips a lock
+        which costs a grace period of RCU, some 2 to 10 ms, and the container has a single thread then.
+        """
+        versions = {place.folder: place.version for place in self.places.values()}
+        names = {1: "tasks", 2: "cgroup.procs"}
+        return [os.open(path / names[versions[path]], os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]
 
     @property
     def can_freeze(self) -> bool:

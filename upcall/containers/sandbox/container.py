@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_USER = 1000
 _PATIENCE = 10.0
-_SOON = 0.002
+_SOON = 0.001
 """Within this a group usually freezes; a timer of the loop would take as long."""
 
 

@@ -40,6 +40,12 @@ def interpreter() -> str:
     return str(next(path for path in candidates if path.is_file()))
 
 
+def prepare(life: Path) -> None:
+    """Write what a sandbox sees that is not the host's."""
+    write_etc(life / "etc")
+    write_runtime(life / "runtime")
+
+
 def write_etc(folder: Path) -> None:
     """The synthetic /etc; copies of the few host files that programs need to behave."""
     folder.mkdir(mode=0o755)
@@ -58,6 +64,18 @@ def write_etc(folder: Path) -> None:
     (folder / "hosts").write_text("127.0.0.1 localhost sandbox\n::1 localhost\n")
     (folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     (folder / "resolv.conf").write_text("")
+    _open_up(folder)
+
+
+def write_runtime(folder: Path) -> None:
+    """A copy of the runtime that the sandbox's users can read, whatever the modes and the fate of the original."""
+    folder.mkdir(mode=0o755)
+    for source in (_PACKAGE / "runtimes" / "python").glob("*.py"):
+        (folder / source.name).write_bytes(source.read_bytes())
+    _open_up(folder)
+
+
+def _open_up(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -70,10 +88,11 @@ def plain(api_host: str) -> list[str]:
     return ["/usr/bin/env", "-i", *environment, *_python(start), "{control}"]
 
 
-def isolated(etc: Path, api_host: str, userns: int | None) -> list[str]:
+def isolated(life: Path, api_host: str, userns: int | None) -> list[str]:
     """The command for the outer sandbox, by way of `enter` when run by root."""
     as_root = os.geteuid() == 0
-    binds = [(str(etc), "/etc"), (str(_PACKAGE / "runtimes" / "python"), _RUNTIME)]
+    etc = life / "etc"
+    binds = [(str(etc), "/etc"), (str(life / "runtime"), _RUNTIME)]
     binds += [(f"/etc/{name}", f"/etc/{name}") for name in _HOST_ETC_FOLDERS if (etc / name).is_dir()]
     prefixes = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix), sys.base_prefix}
     binds += [(prefix, prefix) for prefix in sorted(prefixes) if not Path(prefix).is_relative_to("/usr")]
