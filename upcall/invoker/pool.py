@@ -227,9 +227,11 @@ class PoolRunner:
             log.exception("container %s cannot be removed", box.container.id)
 
     def _lost(self, slot: SlotId) -> None:
-        if slot in self._boxes:
+        box = self._boxes.get(slot)
+        if box is not None:
             self._counters.lost += 1
             self.feed(Broken(slot))
+            box.runtime.give_up()
 
     def _arm(self) -> None:
         due = deadline(self.pool)

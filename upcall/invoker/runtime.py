@@ -50,12 +50,13 @@ class Allowance(msgspec.Struct, frozen=True, eq=False):
 class Runtime:
     """All connections to one container."""
 
-    __slots__ = ("_address", "_calls", "_foreign", "_free", "_loop", "deadlines", "retries")
+    __slots__ = ("_address", "_calls", "_dead", "_foreign", "_free", "_loop", "deadlines", "retries")
 
     def __init__(self, address: Address, deadlines: Deadlines, foreign: bool = False) -> None:
         self._address = address
         self.deadlines = deadlines
         self._foreign = foreign
+        self._dead = False
         self._free: list[_Connection] = []
         self._calls: set[_Call] = set()
         self._loop = asyncio.get_running_loop()
@@ -77,6 +78,13 @@ class Runtime:
                 return
         call.opening = self._loop.create_task(self._open(call, data, retry))
 
+    def give_up(self) -> None:
+        """The container is dead: nobody waits for it to come up any more. What it has answered before still counts."""
+        self._dead = True
+        for call in list(self._calls):
+            if call.opening is not None:
+                call.end(Ending.REFUSED)
+
     def close(self) -> None:
         """Close every connection; what is in flight ends as CLOSED."""
         for connection in self._free:
@@ -91,7 +99,7 @@ class Runtime:
                 connection = await self._connect()
                 break
             except OSError:
-                if not retry:
+                if not retry or self._dead:
                     call.opening = None
                     call.end(Ending.REFUSED)
                     return

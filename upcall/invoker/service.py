@@ -8,8 +8,9 @@ A message whose action is at hand goes the whole way to the container's socket w
 before the pool sees it is answered here; the pool gives the feed's unit back for all others.
 
 Start, in this order: topic; containers (leftovers of an earlier life go before anything runs); feed; pool; pings. Stop
-(D8): a ping that says disabled, no more fetching, what waits is answered with status 3, what runs has `grace` to end
-and is then answered with status 3 too, containers go. A bug in the pool ends the service: leaving `async with` raises.
+(D8): a ping that says disabled, nothing more is taken, what waits is answered with status 3, what runs has `grace` to
+end and is then answered with status 3 too, containers go, the feed is closed: what it delivered meanwhile was dropped
+and is for the next life. A bug in the pool ends the service: leaving `async with` raises.
 """
 
 import asyncio
@@ -119,6 +120,7 @@ class Invoker:
             stack.callback(self._runner.close)
             self._desk.report = self._runner.feed
             self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver)
+            stack.push_async_callback(self._feed.close)
             self._runner.start()
             self._pings = self._tasks.create_task(self._ping())
             self._feed.pull(self._units)
@@ -133,13 +135,13 @@ class Invoker:
         return await self._stack.__aexit__(kind, value, trace)  # type: ignore[arg-type]
 
     async def drain(self, grace: float) -> None:
-        """Stop taking work, and return when nothing is left; `grace` in seconds for what runs."""
+        """Take no more work, and return when nothing is left; `grace` in seconds for what runs. The feed is closed
+        when the block is left: until then what ends can still be told to it."""
         if self._drained:
             return
         self._drained = True
         self._pings.cancel()
         self._report(enabled=False)
-        await self._feed.close()
         self._runner.feed(Drained())
         if not await self._emptied(grace):
             left = self._runner.works()
@@ -159,6 +161,8 @@ class Invoker:
     # --- from the feed to the pool
 
     def _deliver(self, offset: int, message: Message) -> None:
+        if self._drained:
+            return  # neither started nor done: it is for the next life
         if not isinstance(message, ActivationMessage):
             log.error("no activation at offset %d: %s", offset, type(message).__name__)
             self._release(offset)
@@ -233,10 +237,11 @@ class Invoker:
 
     def _release(self, offset: int) -> None:
         self._feed.done(offset)
-        self._feed.pull(1)
+        self._pull(1)
 
     def _pull(self, count: int) -> None:
-        self._feed.pull(count)
+        if not self._drained:
+            self._feed.pull(count)
 
     # --- life
 

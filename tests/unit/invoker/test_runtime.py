@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+import uvloop
 
 from upcall.containers.fake import Reply, encoded
 from upcall.core.outcome import Ending, Outcome
@@ -72,15 +74,21 @@ class Bench:
         return done
 
 
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    async with AsyncExitStack() as stack:
-        bench = Bench(stack.enter_context(TemporaryDirectory(dir="/tmp")))
+@asynccontextmanager
+async def a_bench() -> AsyncIterator[Bench]:
+    with TemporaryDirectory(dir="/tmp") as folder:
+        bench = Bench(folder)
         yield bench
         bench.runtime.close()
         bench.deadlines.close()
         if bench.server is not None:
             bench.server.close()
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with a_bench() as bench:
+        yield bench
 
 
 async def test_one_connection_serves_one_request_after_the_other(bench: Bench) -> None:
@@ -243,6 +251,15 @@ async def test_init_gives_up_when_its_time_is_over(bench: Bench) -> None:
     assert outcome.elapsed >= 0.12
 
 
+async def test_nobody_waits_for_a_dead_container_to_come_up(bench: Bench) -> None:
+    asked = bench.begin(b"/init")
+    while not bench.runtime.retries:
+        await asyncio.sleep(0.001)
+    bench.runtime.give_up()
+    assert (await asked).ending is Ending.REFUSED
+    assert (await bench.post(b"/init")).ending is Ending.REFUSED
+
+
 async def test_silence_times_out_and_ends_the_connection(bench: Bench) -> None:
     ended = asyncio.Event()
 
@@ -316,3 +333,30 @@ async def test_no_timer_is_armed_while_nothing_is_in_flight(bench: Bench) -> Non
     while bench.deadlines._timer is not None:
         await asyncio.sleep(0.001)
     assert len(bench.deadlines) == 0
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_one_connection_serves_one_request_after_the_other,
+        test_parallel_requests_take_a_connection_each,
+        test_an_answer_in_single_bytes,
+        test_a_server_that_closes_after_each_answer,
+        test_bytes_that_nobody_asked_for_end_an_idle_connection,
+        test_run_on_nobody_is_refused_at_once,
+        test_a_refused_tcp_port,
+        test_tcp_answers_too,
+        test_init_waits_for_a_server_that_starts,
+        test_init_gives_up_when_its_time_is_over,
+        test_silence_times_out_and_ends_the_connection,
+        test_close_ends_what_is_in_flight,
+        test_a_request_may_follow_from_the_answer_of_another,
+        test_big_requests_go_out_whole,
+    ],
+)
+def test_the_same_on_uvloop(test: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        async with a_bench() as bench:
+            await test(bench)
+
+    uvloop.run(run())
