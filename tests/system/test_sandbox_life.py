@@ -18,7 +18,7 @@ import pytest
 
 from tests.unit.containers.calls import collected, init, result, spec
 from upcall.containers.process import ProcessContainers
-from upcall.containers.sandbox import launch
+from upcall.containers.sandbox import cgroups, launch, zygote
 from upcall.errors import Misconfigured, StartFailed
 
 REPOSITORY = Path(__file__).parents[2]
@@ -60,6 +60,40 @@ async def test_a_killed_zygote_is_replaced_and_its_containers_are_lost(driver: P
     assert set(lost) == {paused.id, running.id}
     assert await result(await driver.create(spec()), OK) == {"ok": 1}
     await paused.destroy()
+
+
+async def test_a_zygote_that_hangs_is_replaced(driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung = int(child_of(driver.zygote_pid()))
+    await eventually(lambda: not driver._tasks)
+    monkeypatch.setattr(zygote, "_PATIENCE", 0.3)
+    os.kill(hung, signal.SIGSTOP)
+    with pytest.raises(StartFailed, match="The zygote does not answer"):
+        await driver.create(spec())
+    monkeypatch.undo()
+    await eventually(lambda: not Path(f"/proc/{hung}").exists())
+    assert await result(await driver.create(spec()), OK) == {"ok": 1}
+
+
+@pytest.mark.skipif(not cgroups.detect(), reason="no cgroup may be used here")
+async def test_a_container_that_cannot_be_confined_never_runs_and_leaves_nothing(
+    driver: ProcessContainers, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(cgroups.Group, "join_files", lambda _: [os.open("/dev/full", os.O_WRONLY)])
+    with pytest.raises(StartFailed, match=r"cannot confine the sandbox: .*No space left"):
+        await driver.create(spec("other"))
+    monkeypatch.undo()
+    assert not list(driver.host.life.glob("*.sock"))
+    assert not [path for path in groups(folder) if any(entry.is_dir() for entry in os.scandir(path))]
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_a_folder_that_cannot_be_used_is_named(folder: Path) -> None:
+    (folder / "file").write_text("")
+    with pytest.raises(Misconfigured, match="file"):
+        await ProcessContainers(folder / "file").start()
+    with pytest.raises(Misconfigured, match="longer than 80 bytes"):
+        await ProcessContainers(folder / ("x" * 100)).start()
 
 
 async def test_a_killed_guardian_is_replaced(driver: ProcessContainers) -> None:

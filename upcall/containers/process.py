@@ -78,20 +78,26 @@ class ProcessContainers:
             log.warning("actions run WITHOUT isolation: their code has all rights of this process")
         else:
             self._filter = (await asyncio.to_thread(seccomp.program)).hex()
-        await asyncio.to_thread(self.host.start)
         try:
-            await asyncio.to_thread(launch.prepare, self.host.life)
-            self._watch_guardian()
-            probe = await self.create(ContainerSpec(kind="python:3", memory=64, name="probe", tenant="probe"))
-            await probe.destroy()
-            if self.host.cgroups is None:
-                log.warning("no cgroups may be used here: memory and processes are bounded by resource limits alone")
+            await self._come_up()
         except StartFailed as error:
             await self.close()
             raise launch.refusal(str(error)) from error
         except OSError as error:
             await self.close()
             raise Misconfigured(f"The process driver cannot start: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _come_up(self) -> None:
+        await asyncio.to_thread(self.host.start)
+        await asyncio.to_thread(launch.prepare, self.host.life)
+        self._watch_guardian()
+        probe = await self.create(ContainerSpec(kind="python:3", memory=64, name="probe", tenant="probe"))
+        await probe.destroy()
+        if self.host.cgroups is None:
+            log.warning("no cgroups may be used here: memory and processes are bounded by resource limits alone")
 
     async def create(self, spec: ContainerSpec) -> "ProcessContainer":
         """A container; without a tenant one that waits for `claim`."""

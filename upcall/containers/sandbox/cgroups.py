@@ -116,8 +116,18 @@ class Group:
     _events: int = field(default=-1, init=False)
 
     def __post_init__(self) -> None:
-        for path in self.paths:
-            path.mkdir()
+        try:
+            for path in self.paths:
+                path.mkdir()
+            self._set_limits()
+        except OSError:
+            self.close()
+            for path in self.paths:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            raise
+
+    def _set_limits(self) -> None:
         memory, pids, freezer = (self.places.get(name) for name in _NEEDED)
         if memory is not None:
             names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.oom_control")

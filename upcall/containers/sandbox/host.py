@@ -30,6 +30,7 @@ class Host:
         self._guardian: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self.life = Path()
+        self._made = False
         self.cgroups: cgroups.Life | None = None
 
     def start(self) -> None:
@@ -48,6 +49,7 @@ class Host:
         name = f"{time.time_ns() // 1000:x}-{os.getpid()}"
         self.life = self._run / name
         self.life.mkdir(mode=0o700)
+        self._made = True
         if places:
             self.cgroups = cgroups.Life(places, f"{tag}-{name}")
             self.cgroups.make()
@@ -82,6 +84,8 @@ class Host:
             os.close(self._pipe)
             self._pipe = -1
             self.reap_guardian()
+        if self._made:
+            self._made = False
             paths = [str(path) for path in self.cgroups.paths] if self.cgroups else []
             guardian.clean(paths, str(self.life))
             guardian.leave(paths)

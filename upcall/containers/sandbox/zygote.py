@@ -69,6 +69,7 @@ class Zygote:
                     reply, given = await self._reply
             except TimeoutError as error:
                 self._lose("it does not answer")
+                self._kill()
                 raise StartFailed("The zygote does not answer.") from error
             except OSError as error:
                 raise StartFailed(f"The zygote does not answer: {error}") from error
@@ -94,7 +95,7 @@ class Zygote:
         try:
             self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._kill()
             self._process.wait()
 
     def _readable(self) -> None:
@@ -115,6 +116,14 @@ class Zygote:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
             os.close(fd)
+
+    def _kill(self) -> None:
+        """Kill what hangs: bubblewrap's monitor and the zygote, which is its child."""
+        pid = self._process.pid
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
+            for child in map(int, file.read().split()):
+                os.kill(child, signal.SIGKILL)
+        self._process.kill()
 
     def _lose(self, why: str) -> None:
         """Give it up; with its socket closed it ends by itself."""
