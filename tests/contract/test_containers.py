@@ -4,13 +4,10 @@ Run by root it tries the driver as root; `tests/system/test_sandbox.py` runs thi
 """
 
 import asyncio
-import base64
-import io
 import os
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -34,7 +31,6 @@ threading.Thread(target=count, daemon=True).start()
 def main(args):
     return {"n": n}
 """
-NOT_STARTED = "The action failed to generate or locate a binary. See logs for details."
 
 
 @pytest.fixture(params=["process", "process without isolation"])
@@ -94,113 +90,6 @@ async def test_nothing_of_the_platforms_environment_reaches_the_code(driver: Con
     assert set(answer) <= {"PATH", "LANG", "HOME", "PWD", "TMPDIR", "__OW_API_HOST"}
 
 
-async def test_functions_may_be_async_named_otherwise_without_argument_and_give_or_take_arrays(
-    driver: Containers,
-) -> None:
-    async def one(code: str, value: object, main: str = "main") -> object:
-        container = await driver.create(spec())
-        assert (await init(container, code, main=main))[0] == 200
-        return (await run(container, value))[1]
-
-    source = "import asyncio\nasync def main(args):\n    await asyncio.sleep(0)\n    return args\n"
-    assert await one(source, {"x": 1}) == {"x": 1}
-    assert await one("def other(args):\n    return {'o': 1}\n", {}, "other") == {"o": 1}
-    assert await one("def main():\n    return {'z': 1}\n", {}) == {"z": 1}
-    assert await one("def main(args):\n    return args[::-1]\n", [1, 2]) == [2, 1]
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "text"),
-    [
-        ("", 403, "Missing main/no code to execute."),
-        ("def main(:", 502, NOT_STARTED),
-        ("1/0", 502, NOT_STARTED),
-        ("x = 1", 502, "The action's code has no function `main` to call."),
-    ],
-)
-async def test_code_that_does_not_load_is_told_apart(container: Container, code: str, status: int, text: str) -> None:
-    assert await init(container, code) == (status, {"error": text})
-
-
-async def test_a_syntax_error_shows_its_line_in_the_log(container: Container) -> None:
-    await init(container, "def main(:\n")
-    log = await collected(container)
-    assert "stderr:     def main(:" in log
-    assert any("SyntaxError" in line for line in log)
-
-
-async def test_a_second_init_is_refused(container: Container) -> None:
-    await init(container, HELLO)
-    assert await init(container, HELLO) == (403, {"error": "Cannot initialize the action more than once."})
-
-
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ("1/0", "An error has occurred while invoking the action (see logs for details): ZeroDivisionError: division"),
-        ("return 5", "The action did not return a dictionary or array."),
-        ("return {'x': object()}", "The action returned a value that is not JSON: Object of type object"),
-        ("return {'x': float('nan')}", "The action returned a value that is not JSON: Out of range float"),
-        ("x = []; x.append(x); return x", "The action returned a value that is not JSON: Circular reference"),
-    ],
-)
-async def test_a_failed_run_is_a_developer_error_and_the_next_one_works(
-    container: Container, body: str, text: str
-) -> None:
-    await init(container, f"def main(args):\n    if args: return args\n    {body}\n")
-    status, answer = await run(container)
-    assert status == 502
-    assert answer["error"].startswith(text)
-    assert await run(container, {"ok": 1}) == (200, {"ok": 1})
-
-
-async def test_a_traceback_goes_to_the_log_without_the_runtimes_frames(container: Container) -> None:
-    await init(container, "def main(args):\n    print('before')\n    return {'x': 1 / 0}\n")
-    await run(container)
-    assert await collected(container) == [
-        "stdout: before",
-        "stderr: Traceback (most recent call last):",
-        """stderr:   File "main__.py", line 3, in main""",
-        "stderr:     return {'x': 1 / 0}",
-        "stderr:                  ~~^~~",
-        "stderr: ZeroDivisionError: division by zero",
-    ]
-
-
-def zipped(files: dict[str, str]) -> str:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-async def test_a_zip_brings_modules_data_and_a_virtual_environment(container: Container) -> None:
-    code = zipped(
-        {
-            "__main__.py": "import own, dep\ndef main(args):\n    return [own.x, dep.y, open('d').read()]\n",
-            "own.py": "x = 1\n",
-            "d": "data",
-            "virtualenv/lib/python3.9/site-packages/dep.py": "y = 2\n",
-        }
-    )
-    assert await init(container, code, binary=True) == (200, {"ok": True})
-    assert await run(container) == (200, [1, 2, "data"])
-
-
-@pytest.mark.parametrize(
-    ("code", "text"),
-    [
-        (zipped({"other.py": "x = 1"}), "Zip file does not include __main__.py."),
-        (zipped({"__main__.py": "", "../up.py": "x"}), "The action's zip file holds a path outside of it: ../up.py"),
-        (zipped({"__main__.py": "", "/etc/up": "x"}), "The action's zip file holds a path outside of it: /etc/up"),
-        ("bm90IGEgemlw", "The action's code is not a zip file in base64: File is not a zip file"),
-    ],
-)
-async def test_a_bad_zip_is_refused(container: Container, code: str, text: str) -> None:
-    assert await init(container, code, binary=True) == (502, {"error": text})
-
-
 async def test_a_prewarmed_container_runs_after_its_claim(driver: Containers) -> None:
     container = await driver.create(spec(tenant=""))
     await container.claim("guest")
@@ -250,23 +139,6 @@ async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_ar
     assert lost == [1]
 
 
-async def test_the_code_finds_ordinary_signals_and_the_main_thread(container: Container) -> None:
-    code = """
-import signal, threading
-def main(args):
-    blocked = list(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-    default = [signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGCHLD, signal.SIGTERM)]
-    return {"blocked": blocked, "default": default, "main": threading.current_thread() is threading.main_thread()}
-"""
-    assert await result(container, code) == {"blocked": [], "default": [True, True], "main": True}
-
-
-async def test_sys_exit_ends_the_container(container: Container) -> None:
-    await init(container, "import sys\ndef main(args):\n    sys.exit(0)\n")
-    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        await run(container)
-
-
 async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(driver: Containers) -> None:
     for paused in (False, True):
         container = await driver.create(spec())
@@ -297,7 +169,9 @@ def main(args):
 
     container = await driver.create(spec())
     await result(container, code, {"token": token})
-    assert len(left()) >= 3
+    async with asyncio.timeout(10):
+        while len(left()) < 6:  # a process in the middle of an exec shows no arguments
+            await asyncio.sleep(0.005)
     await container.destroy()
     assert left() == []
 

@@ -4,12 +4,15 @@ Run by root everything is tried as root, and then this file and the contract sui
 """
 
 import asyncio
+import base64
+import io
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -178,6 +181,18 @@ def main(args):
     assert await look(driver, "def main(args):\n    return {'ok': 1}\n") == {"ok": 1}
 
 
+async def test_a_zip_bomb_is_refused(driver: ProcessContainers) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("__main__.py", "def main(args):\n    return {}\n")
+        archive.writestr("bomb", bytes(80 << 20))
+    status, answer = await init(
+        await driver.create(spec(memory=64)), base64.b64encode(buffer.getvalue()).decode(), binary=True
+    )
+    assert status == 502
+    assert answer["error"].startswith("The action's zip file is too large")
+
+
 EAT = "def main(args):\n    eaten = bytearray(args['mb'] << 20)\n    return {'n': len(eaten)}\n"
 
 
@@ -231,7 +246,9 @@ async def test_random_numbers_differ_between_containers(driver: ProcessContainer
     assert len({value for pair in seen for value in pair}) == 6
 
 
-REACHABLE = "import os, sys, ssl; sys.exit(not os.access(sys.executable, os.X_OK))"
+REACHABLE = (
+    "import os, sys, ssl; sys.exit(not all(os.access(path, os.X_OK) for path in (sys.executable, *sys.argv[1:])))"
+)
 
 
 def user_python() -> str | None:
@@ -239,6 +256,7 @@ def user_python() -> str | None:
     name = f"python3.{sys.version_info.minor}"
     for path in (f"{sys.base_prefix}/bin/{name}", f"/usr/local/bin/{name}", f"/usr/bin/{name}"):
         command = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", path, "-c", REACHABLE]
+        command += [str(REPOSITORY), sysconfig.get_path("purelib")]
         if Path(path).exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return path
     return None
@@ -249,7 +267,7 @@ def user_python() -> str | None:
 def test_everything_holds_for_an_ordinary_user_too(tmp_path: Path) -> None:
     python = user_python()
     if python is None:
-        pytest.skip("no interpreter that an ordinary user may execute")
+        pytest.skip("no interpreter, checkout and packages that an ordinary user may read")
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",
@@ -258,7 +276,11 @@ def test_everything_holds_for_an_ordinary_user_too(tmp_path: Path) -> None:
     }
     command = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", python, "-m", "pytest"]
     command += ["-p", "no:cacheprovider", "-rs", "tests/contract/test_containers.py"]
-    command += ["tests/system/test_sandbox.py", "tests/system/test_sandbox_life.py"]
+    command += [
+        "tests/system/test_sandbox.py",
+        "tests/system/test_sandbox_life.py",
+        "tests/system/test_python_action.py",
+    ]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "bubblewrap is not installed" not in done.stdout

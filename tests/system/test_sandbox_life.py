@@ -187,7 +187,7 @@ def clean(folder: Path, token: str) -> bool:
 async def test_a_platform_killed_leaves_nothing_behind_paused_or_not(folder: Path, isolation: str) -> None:
     token = f"{time.time_ns()}"
     with a_platform(folder, token, isolation) as (platform, guardian):
-        assert len(processes(token)) >= 4  # the platform itself and one sleep in each container
+        await eventually(lambda: len(processes(token)) >= 4)  # the platform itself, one sleep in each container
         made = networks(processes(token)) - {os.readlink("/proc/self/ns/net")}
         assert len(made) == (2 if isolation == "full" else 0)  # three containers, two tenants
         platform.kill()

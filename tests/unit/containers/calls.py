@@ -19,7 +19,9 @@ class Call:
         self._writer = writer
 
     async def post(self, path: str, body: Any) -> tuple[int, Any]:
-        data = json.dumps(body).encode()
+        return await self.send(path, json.dumps(body).encode())
+
+    async def send(self, path: str, data: bytes) -> tuple[int, Any]:
         self._writer.write(f"POST {path} HTTP/1.1\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])

@@ -59,8 +59,7 @@ class Action:
         code = value.get("code")
         if not code or not code.strip():
             raise Refused(403, _NO_CODE)
-        for name, text in (value.get("env") or {}).items():
-            os.environ[name] = text if isinstance(text, str) else json.dumps(text)
+        _set_environment(value.get("env") or {})
         main = value.get("main") or "main"
         source, file = self._unpack(code) if value.get("binary") else (code, _FILE)
         self._main = _load(source, file, main)
@@ -71,14 +70,14 @@ class Action:
         """Call the code; its result as JSON. Raises Refused."""
         if self._main is None:
             raise Refused(403, "Cannot invoke an uninitialized action.")
-        for name, text in body.items():
-            if name != "value":
-                os.environ["__OW_" + name.upper()] = text if isinstance(text, str) else json.dumps(text)
+        _set_environment({"__OW_" + name.upper(): text for name, text in body.items() if name != "value"})
         try:
             result = self._main(body.get("value", {})) if self._wants_argument else self._main()
             if hasattr(result, "__await__"):
                 result = self._finish(result)
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever the user's code raises
+        except SystemExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
             _failed(error)
         if not isinstance(result, dict | list | tuple):
             raise Refused(502, _NOT_OBJECT)
@@ -127,6 +126,14 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
+def _set_environment(values: dict[str, Any]) -> None:
+    for name, text in values.items():
+        try:
+            os.environ[name] = text if isinstance(text, str) else json.dumps(text)
+        except (ValueError, OSError) as error:
+            raise Refused(502, f"The environment variable {name!r} cannot be set: {error}") from error
+
+
 def _load(source: str, file: str, main: str) -> Callable[..., Any]:
     module = types.ModuleType(_MODULE)
     module.__file__ = file
@@ -134,7 +141,9 @@ def _load(source: str, file: str, main: str) -> Callable[..., Any]:
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     try:
         exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the user's code
-    except (Exception, KeyboardInterrupt) as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
         _print(error)
         raise Refused(502, _NOT_STARTED) from error
     found: Any = module
@@ -181,7 +190,11 @@ def _activate(virtualenv: str) -> None:
 
 def _failed(error: BaseException) -> NoReturn:
     _print(error)
-    raise Refused(502, f"{_FAILED}{type(error).__name__}: {error}") from error
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception class of the user's
+        text = "it cannot be shown"
+    raise Refused(502, f"{_FAILED}{type(error).__name__}: {text}") from error
 
 
 def _print(error: BaseException) -> None:

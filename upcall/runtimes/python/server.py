@@ -40,9 +40,17 @@ def serve(listening: socket.socket, status: int, folder: str) -> NoReturn:
                     connection = _accepted(listening)
                     open_[connection.fileno()] = connection
                     poll.register(connection, select.POLLIN)
-            elif not _exchange(open_[fd], action):
+            elif not _exchange_or_exit(open_[fd], action):
                 poll.unregister(fd)
                 open_.pop(fd).close()
+
+
+def _exchange_or_exit(connection: socket.socket, action: Action) -> bool:
+    """As `_exchange`; `sys.exit()` of the user's code ends the process at once, whatever threads it has left."""
+    try:
+        return _exchange(connection, action)
+    except SystemExit:
+        os._exit(1)
 
 
 def _accepted(listening: socket.socket) -> socket.socket:
