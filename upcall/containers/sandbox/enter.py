@@ -43,7 +43,7 @@ def main() -> None:
 def _stage(sources: list[str]) -> None:
     fds = [os.open(source, os.O_PATH) for source in sources]
     linux.mount("tmpfs", STAGE, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
-    for number, (source, fd) in enumerate(zip(sources, fds, strict=True)):
+    for number, fd in enumerate(fds):
         target = f"{STAGE}/{number}"
         if os.path.isdir(f"/proc/self/fd/{fd}"):
             os.mkdir(target)
@@ -51,7 +51,6 @@ def _stage(sources: list[str]) -> None:
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
         linux.mount(f"/proc/self/fd/{fd}", target, None, linux.MS_BIND | linux.MS_REC)
         os.close(fd)
-        del source
 
 
 def _new_user_namespace() -> None:

@@ -3,6 +3,7 @@
 The root is an empty tmpfs, made read-only at the end, with the host's /usr and libraries, the interpreter's prefix,
 the runtime and a synthetic /etc bound read-only. No folder with data of the host, no environment of the platform. The
 zygote keeps all capabilities *of its user namespace*, to confine its children; they have none.
+`{control}` in an argument stands for the number of the control socket's descriptor.
 """
 
 import json
@@ -10,7 +11,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from upcall.containers.sandbox import enter
 from upcall.errors import Misconfigured
@@ -24,13 +24,6 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _USER_ID = 1000
 _HOST_ETC = ("localtime", "ld.so.cache", "mime.types", "services", "protocols", "os-release")
 _HOST_ETC_FOLDERS = ("ssl/certs", "alternatives", "ca-certificates")
-
-
-class Command(NamedTuple):
-    """What to execute; `{control}` in an argument stands for the number of the control socket's descriptor."""
-
-    argv: list[str]
-    mode: str
 
 
 def interpreter() -> str:
