@@ -7,6 +7,7 @@ else to tell, the controller frees the slot by its own timer.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from upcall.errors import TooLarge
 from upcall.model.activation import WHISK_ERROR, Activation
@@ -57,18 +58,19 @@ class Acks:
     def _send(self, message: ActivationMessage, ack: Ack, then: Then) -> None:
         controller = message.root_controller_index.as_string
         topic = self._topics.get(controller) or self._topic(controller)
+        self._bus.send(topic, ack, partial(self._sent, message, topic, ack, then))
 
-        def sent(error: BaseException | None) -> None:
-            if error is None:
-                then()
-            elif isinstance(error, TooLarge) and _shrink(ack, message.activation_id):
-                self._bus.send(topic, ack, sent)
-            else:
-                self.failed += 1
-                log.error("ack to %s lost: %s", topic.name, error, extra={"activation": message.activation_id})
-                then()
-
-        self._bus.send(topic, ack, sent)
+    def _sent(
+        self, message: ActivationMessage, topic: Topic, ack: Ack, then: Then, error: BaseException | None
+    ) -> None:
+        if error is None:
+            then()
+        elif isinstance(error, TooLarge) and _shrink(ack, message.activation_id):
+            self._bus.send(topic, ack, partial(self._sent, message, topic, ack, then))
+        else:
+            self.failed += 1
+            log.error("ack to %s lost: %s", topic.name, error, extra={"activation": message.activation_id})
+            then()
 
     def _topic(self, controller: str) -> Topic:
         if len(self._topics) >= CONTROLLERS:

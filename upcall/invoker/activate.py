@@ -266,6 +266,7 @@ class Work:
         (acks.combined if whole else acks.completion)(self.message, self._record, self._end)
 
     def _end(self) -> None:
+        self.job.task = None  # no cycle is left: an activation is freed at once, without the collector
         self._desk.feed.done(self._offset)
 
 
