@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,11 +58,11 @@ def test_a_non_blocking_invoke_is_recorded_with_its_logs(platform: Platform) -> 
     assert [entry["activationId"] for entry in listed] == [record["activationId"]]
 
 
-def await_record(platform: Platform, activation_id: str) -> dict[str, object]:
+def await_record(platform: Platform, activation_id: str) -> dict[str, Any]:
     for _ in range(500):
         answer = platform.call("GET", f"activations/{activation_id}")
         if answer.status == 200:
-            body: dict[str, object] = answer.body
+            body: dict[str, Any] = answer.body
             return body
     raise AssertionError(f"no record of {activation_id}")
 

@@ -1,6 +1,7 @@
 """The Invoker around its pool: what is refused, flow control, start and stop (spec: invoker.md §3, §5, §6, §9)."""
 
 import asyncio
+import gc
 from typing import Any
 
 import msgspec
@@ -221,6 +222,19 @@ async def test_the_warm_path_makes_no_task(stage: Stage) -> None:
         loop.set_task_factory(None)
         assert made == []
         assert asyncio.all_tasks() == before
+
+
+async def test_a_warm_activation_leaves_nothing_to_the_garbage_collector(stage: Stage) -> None:
+    async with stage.started():
+        await stage.call(an_action())
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                await stage.call(an_action())
+            assert gc.collect() < 50
+        finally:
+            gc.enable()
 
 
 def test_names_of_containers() -> None:
