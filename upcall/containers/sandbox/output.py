@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import select
 
 from upcall.logs.stream import LogStream, Stream
 
@@ -26,6 +27,7 @@ class Output:
         self._loop = loop
         self._stream = stream
         self._readers: dict[int, Stream] = {}
+        self._ready = select.poll()
         self.write_ends: list[int] = []
         names: tuple[Stream, Stream] = ("stdout", "stderr")
         for name in names:
@@ -34,6 +36,7 @@ class Output:
             with contextlib.suppress(OSError):  # an ordinary user's share of pipe memory is bounded
                 fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             self._readers[reader] = name
+            self._ready.register(reader, select.POLLIN)
             self.write_ends.append(writer)
 
     def started(self) -> None:
@@ -44,9 +47,11 @@ class Output:
 
     def drain(self) -> bool:
         """Read what is there now, but no more than bounds the time that it takes; true when that was all."""
+        ready = self._ready.poll(0)  # mostly there is nothing: one system call where two reads would fail
+        if not ready:
+            return True
         size = _DISCARD if self._stream.full else _READ
-        read = [self._read(fd, size) for fd in list(self._readers)]
-        return max(read, default=0) < size
+        return max(self._read(fd, size) for fd, _ in ready) < size
 
     def close(self) -> None:
         """Read the rest, then let go; what was read can still be taken."""
@@ -73,6 +78,7 @@ class Output:
 
     def _forget(self, fd: int) -> None:
         self._loop.remove_reader(fd)
+        self._ready.unregister(fd)
         del self._readers[fd]
         os.close(fd)
 
