@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.system.serving import running
 
 HERE = Path(__file__).parent / "npm"
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +54,24 @@ def test_the_client_creates_invokes_reads_and_deletes(client: Path, tmp_path: Pa
         "deleted": "npm",
         "missing": {"status": 404},
     }
+
+
+def test_the_readmes_lines_work(client: Path, tmp_path: Path) -> None:
+    block = re.search(r"^```js\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    with running(tmp_path / "data") as platform:
+        platform.create("hello", "def main(args): return {'greeting': 'Hello ' + args['name']}")
+        lines = (
+            block[1]
+            .replace("127.0.0.1:3233", f"127.0.0.1:{platform.port}")
+            .replace("await ow", "const seen = await ow")
+        )
+        done = subprocess.run(
+            ["node", "-e", f"(async () => {{ {lines}; console.log(JSON.stringify(seen)) }})()"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "AUTH": platform.auth, "NODE_PATH": str(client.parent / "node_modules")},
+        )
+    assert (done.stdout, done.stderr) == ('{"greeting":"Hello Ada"}\n', "")
