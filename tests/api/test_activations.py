@@ -115,6 +115,9 @@ async def test_lists_filter_by_name_and_time(api: Api) -> None:
     assert await names(api, "upto=2000") == [2, 1]
     assert await names(api, "since=2000&upto=3000") == [3, 2]
     assert await names(api, "since=2001&upto=2999") == []
+    assert await names(api, "since=-1") == [4, 3, 2, 1]
+    assert await names(api, "upto=-1") == []
+    assert (await api("GET", "_/activations?count=true&since=-9223372036854775808")).json == {"activations": 4}
     assert await names(api, "skip=1&limit=2") == [3, 2]
     assert (await api("GET", "_/activations?count=true&since=2000&skip=1")).json == {"activations": 2}
     assert (await api("GET", "_/activations?count=true&name=hello&docs=false")).json == {"activations": 1}

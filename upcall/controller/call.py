@@ -102,14 +102,14 @@ def query_page(request: Request, collection: str, limits: SystemLimits) -> Page:
 
 
 def query_time(request: Request, name: str) -> int | None:
-    """Epoch ms."""
+    """Epoch ms; nothing is older than 0."""
     value = query_value(request, name)
     if value is None:
         return None
     number = _integer(value, _LONG)
     if number is None:
         raise malformed(name, texts.not_a_time(value))
-    return number
+    return max(number, 0)
 
 
 def malformed(name: str, detail: str) -> BadRequest:
