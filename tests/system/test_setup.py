@@ -1,0 +1,114 @@
+"""When `scripts/setup` does its work and when it does not; Python and uv are stand-ins that write down their calls."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = """#!/bin/sh
+echo "python $*" >> "$CALLS"
+case "$*" in
+*--clear*) rm -rf .venv; mkdir -p .venv/bin; ln -s "$(readlink -f "$0")" .venv/bin/python ;;
+*install*) printf '#!/bin/sh\\necho "uv $*" >> "$CALLS"\\n' > .venv/bin/uv; chmod +x .venv/bin/uv ;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "a checkout"
+    (folder / "scripts").mkdir(parents=True)
+    for name in ("scripts/setup", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, folder / name)
+    stand_in(tmp_path / "python3.11", tmp_path / "python3")
+    for tool in ("bwrap", "java", "mvn", "node", "npm", "curl", "setpriv"):
+        (tmp_path / tool).symlink_to("/bin/true")
+    return folder
+
+
+def stand_in(real: Path, link: Path) -> None:
+    real.write_text(PYTHON)
+    real.chmod(0o755)
+    link.unlink(missing_ok=True)
+    link.symlink_to(real)
+
+
+def setup(folder: Path, *arguments: str) -> list[str]:
+    """Runs it with the PATH of an ordinary user's login; gives the calls that change something."""
+    tools = folder.parent
+    calls = tools / "calls"
+    calls.write_text("")
+    environment = {"CALLS": str(calls), "PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tools)}
+    done = subprocess.run(
+        [folder / "scripts" / "setup", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return [line for line in calls.read_text().splitlines() if " -c " not in line]
+
+
+MADE = ["python -m venv --clear .venv", "python -m pip install -q --disable-pip-version-check uv==0.13.9"]
+SYNCED = ["uv sync -q --frozen --inexact"]
+
+
+def test_it_works_once(checkout: Path) -> None:
+    assert setup(checkout) == MADE + SYNCED
+    assert setup(checkout) == []
+    assert setup(checkout, "test") == ["uv sync -q --frozen --inexact --extra dev --extra kafka"]
+    assert setup(checkout, "test") == setup(checkout) == []
+
+
+def test_changed_requirements_are_installed(checkout: Path) -> None:
+    setup(checkout)
+    with (checkout / "uv.lock").open("a") as lock:
+        lock.write("# changed\n")
+    assert setup(checkout) == SYNCED
+
+
+def test_a_deleted_environment_is_made_again(checkout: Path) -> None:
+    setup(checkout)
+    shutil.rmtree(checkout / ".venv")
+    assert setup(checkout) == MADE + SYNCED
+
+
+def test_a_moved_checkout_gets_a_new_environment(checkout: Path) -> None:
+    setup(checkout)
+    moved = checkout.rename(checkout.with_name("moved"))
+    assert setup(moved) == MADE + SYNCED
+    assert setup(moved) == []
+
+
+def test_an_upgraded_python_gets_a_new_environment(checkout: Path) -> None:
+    setup(checkout)
+    os.unlink(checkout.parent / "python3.11")
+    stand_in(checkout.parent / "python3.13", checkout.parent / "python3")
+    assert setup(checkout) == MADE + SYNCED
+    assert setup(checkout) == []
+
+
+def test_without_root_it_prints_the_line_that_root_has_to_run(checkout: Path) -> None:
+    (checkout.parent / "python3").unlink()
+    (checkout.parent / "id").write_text("#!/bin/sh\necho 1000\n")
+    (checkout.parent / "id").chmod(0o755)
+    for tool in ("bash", "dirname", "cat", "cksum", "readlink", "env"):
+        (checkout.parent / tool).symlink_to(shutil.which(tool) or tool)
+    done = subprocess.run(
+        [checkout / "scripts" / "setup"],
+        env={"PATH": str(checkout.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "setup: these packages are missing; run as root:  "
+        "apt-get update && apt-get install -y --no-install-recommends python3 python3-venv libseccomp2\n"
+    )
