@@ -31,6 +31,7 @@ from upcall.model.messages import ActivationMessage, CombinedMessage, Topic
 from upcall.model.names import InvokerId
 from upcall.model.sizes import SystemLimits
 from upcall.store.fake import FakeStore
+from upcall.testing import unexpected
 
 UUID, KEY = "23bc46b1-71f6-4ed5-8c54-816aa4f8c502", "k" * 64
 AUTH = b"Basic " + base64.b64encode(f"{UUID}:{KEY}".encode())
@@ -67,9 +68,9 @@ class ImmediateBus:
             1,
             response=Response(0, message.content),  # type: ignore[arg-type]
         )
-        self.deliver(0, CombinedMessage(message.transid, record, False, INSTANCE))
+        self.deliver(0, CombinedMessage(message.transid, record, False, INSTANCE), False)
 
-    async def feed(self, topic: Topic, group: str, deliver: Any) -> "ImmediateBus":
+    async def feed(self, topic: Topic, group: str, deliver: Any, lost: Any) -> "ImmediateBus":
         self.deliver = deliver
         return self
 
@@ -113,7 +114,7 @@ async def measure(repeats: int) -> dict[str, float]:
     store, bus, balancer = FakeStore(), ImmediateBus(), Balancer()
     await store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
     await store.put(Action("guest", "hello", Exec("python:3", "x"), ActionLimits(60_000, 256)))
-    acks = Acks(bus, "0", lambda entry: release(balancer, entry.job, entry.invoker))
+    acks = Acks(bus, "0", lambda entry: release(balancer, entry.job, entry.invoker), unexpected)
     await acks.start()
     auth, cache = Authenticator(store), ActionCache(store)
     await auth.authenticate(AUTH)

@@ -22,7 +22,7 @@ from upcall.model.activation import Activation
 from upcall.model.entities import ActionLimits
 from upcall.model.messages import ActivationMessage, completed_topic, invoker_topic
 from upcall.store.cache import ActionCache
-from upcall.testing import MANIFEST, FakeContainers, FakeStore, a_message, an_action, an_instance, until
+from upcall.testing import MANIFEST, FakeContainers, FakeStore, a_message, an_action, an_instance, unexpected, until
 
 ROUNDS = 1000
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{"greeting":"Hello, Ada"}'
@@ -64,12 +64,12 @@ async def measure(name: str, logs: int, blocking: bool, repeats: int, profile: b
     bus, store, containers = MemoryBus(), Sink(), FakeContainers()
     acks = [0]
 
-    def deliver(offset: int, ack: object) -> None:
+    def deliver(offset: int, ack: object, started: bool) -> None:
         acks[0] += 1
         feed.pull(1)
         feed.done(offset)
 
-    feed = await bus.feed(completed_topic("0"), "completed0", deliver)
+    feed = await bus.feed(completed_topic("0"), "completed0", deliver, unexpected)
     feed.pull(100)
     action = an_action(limits=ActionLimits(60_000, 256, logs))
     revision = await store.put(action)

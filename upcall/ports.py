@@ -19,8 +19,13 @@ from upcall.model.messages import Message, Topic
 Sent = Callable[[BaseException | None], None]
 """Called with None when the bus has the message for good, else with what went wrong."""
 
-Deliver = Callable[[int, Message], None]
-"""Takes one message with its offset; each call uses up one unit of what was pulled."""
+Deliver = Callable[[int, Message, bool], None]
+"""Takes one message with its offset, an opaque token for `started` and `done`, and whether an earlier life has told
+`started` of it: then its code must not run again (D7). Each call uses up one unit of what was pulled."""
+
+Lost = Callable[[BaseException], None]
+"""Told that a feed is over, by no will of its consumer: its place in the group was taken, a commit failed for good.
+Nothing more is delivered or started; what is under way belongs to another life. The service has to end, loudly."""
 
 D = TypeVar("D", bound=Document)
 
@@ -40,7 +45,9 @@ class Feed(Protocol):
         the process)."""
 
     def done(self, offset: int) -> None:
-        """The message's outcome is published; it need not be delivered again."""
+        """The message's outcome is published and its record is with the store; it need not be delivered again. A bus
+        that outlives the process commits this only after a `Store.flush` that began later (docs/adr/0003-delivery.md):
+        until then the record is not durable."""
 
     async def close(self) -> None:
         """Stop fetching; what was delivered and is not done stays uncommitted."""
@@ -55,7 +62,7 @@ class Bus(Protocol):
     def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
         """Hand over; messages of one sender to one topic keep their order."""
 
-    async def feed(self, topic: Topic, group: str, deliver: Deliver) -> Feed:
+    async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> Feed:
         """Consume `topic` as member of `group`; nothing is delivered before the first `pull`."""
 
     async def close(self) -> None:
@@ -110,8 +117,9 @@ class Store(Protocol):
         """All that match less `skip`, at least 0; `limit` is ignored."""
 
     def record(self, activation: Activation) -> bool:
-        """Take an activation record for the next group commit; from now on `get` and `list` show it. False when the
-        bounded batch is full: the caller slows its intake and tries again (`room` tells when)."""
+        """Take an activation record for the next group commit; from now on `get` and `list` show it. The first record
+        of an activation stands, a later one is dropped. False when the bounded batch is full: the caller slows its
+        intake and tries again (`room` tells when)."""
 
     async def room(self) -> None:
         """Return when `record` takes records again."""

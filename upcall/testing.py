@@ -44,6 +44,7 @@ __all__ = [
     "an_identity",
     "an_instance",
     "echo",
+    "unexpected",
     "until",
 ]
 
@@ -124,10 +125,10 @@ class Controller:
     async def start(self) -> None:
         topic = completed_topic("0")
         await self._bus.ensure(topic)
-        self._feed = await self._bus.feed(topic, topic.name, self._deliver)
+        self._feed = await self._bus.feed(topic, topic.name, self._deliver, unexpected)
         self._feed.pull(1_000_000)
 
-    def _deliver(self, offset: int, message: Message) -> None:
+    def _deliver(self, offset: int, message: Message, started: bool) -> None:
         self.acks.append(message)
 
     def shapes(self, activation_id: str) -> list[str]:
@@ -145,6 +146,11 @@ class Controller:
     async def ended(self, activation_id: str) -> None:
         """Wait for the ack that frees the slot."""
         await until(lambda: any(not shape.startswith("result") for shape in self.shapes(activation_id)))
+
+
+def unexpected(cause: BaseException) -> None:
+    """For a feed that nobody takes away."""
+    raise AssertionError("the feed is lost") from cause
 
 
 async def until(condition: Callable[[], bool], patience: float = 10.0) -> None:

@@ -27,6 +27,7 @@ from upcall.model.names import InvokerId, Json
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Feed
 from upcall.store.fake import FakeStore
+from upcall.testing import unexpected
 
 UUID, KEY = "23bc46b1-71f6-4ed5-8c54-816aa4f8c502", "k" * 64
 AUTH = b"Basic " + base64.b64encode(f"{UUID}:{KEY}".encode())
@@ -64,10 +65,10 @@ class StubInvoker:
         self._feed: Feed | None = None
 
     async def start(self) -> None:
-        self._feed = await self.bus.feed(invoker_topic(0), "invoker0", self._take)
+        self._feed = await self.bus.feed(invoker_topic(0), "invoker0", self._take, unexpected)
         self._feed.pull(1_000_000)
 
-    def _take(self, offset: int, message: Message) -> None:
+    def _take(self, offset: int, message: Message, started: bool) -> None:
         assert isinstance(message, ActivationMessage)
         assert self._feed is not None
         self.messages.append(message)
@@ -190,7 +191,9 @@ class Platform:
     async def run(self) -> AsyncIterator["Platform"]:
         await self.store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
         await self.store.put(an_action())
-        self.acks = Acks(self.bus, "0", lambda entry: balance.release(self.balancer, entry.job, entry.invoker))
+        self.acks = Acks(
+            self.bus, "0", lambda entry: balance.release(self.balancer, entry.job, entry.invoker), unexpected
+        )
         await self.acks.start()
         await self.invoker.start()
         self.cache = ActionCache(self.store)

@@ -9,7 +9,7 @@ from upcall.errors import Unavailable
 from upcall.model.messages import Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import InvokerId
 from upcall.ports import Bus
-from upcall.testing import until
+from upcall.testing import unexpected, until
 
 TOPIC = invoker_topic(0)
 
@@ -30,7 +30,8 @@ class Seen:
         self.offsets: list[int] = []
         self.numbers: list[int] = []
 
-    def __call__(self, offset: int, message: Message) -> None:
+    def __call__(self, offset: int, message: Message, started: bool) -> None:
+        assert not started, "nobody has told that it started"
         self.offsets.append(offset)
         self.numbers.append(number(message))
 
@@ -45,7 +46,7 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
 
 async def test_nothing_is_delivered_before_the_first_pull(bus: Bus) -> None:
     seen = Seen()
-    feed = await bus.feed(TOPIC, "g", seen)
+    feed = await bus.feed(TOPIC, "g", seen, unexpected)
     bus.send(TOPIC, numbered(1))
     assert seen.numbers == []
     feed.pull(1)
@@ -57,7 +58,7 @@ async def test_messages_keep_their_order_and_no_more_come_than_were_pulled(bus: 
     seen = Seen()
     for i in range(5):
         bus.send(TOPIC, numbered(i))
-    feed = await bus.feed(TOPIC, "g", seen)
+    feed = await bus.feed(TOPIC, "g", seen, unexpected)
     feed.pull(3)
     await until(lambda: seen.numbers == [0, 1, 2])
     bus.send(TOPIC, numbered(5))
@@ -75,7 +76,7 @@ async def test_the_sender_is_told(bus: Bus) -> None:
 
 async def test_each_group_gets_every_message(bus: Bus) -> None:
     first, second = Seen(), Seen()
-    feeds = [await bus.feed(TOPIC, "a", first), await bus.feed(TOPIC, "b", second)]
+    feeds = [await bus.feed(TOPIC, "a", first, unexpected), await bus.feed(TOPIC, "b", second, unexpected)]
     for feed in feeds:
         feed.pull(2)
     bus.send(TOPIC, numbered(7))
@@ -86,7 +87,7 @@ async def test_each_group_gets_every_message(bus: Bus) -> None:
 
 async def test_started_calls_back_once(bus: Bus) -> None:
     seen = Seen()
-    feed = await bus.feed(TOPIC, "g", seen)
+    feed = await bus.feed(TOPIC, "g", seen, unexpected)
     feed.pull(1)
     bus.send(TOPIC, numbered(1))
     await until(lambda: seen.numbers == [1])
@@ -99,14 +100,14 @@ async def test_started_calls_back_once(bus: Bus) -> None:
 
 async def test_what_was_neither_started_nor_done_comes_again_to_the_next_feed_of_the_group(bus: Bus) -> None:
     seen, again = Seen(), Seen()
-    feed = await bus.feed(TOPIC, "g", seen)
+    feed = await bus.feed(TOPIC, "g", seen, unexpected)
     feed.pull(3)
     for i in range(4):
         bus.send(TOPIC, numbered(i))
     await until(lambda: seen.numbers == [0, 1, 2])
     feed.done(seen.offsets[1])
     await feed.close()
-    feed = await bus.feed(TOPIC, "g", again)
+    feed = await bus.feed(TOPIC, "g", again, unexpected)
     feed.pull(9)
     await until(lambda: again.numbers == [0, 2, 3])
     assert again.offsets[:2] == [seen.offsets[0], seen.offsets[2]]
@@ -116,13 +117,13 @@ async def test_what_was_neither_started_nor_done_comes_again_to_the_next_feed_of
 async def test_a_consumer_may_send_and_pull_while_it_is_called(bus: Bus) -> None:
     seen: list[int] = []
 
-    def deliver(offset: int, message: Message) -> None:
+    def deliver(offset: int, message: Message, started: bool) -> None:
         seen.append(number(message))
         feed.pull(1)
         if seen[-1] < 2000:
             bus.send(TOPIC, numbered(seen[-1] + 1))
 
-    feed = await bus.feed(TOPIC, "g", deliver)
+    feed = await bus.feed(TOPIC, "g", deliver, unexpected)
     bus.send(TOPIC, numbered(0))
     feed.pull(1)
     await until(lambda: len(seen) == 2001)
@@ -137,7 +138,7 @@ async def test_memory_refuses_past_its_bound_and_keeps_what_it_has() -> None:
         bus.send(TOPIC, numbered(i), told.append)
     assert told[:2] == [None, None]
     assert isinstance(told[2], Unavailable)
-    feed = await bus.feed(TOPIC, "g", seen)
+    feed = await bus.feed(TOPIC, "g", seen, unexpected)
     feed.pull(9)
     assert seen.numbers == [0, 1]
 
@@ -147,14 +148,14 @@ async def test_memory_forgets_the_oldest_pings_that_nobody_reads() -> None:
     health = Topic("health", "ping")
     for i in range(5):
         bus.send(health, numbered(i))
-    feed = await bus.feed(health, "g", seen)
+    feed = await bus.feed(health, "g", seen, unexpected)
     feed.pull(9)
     assert seen.numbers == [3, 4]
 
 
 async def test_memory_hands_over_within_the_send() -> None:
     bus, seen = MemoryBus(), Seen()
-    feed = await bus.feed(TOPIC, "g", seen)
+    feed = await bus.feed(TOPIC, "g", seen, unexpected)
     feed.pull(1)
     bus.send(TOPIC, numbered(1))
     assert seen.numbers == [1]

@@ -5,8 +5,9 @@ bounded queue; past the bound the sender is told Unavailable. Nothing is encoded
 so neither changes it.
 
 Each group on a topic is a `_Line`: the queue, the consumer if there is one, and what was delivered and is neither
-started nor done, which the group's next feed gets again. A topic that nobody reads yet keeps its messages for the first
-group (`earliest`); pings and events, which are worthless later, lose the oldest instead of refusing the newest.
+started nor done, which the group's next feed gets again. What has started never comes again, as nothing outlives the
+process; and `lost` is never called. A topic that nobody reads yet keeps its messages for the first group (`earliest`);
+pings and events, which are worthless later, lose the oldest instead of refusing the newest.
 
 Calls nest: a delivered message may be answered before `send` returns, and the answer may pull. `_busy` keeps such calls
 from overtaking or from growing the stack: what arrives meanwhile waits for the loop in `_drain`.
@@ -17,7 +18,7 @@ from collections.abc import Callable
 
 from upcall.errors import Conflict, Unavailable
 from upcall.model.messages import Message, Topic
-from upcall.ports import Deliver, Sent
+from upcall.ports import Deliver, Lost, Sent
 
 BOUND = 10_000
 """Messages that wait for one group; at 2 KB each some 20 MB."""
@@ -41,7 +42,7 @@ class MemoryBus:
         if sent is not None:
             sent(Unavailable(f"{topic.name} holds {self._bound} messages that wait") if refused else None)
 
-    async def feed(self, topic: Topic, group: str, deliver: Deliver) -> "MemoryFeed":
+    async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> "MemoryFeed":
         lines = self._groups(topic)
         line = lines.pop("", None) or lines.get(group) or self._line(topic)
         if line.deliver is not None:
@@ -109,7 +110,7 @@ class _Line:
             self.open[offset] = message
             self._busy = True
             try:
-                self.deliver(offset, message)
+                self.deliver(offset, message, False)
             finally:
                 self._busy = False
             if self._queue and self._credit:
@@ -145,6 +146,6 @@ class _Line:
                 offset, message = self._queue.popleft()
                 self._credit -= 1
                 self.open[offset] = message
-                self.deliver(offset, message)
+                self.deliver(offset, message, False)
         finally:
             self._busy = False

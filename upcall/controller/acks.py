@@ -18,7 +18,7 @@ from upcall.core.balance import Job
 from upcall.model.activation import Activation
 from upcall.model.messages import ActivationMessage, CombinedMessage, CompletionMessage, Message, completed_topic
 from upcall.model.messages import ResultMessage as Result
-from upcall.ports import Bus, Feed
+from upcall.ports import Bus, Feed, Lost
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +47,15 @@ class Entry:
 
 
 class Acks:
-    """The bookkeeping of one controller. Make it on the loop; `released` is told of each slot that is free again."""
+    """The bookkeeping of one controller. Make it on the loop; `released` is told of each slot that is free again,
+    `lost` when no acks come any more."""
 
     def __init__(
         self,
         bus: Bus,
         controller: str,
         released: Callable[[Entry], None],
+        lost: Lost,
         *,
         prefix: str = "",
         standard: float = 60.0,
@@ -64,6 +66,7 @@ class Acks:
         self._bus = bus
         self._topic = completed_topic(controller, prefix)
         self._released = released
+        self._lost = lost
         self._standard, self._factor, self._addon = standard, factor, addon
         self._entries: dict[str, Entry] = {}
         self._outlasting: set[Entry] = set()
@@ -78,7 +81,7 @@ class Acks:
     async def start(self) -> None:
         """Consume the controller's own topic."""
         await self._bus.ensure(self._topic)
-        self._feed = await self._bus.feed(self._topic, self._topic.name, self._deliver)
+        self._feed = await self._bus.feed(self._topic, self._topic.name, self._deliver, self._lost)
         self._feed.pull(CREDIT)
 
     async def close(self) -> None:
@@ -134,7 +137,7 @@ class Acks:
         for entry in [*self._entries.values(), *self._outlasting]:
             self.resolve(entry, None)
 
-    def _deliver(self, offset: int, message: Message) -> None:
+    def _deliver(self, offset: int, message: Message, started: bool) -> None:
         kind = type(message)
         if kind is CombinedMessage or kind is Result:
             assert isinstance(message, CombinedMessage | Result)

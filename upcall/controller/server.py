@@ -84,9 +84,9 @@ class Server:
                     await self._turn()
             await self._finish(listener)
         finally:
-            listener.close()
             for accepting in getattr(server, "servers", ()):
                 accepting.close()
+            listener.close()
             for connection in list(server.server_state.connections):
                 if connection.transport is not None:
                     connection.transport.abort()

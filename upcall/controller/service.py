@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Self
@@ -19,6 +20,8 @@ from upcall.core.balance import Balancer, release
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Store
+
+log = logging.getLogger(__name__)
 
 
 class Controller:
@@ -47,6 +50,7 @@ class Controller:
         self._invokers = invokers
         self._tid_header = tid_header.encode()
         self._stack = contextlib.AsyncExitStack()
+        self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
@@ -55,6 +59,7 @@ class Controller:
                 self._bus,
                 self._name,
                 lambda entry: release(balancer, entry.job, entry.invoker),
+                self._fail,
                 standard=self._limits.timeout.std / 1000,
             )
             await acks.start()
@@ -68,7 +73,7 @@ class Controller:
             app = make_app(self._parts(authenticator, actions, acks))
             edge = Edge(route, tid_header=self._tid_header)
             self._server = Server(edge, app, *self._address, expire=acks.end_waits)
-            self.ended = asyncio.create_task(self._server.serve(), name="http")
+            self.ended = asyncio.create_task(self._serve(), name="http")
             stack.push_async_callback(self._end)
             await self._listening()
             self._stack = stack.pop_all()
@@ -86,6 +91,20 @@ class Controller:
         """Take no more connections and answer what has arrived, for at most `grace` seconds."""
         await self._server.stop(grace)
         await self.ended
+
+    async def _serve(self) -> None:
+        try:
+            await self._server.serve()
+        except asyncio.CancelledError:
+            if self._failure is None:
+                raise
+            raise self._failure from None
+
+    def _fail(self, cause: BaseException) -> None:
+        """No acks come any more: end, and with it whoever runs this."""
+        log.critical("the acknowledgements are lost", exc_info=cause)
+        self._failure = cause
+        self.ended.cancel()
 
     async def _listening(self) -> None:
         """Return when connections are accepted. Raises what keeps the server from it."""

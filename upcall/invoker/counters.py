@@ -26,7 +26,7 @@ class Counters:
         self.activations = 0
         """messages taken from the feed"""
         self.refused = 0
-        """ended before the pool saw them: no such action, limits, a blocked namespace"""
+        """ended before the pool saw them: no such action, limits, a blocked namespace, an earlier life"""
         self.aborted = 0
         """ended in the pool without having run"""
         self.starts: dict[Start, int] = dict.fromkeys(get_args(Start), 0)

@@ -4,6 +4,8 @@
                             │ not cached: a task
                             └─► refused: fallback record, last ack, unit back to the feed
 
+    started by an earlier life ─► its record, else status 3; only where `idempotent` is true it runs again (D7)
+
 A message whose action is at hand goes the whole way to the container's socket within the bus's call. Whatever ends it
 before the pool sees it is answered here; the pool gives the feed's unit back for all others.
 
@@ -25,7 +27,15 @@ import msgspec
 
 from upcall.core.events import Create, Drained, JobArrived
 from upcall.core.pool import PoolConfig, new_pool
-from upcall.core.record import StoreLevels, fallback_record, is_stored, limit_error, namespace_limits
+from upcall.core.record import (
+    StoreLevels,
+    Times,
+    activation_record,
+    fallback_record,
+    is_stored,
+    limit_error,
+    namespace_limits,
+)
 from upcall.core.run import recipe_of
 from upcall.errors import Conflict, NotFound, Unreadable
 from upcall.invoker.acks import Acks
@@ -36,7 +46,7 @@ from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
 from upcall.invoker.runtime import Allowance
 from upcall.model import texts
-from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Response, error
+from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import BLACKBOX, SEQUENCE, Action
 from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import InvokerId
@@ -52,6 +62,8 @@ ACTIONS = 4096
 """Recipes that are kept; some KB each."""
 LAST_WORDS = 5.0
 """seconds for what is left after the grace: logs of what was cut short, removals"""
+IDEMPOTENT = "idempotent"
+"""The annotation of an action that may run twice."""
 
 
 class Actions(Protocol):
@@ -119,7 +131,7 @@ class Invoker:
             self._runner = self._make_runner()
             stack.callback(self._runner.close)
             self._desk.report = self._runner.feed
-            self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver)
+            self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver, self._fail)
             stack.push_async_callback(self._feed.close)
             self._runner.start()
             self._pings = self._tasks.create_task(self._ping())
@@ -160,12 +172,15 @@ class Invoker:
 
     # --- from the feed to the pool
 
-    def _deliver(self, offset: int, message: Message) -> None:
+    def _deliver(self, offset: int, message: Message, started: bool) -> None:
         if self._drained:
             return  # neither started nor done: it is for the next life
         if not isinstance(message, ActivationMessage):
             log.error("no activation at offset %d: %s", offset, type(message).__name__)
             self._release(offset)
+            return
+        if started:
+            self._tasks.create_task(self._settle(offset, message))
             return
         self.counters.activations += 1
         if self._blocked(message.user.namespace.name):
@@ -176,6 +191,38 @@ class Invoker:
             self._tasks.create_task(self._fetch(offset, message))
         else:
             self._admit(offset, message, stored)
+
+    async def _settle(self, offset: int, message: ActivationMessage) -> None:
+        """End what an earlier life has started."""
+        record = await self._outcome(message)
+        if record is None:
+            self._deliver(offset, message, False)
+        else:
+            self.counters.activations += 1
+            self._answer(offset, message, record)
+
+    async def _outcome(self, message: ActivationMessage) -> Activation | None:
+        """The record that the earlier life has left, else that of its failure; None where the action may run again."""
+        tag = {"activation": message.activation_id}
+        try:
+            found = (await self._store.get(Activation, f"{message.user.namespace.name}/{message.activation_id}")).doc
+            assert isinstance(found, Activation)
+            return found
+        except NotFound:
+            log.info("started by an earlier life, without a record", extra=tag)
+        except Exception:
+            log.exception("whether there is a record cannot be read", extra=tag)
+        response, now = error(WHISK_ERROR, texts.INTERRUPTED), epoch_ms()
+        try:
+            stored = await self._actions.fetch(message.action.id, message.revision)
+        except Exception as cause:  # noqa: BLE001 - whatever it is, nothing says that it may run again
+            log.info("%s cannot be read: %s", message.action.id, cause, extra=tag)
+            return fallback_record(message, response, now)
+        action = stored.doc
+        assert isinstance(action, Action)
+        if action.annotation(IDEMPOTENT) is True:
+            return None
+        return activation_record(self._know(action, stored.rev).recipe, message, response, Times(now, now, now))
 
     async def _fetch(self, offset: int, message: ActivationMessage) -> None:
         try:
@@ -195,7 +242,7 @@ class Invoker:
     def _admit(self, offset: int, message: ActivationMessage, stored: Stored) -> None:
         action = stored.doc
         assert isinstance(action, Action)
-        known = self._known.get((action.id, stored.rev)) or self._learn(action, stored.rev)
+        known = self._know(action, stored.rev)
         refusal = known.refusal
         limits = namespace_limits(self._limits, message.user.limits)
         if limits is not self._limits and (refusal is None or refusal.status_code == APPLICATION_ERROR):
@@ -206,6 +253,9 @@ class Invoker:
             return
         work = Work(self._desk, offset, message, known, action)
         self._runner.feed(JobArrived(work.job))
+
+    def _know(self, action: Action, rev: str) -> Known:
+        return self._known.get((action.id, rev)) or self._learn(action, rev)
 
     def _learn(self, action: Action, rev: str) -> Known:
         """What follows from a document alone."""
@@ -224,14 +274,18 @@ class Invoker:
 
     def _refuse(self, offset: int, message: ActivationMessage, response: Response, record: bool = True) -> None:
         """Answer what does not reach the pool (spec: store.md §5)."""
-        self.counters.refused += 1
         fallback = fallback_record(message, response, epoch_ms())
+        self._answer(offset, message, fallback, record)
+
+    def _answer(self, offset: int, message: ActivationMessage, record: Activation, keep: bool = True) -> None:
+        """Record, last ack, and the unit goes back."""
+        self.counters.refused += 1
 
         def kept() -> None:
-            self._acks.combined(message, fallback, lambda: self._release(offset))
+            self._acks.combined(message, record, lambda: self._release(offset))
 
-        if record and is_stored(message, response, self._levels):
-            self._records.keep(fallback, kept)
+        if keep and is_stored(message, record.response, self._levels):
+            self._records.keep(record, kept)
         else:
             kept()
 
@@ -293,9 +347,9 @@ class Invoker:
         return True
 
     def _fail(self, cause: BaseException) -> None:
-        """A bug: end the service, and with it whoever runs it."""
+        """A bug, or the feed is lost: end the service, and with it whoever runs it."""
         self._broken = True
-        log.critical("the pool has failed", exc_info=cause)
+        log.critical("the Invoker has failed", exc_info=cause)
 
         async def fall() -> None:
             raise cause

@@ -183,6 +183,7 @@ RUN_DIED = "The action did not produce a valid response and exited unexpectedly.
 MEMORY_EXHAUSTED = "The action exhausted its memory and was aborted."
 PROVISION = "Failed to provision resources to run the action."
 SHUTDOWN = "The action was not run to its end because the platform is shutting down."
+INTERRUPTED = "The platform stopped while the action ran, and does not run it twice. How far it came is not known."
 
 
 def init_failed(body: str) -> str:

@@ -23,6 +23,7 @@ from upcall.model.messages import (
     completed_topic,
 )
 from upcall.model.names import ControllerId, FullyQualifiedName, InvokerId
+from upcall.testing import unexpected
 
 INSTANCE = InvokerId(0, "1 B")
 TRANSID = ["t", 1]
@@ -47,7 +48,7 @@ class Book:
         self.freed: list[str] = []
         self.told: list[tuple[str, Activation | None]] = []
         self.looked: list[tuple[str, bool]] = []
-        self.acks = Acks(self.bus, "0", lambda entry: self.freed.append(entry.id), step=0.005, **times)
+        self.acks = Acks(self.bus, "0", lambda entry: self.freed.append(entry.id), unexpected, step=0.005, **times)
         self.acks.missing = lambda entry, acknowledged: self.looked.append((entry.id, acknowledged))
         self.changed = asyncio.Event()
 

@@ -16,6 +16,7 @@ from upcall.model.entities import Identity, NamespaceId
 from upcall.model.messages import ActivationMessage, CombinedMessage, Message, ResultMessage, Topic, completed_topic
 from upcall.ports import Sent, Stored
 from upcall.store.fake import FakeStore
+from upcall.testing import unexpected
 
 
 class LateBus(MemoryBus):
@@ -46,7 +47,9 @@ class Setup:
 
     def __init__(self, polling: bool = True) -> None:
         self.bus, self.store, self.balancer = LateBus(), CountingStore(), balance.Balancer()
-        self.acks = Acks(self.bus, "0", lambda entry: balance.release(self.balancer, entry.job, entry.invoker))
+        self.acks = Acks(
+            self.bus, "0", lambda entry: balance.release(self.balancer, entry.job, entry.invoker), unexpected
+        )
         self.invocations = Invocations(
             self.store,
             self.bus,

@@ -15,7 +15,7 @@ from upcall.model.entities import ActionLimits
 from upcall.model.messages import Message, invoker_topic
 from upcall.model.names import Json
 from upcall.model.sizes import Bounds, SystemLimits
-from upcall.testing import CRASH, Reply, Script, an_action, an_identity, until
+from upcall.testing import CRASH, Reply, Script, an_action, an_identity, unexpected, until
 
 LIMITS = SystemLimits(timeout=Bounds(50, 300_000, 60_000), concurrency=Bounds(1, 3, 1))
 REPLIES: list[tuple[int, Callable[[], Reply]]] = [
@@ -90,7 +90,9 @@ async def test_stopping_in_the_middle_answers_what_was_taken_and_leaves_the_rest
         messages = [await stage.send(dice.choice(actions), blocking=dice.random() < 0.5) for _ in range(30)]
         await until(lambda: len(stage.controller.acks) >= dice.randrange(4))
     left: list[Message] = []
-    feed = await stage.bus.feed(invoker_topic(0), "invoker0", lambda offset, message: left.append(message))
+    feed = await stage.bus.feed(
+        invoker_topic(0), "invoker0", lambda offset, message, started: left.append(message), unexpected
+    )
     feed.pull(100)
     for message in messages:
         last = [shape for shape in stage.shapes(message) if not shape.startswith("result")]

@@ -8,16 +8,18 @@ import msgspec
 import pytest
 
 from tests.unit.invoker.conftest import Stage, annotations, value
+from upcall.bus.memory import MemoryFeed
 from upcall.core.events import Created
 from upcall.core.pool import PoolConfig
-from upcall.errors import InvalidTransition, NotFound, Unreadable
+from upcall.errors import InvalidTransition, NotFound, Unavailable, Unreadable
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR
 from upcall.model.entities import Action, ActionLimits, Exec, UserLimits
-from upcall.model.messages import Message, PingMessage, Topic, invoker_topic
+from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import Json
-from upcall.testing import Reply, a_message, an_action, an_identity, an_instance, until
+from upcall.ports import Deliver, Lost
+from upcall.testing import Reply, a_message, an_action, an_identity, an_instance, unexpected, until
 
 HEALTH = Topic("health", "ping")
 
@@ -110,6 +112,75 @@ async def test_without_a_revision_the_newest_is_read_each_time(stage: Stage) -> 
             assert stage.controller.record(message.activation_id).version == version
 
 
+async def redelivered(stage: Stage, action: Action, **options: Any) -> ActivationMessage:
+    """A message that an earlier life has started, as a bus that outlives the process delivers it."""
+    message = a_message(action, await stage.put(action), **options)
+    stage.invoker._deliver(99, message, True)
+    await stage.controller.ended(message.activation_id)
+    return message
+
+
+@pytest.mark.parametrize(("blocking", "shape"), [(True, "combined"), (False, "combined-id")])
+async def test_what_an_earlier_life_has_started_does_not_run_again(stage: Stage, blocking: bool, shape: str) -> None:
+    async with stage.started() as invoker:
+        message = await redelivered(stage, an_action(), blocking=blocking)
+        record = await stage.stored(message)
+        assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.INTERRUPTED})
+        assert (annotations(record)["kind"], annotations(record)["timeout"]) == ("python:3", False)
+        assert stage.shapes(message) == [shape]
+        assert stage.containers.made == []
+        assert invoker.counters.activations == 1
+
+
+async def test_the_record_that_an_earlier_life_has_left_stands(stage: Stage) -> None:
+    async with stage.started():
+        message = await stage.call(an_action(), content={"a": 1})
+        stage.controller.acks.clear()
+        stage.invoker._deliver(99, message, True)
+        await stage.controller.ended(message.activation_id)
+        assert value(stage.controller.record(message.activation_id)) == {"a": 1}
+        assert value(await stage.stored(message)) == {"a": 1}
+        assert stage.container.story == ["/init", "/run"]
+
+
+async def test_an_idempotent_action_runs_again(stage: Stage) -> None:
+    async with stage.started() as invoker:
+        message = await redelivered(stage, an_action(annotations={"idempotent": True}), content={"a": 1})
+        assert value(await stage.stored(message)) == {"a": 1}
+        assert stage.container.story == ["/init", "/run"]
+        assert invoker.counters.activations == 1
+
+
+async def test_what_has_started_and_whose_action_is_gone_is_answered_too(stage: Stage) -> None:
+    async with stage.started():
+        message = a_message(an_action(), "1-0")
+        stage.invoker._deliver(99, message, True)
+        await stage.controller.ended(message.activation_id)
+        assert value(await stage.stored(message)) == {"error": texts.INTERRUPTED}
+
+
+async def test_a_lost_feed_ends_the_service_loudly(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: dict[str, Lost] = {}
+    feed = stage.bus.feed
+
+    async def noted(topic: Topic, group: str, deliver: Deliver, lost: Lost) -> MemoryFeed:
+        told[topic.name] = lost
+        return await feed(topic, group, deliver, lost)
+
+    async def serve() -> None:
+        async with stage.started():
+            told["invoker0"](Unavailable("another life has the place"))
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(stage.bus, "feed", noted)
+    with pytest.raises(ExceptionGroup) as raised:
+        await serve()
+    assert isinstance(raised.value.exceptions[0], Unavailable)
+    assert "the Invoker has failed" in caplog.text
+
+
 async def test_an_action_bigger_than_the_pool_is_the_platforms_failure(stage: Stage) -> None:
     async with stage.started(PoolConfig(memory=128)):
         record = await stage.result(an_action())
@@ -153,7 +224,7 @@ async def test_what_is_refused_gives_its_unit_back(stage: Stage) -> None:
 
 async def test_start_and_stop_are_announced(stage: Stage) -> None:
     pings: list[Message] = []
-    feed = await stage.bus.feed(HEALTH, "health0", lambda offset, message: pings.append(message))
+    feed = await stage.bus.feed(HEALTH, "health0", lambda offset, message, started: pings.append(message), unexpected)
     feed.pull(100)
     async with stage.started():
         await until(lambda: bool(pings))
@@ -202,7 +273,7 @@ async def test_a_bug_in_the_pool_ends_the_service_loudly(stage: Stage, caplog: p
     with pytest.raises(ExceptionGroup) as raised:
         await serve()
     assert isinstance(raised.value.exceptions[0], InvalidTransition)
-    assert "the pool has failed" in caplog.text
+    assert "the Invoker has failed" in caplog.text
 
 
 async def test_the_warm_path_makes_no_task(stage: Stage) -> None:
