@@ -193,6 +193,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], int, str | None]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "url", ["http://any{}?blocking=true", "/%61pi/v1/namespaces/_/actions/hello?blocking=true", "{}?blocking=1#x"]
+)
+async def test_every_spelling_of_the_url_is_an_invoke(platform: Platform, url: str) -> None:
+    assert (await platform.ask(a_request(url.format(PATH)))).status == 200
+
+
 @pytest.mark.parametrize("case", REFUSALS)
 async def test_refusals(platform: Platform, case: str) -> None:
     request, status, text = REFUSALS[case]

@@ -23,7 +23,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from upcall.controller.exchange import Edge, Exchange
-from upcall.controller.target import PREFIX
 from upcall.model import texts
 
 READ_SIZE = 16384
@@ -126,7 +125,7 @@ class EdgeProtocol(HttpToolsProtocol):
         url = self.url
         edge = self.edge
         headers = dict(self.headers)
-        target = edge.target(url) if url.startswith(PREFIX) and self.parser.get_method() == b"POST" else None
+        target = edge.target(url) if self.parser.get_method() == b"POST" else None
         announced = int(headers.get(b"content-length", 0))
         if len(url) > edge.max_url:
             self._refuse_request(headers, 414, URI_TOO_LONG)

@@ -11,7 +11,7 @@ import msgspec
 from upcall.model import texts
 from upcall.model.names import name_error, namespace_error
 
-PREFIX = b"/api/v1/namespaces/"
+_PREFIX = [b"", b"api", b"v1", b"namespaces"]
 LONGEST_WAIT = 60_000
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -33,9 +33,9 @@ class Target(msgspec.Struct, frozen=True):
 
 def parse_target(url: bytes) -> Target | None:
     """None where the path is another route's. Names are decoded after the path is cut, so `%2F` is part of a name."""
-    path, _, query = url.partition(b"?")
-    parts = path[len(PREFIX) :].split(b"/")
-    if not path.startswith(PREFIX) or len(parts) not in (3, 4) or parts[1] != b"actions" or not all(parts):
+    path, _, query = url.partition(b"#")[0].partition(b"?")
+    prefix, parts = _cut(path)
+    if prefix != _PREFIX or len(parts) not in (3, 4) or unquote_to_bytes(parts[1]) != b"actions" or not all(parts):
         return None
     # characters outside ASCII are illegal in names, and so is what stands for bytes that are no UTF-8
     namespace, _, *rest = (unquote_to_bytes(part).decode(errors="replace") for part in parts)
@@ -49,8 +49,16 @@ def parse_target(url: bytes) -> Target | None:
     return _with_query(target, query) if query else target
 
 
+def _cut(path: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The first segments, decoded, and what is below them; of `http://host/path` the path counts."""
+    if not path.startswith(b"/"):
+        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    segments = path.split(b"/")
+    return [unquote_to_bytes(segment) for segment in segments[:4]], segments[4:]
+
+
 def _with_query(target: Target, query: bytes) -> Target:
-    """The first one of a repeated parameter counts; unknown ones do not."""
+    """The first one of a repeated parameter counts; unknown ones do not, nor does an empty flag."""
     given = dict(reversed(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
     try:
         return msgspec.structs.replace(
@@ -64,7 +72,7 @@ def _with_query(target: Target, query: bytes) -> Target:
 
 
 def _flag(given: dict[str, str], name: str) -> bool:
-    value = given.get(name, "false")
+    value = given.get(name) or "false"
     if value.lower() in _TRUE:
         return True
     if value.lower() in _FALSE:

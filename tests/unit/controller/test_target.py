@@ -20,6 +20,10 @@ BASE = b"/api/v1/namespaces/_/actions/"
         b"/api/v1/namespaces//actions/a",
         b"/api/v1/namespaces/_/triggers/a",
         b"/api/v2/namespaces/_/actions/a",
+        b"/api%2Fv1/namespaces/_/actions/a",
+        b"http://host",
+        b"*",
+        b"",
     ],
 )
 def test_other_routes(url: bytes) -> None:
@@ -29,6 +33,22 @@ def test_other_routes(url: bytes) -> None:
 def test_an_action_and_one_in_a_package() -> None:
     assert parse_target(BASE + b"a") == Target("_", "", "a", "a")
     assert parse_target(b"/api/v1/namespaces/n%20s/actions/p/a%40b") == Target("n s", "p", "a@b", "p/a@b")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        b"/%61pi/v%31/namespaces/_/%61ctions/a?blocking=true",
+        b"http://host:1" + BASE + b"a?blocking=true",
+        BASE + b"a?blocking=true#part",
+    ],
+)
+def test_other_spellings_of_the_same_url(url: bytes) -> None:
+    assert parse_target(url) == Target("_", "", "a", "a", blocking=True)
+
+
+def test_an_empty_flag_counts_as_absent() -> None:
+    assert parse_target(BASE + b"a?blocking=&result") == Target("_", "", "a", "a")
 
 
 @pytest.mark.parametrize("name", [b"a%2Fb", b"%FF", b"%C3%A9", b"a+b", b"\xc3\xa9", b"a%20"])
