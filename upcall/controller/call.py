@@ -16,6 +16,7 @@ from upcall import __version__
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.envelope import COMPLETED, TID_HEADER, Answer
+from upcall.core.surrogates import mend
 from upcall.errors import BadRequest, TooLarge, UnsupportedType
 from upcall.model import texts
 from upcall.model.entities import Identity
@@ -126,7 +127,10 @@ async def read_json(request: Request) -> Json:
     if not body:
         raise BadRequest(texts.ENTITY_EXPECTED)
     try:
-        return msgspec.json.decode(body)
+        try:
+            return msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            return msgspec.json.decode(mend(body))
     except (MsgspecError, ValueError, RecursionError) as error:
         raise BadRequest(texts.malformed_content(str(error))) from None
 

@@ -5,24 +5,21 @@ however good it is; a truncated one is an application error whatever its status.
 its syntax is checked, its keys are looked at, and the bytes go on as they came.
 
 Two differences between our JSON reader and upstream's are evened out here. Bytes that are no UTF-8 become U+FFFD
-before anything else looks at them, and so do escaped halves of surrogate pairs (`JSON.stringify` writes such), which no
-UTF-8 text can hold.
+before anything else looks at them, and so do escaped halves of surrogate pairs.
 """
 
-import re
 from enum import Enum
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
+from upcall.core.surrogates import mend
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, DEVELOPER_ERROR, SUCCESS, Response, error
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _items = msgspec.json.Decoder(list[Raw]).decode
-_ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u[dD][89a-fA-F]..|\\.", re.DOTALL)
-_HALF = re.compile(rb"\\u[dD]...\Z")
 
 
 class Ending(Enum):
@@ -114,7 +111,7 @@ def _object(body: bytes) -> tuple[dict[str, Raw] | None, bytes]:
     try:
         return _members(body), body.strip()
     except (msgspec.DecodeError, RecursionError):
-        mended = _ESCAPES.sub(_whole, body) if b"\\ud" in body or b"\\uD" in body else body
+        mended = mend(body)
     if mended == body:
         return None, body
     try:
@@ -129,12 +126,6 @@ def _is_array(body: bytes) -> bool:
     except (msgspec.DecodeError, RecursionError):
         return False
     return True
-
-
-def _whole(escape: re.Match[bytes]) -> bytes:
-    """Keeps an escape, pairs of surrogates included; half a pair becomes U+FFFD."""
-    text = escape[0]
-    return b"\\ufffd" if len(text) == 6 and _HALF.match(text) else text
 
 
 def _utf8(body: bytes) -> bytes:

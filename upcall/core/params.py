@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw
 
+from upcall.core.surrogates import mend
 from upcall.errors import BadRequest
 from upcall.model import texts
 from upcall.model.entities import Action, Parameter
@@ -63,14 +64,19 @@ def defaults_of(action: Action, outer: Sequence[Sequence[Parameter]] = ()) -> De
     )
 
 
-def check_object(body: bytes) -> None:
-    """Raises BadRequest unless the body is nothing or a JSON object."""
+def check_object(body: bytes) -> bytes:
+    """The body as it is to be used. Raises BadRequest unless it is nothing or a JSON object."""
     if not body or body.isspace():
-        return
+        return b""
     try:
         if not body.isascii():
             body.decode()
-        _check(body)
+        try:
+            _check(body)
+        except msgspec.DecodeError:
+            body = mend(body)
+            _check(body)
+        return body
     except msgspec.ValidationError as error:
         raise BadRequest(texts.malformed_content(texts.OBJECT_EXPECTED)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -79,8 +85,8 @@ def check_object(body: bytes) -> None:
 
 def merge(defaults: Defaults, body: bytes) -> Arguments:
     """The arguments of one call. Raises BadRequest: no object, or a final parameter is named."""
-    check_object(body)
-    if not body or body.isspace():
+    body = check_object(body)
+    if not body:
         return Arguments(defaults.content, defaults.init_args, defaults.locked_args)
     if not defaults.values:
         return Arguments(Raw(body), defaults.init_args, defaults.locked_args)
