@@ -12,7 +12,8 @@ closing it just now (node closes at 5 s).
 Odd corners. A deadline counts from the moment the request is written, as upstream's does: the time spent on reaching a
 starting container is bounded by the same limit but not deducted. A body without Content-Length that is not chunked
 ends with the connection and cannot be told from a crash: it counts as CLOSED. Bytes behind a whole answer end the
-connection, not the request. On the stock loop `max_size` keeps each read from mapping 256 KiB (performance.md rule 4).
+connection, not the request. An endless answer (body, heads, tiny chunks) ends early: reading it until the deadline would
+be the work of the loop for all that time. On the stock loop `max_size` keeps each read from mapping 256 KiB (performance.md rule 4).
 """
 
 import asyncio
@@ -23,7 +24,7 @@ import httptools
 import msgspec
 
 from upcall.core.outcome import ANSWERED, Ending, Outcome
-from upcall.invoker.deadlines import Deadlines
+from upcall.deadlines import Deadlines
 from upcall.ports import Address
 
 Done = Callable[[Outcome], None]
@@ -33,6 +34,10 @@ RETRY = 0.05
 IDLE = 1.0
 """seconds after which a connection to a foreign image is not used again"""
 _READ = 16384
+_ENOUGH = 64 << 20
+"""bytes of an answer after which the rest is not even counted"""
+_OVERHEAD = 1 << 20
+"""bytes of heads and chunk marks that may come, and once more as many as the body has"""
 _HEAD = (
     b"POST %b HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%b"
@@ -140,7 +145,7 @@ class Runtime:
 class _Call:
     """One request in flight; ends once, by its answer, its deadline or its connection."""
 
-    __slots__ = ("_allowance", "_done", "_runtime", "begun", "chunks", "connection", "length", "opening")
+    __slots__ = ("_allowance", "_done", "_runtime", "begun", "body", "connection", "length", "opening")
 
     def __init__(self, runtime: Runtime, done: Done, allowance: Allowance) -> None:
         self._runtime = runtime
@@ -148,7 +153,7 @@ class _Call:
         self._allowance = allowance
         self.begun = 0.0
         self.length = 0
-        self.chunks: list[bytes] = []
+        self.body: bytes | bytearray = b""
         self.connection: _Connection | None = None
         self.opening: asyncio.Task[None] | None = None
 
@@ -157,10 +162,19 @@ class _Call:
         self._runtime.deadlines.set(self, now + self._allowance.timeout)
 
     def add(self, chunk: bytes) -> None:
-        """Keep what may be needed: all of it up to the limit, no more."""
-        if self.length <= self._allowance.limit:
-            self.chunks.append(chunk)
+        """Keep what may be needed: all of it up to the limit, no more, and in one piece however small they come."""
+        if not self.length:
+            self.body = chunk
+        elif self.length <= self._allowance.limit:
+            if isinstance(self.body, bytes):
+                self.body = bytearray(self.body)
+            self.body += chunk
         self.length += len(chunk)
+
+    @property
+    def excessive(self) -> bool:
+        """Whether the answer is longer than is worth counting to its end."""
+        return self.length > max(_ENOUGH, self._allowance.limit)
 
     def expire(self) -> None:
         self.end(Ending.TIMED_OUT)
@@ -178,8 +192,7 @@ class _Call:
                 self.connection.close()
             done(Outcome(ending, elapsed))
             return
-        chunks = self.chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body = bytes(self.body)
         truncated = self.length > self._allowance.limit
         if truncated:
             body = body[: self._allowance.truncation]
@@ -189,18 +202,20 @@ class _Call:
 class _Connection(asyncio.Protocol):
     """One connection; `httptools` calls the `on_…` methods."""
 
-    __slots__ = ("_call", "_parser", "_runtime", "_status", "_transport", "closing", "idle")
+    __slots__ = ("_call", "_parser", "_received", "_runtime", "_status", "_transport", "closing", "idle")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._call: _Call | None = None
         self._status = 0
+        self._received = 0
         self.closing = False
         self.idle = 0.0
         self._parser = httptools.HttpResponseParser(self)
 
     def send(self, call: _Call, data: bytes) -> None:
         self._call = call
+        self._received = 0
         call.connection = self
         self._transport.write(data)
 
@@ -216,12 +231,14 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.closing = True
         if self._status:
             self._answered()
         elif self.closing or self._call is None:
             self._broken()
+        else:
+            self._continued(self._call, len(data))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._broken()
@@ -238,6 +255,15 @@ class _Connection(asyncio.Protocol):
         if status >= 200 and not self._status:
             self._status = status
             self.closing = self.closing or not self._parser.should_keep_alive()
+
+    def _continued(self, call: _Call, size: int) -> None:
+        """Part of an answer has come: stop where it has no end in sight."""
+        self._received += size
+        if call.excessive:
+            self._status, self.closing = self._parser.get_status_code(), True
+            self._answered()
+        elif self._received > _OVERHEAD + 2 * call.length:
+            self._broken()
 
     def _answered(self) -> None:
         call, self._call = self._call, None
