@@ -7,14 +7,14 @@ when the wait is over. An ack that comes after all that finds no entry and is dr
 An ack may carry the id alone, because the record was too big for it; then, and every 15 s while somebody waits,
 `missing` is told to look into the store. Such a caller may outlast the entry: its slot is free, it waits on.
 
-All deadlines of an entry share one place in one wheel: the next of them is armed.
+An entry has one place among the deadlines: the next of its own.
 """
 
 import logging
 from collections.abc import Callable
 
-from upcall.controller.wheel import Wheel
 from upcall.core.balance import Job
+from upcall.deadlines import PERIOD, Deadlines
 from upcall.model.activation import Activation
 from upcall.model.messages import ActivationMessage, CombinedMessage, CompletionMessage, Message, completed_topic
 from upcall.model.messages import ResultMessage as Result
@@ -32,7 +32,7 @@ SLOW_POLL = 15.0
 class Entry:
     """One activation in flight."""
 
-    __slots__ = ("action", "armed", "forced", "id", "invoker", "job", "look", "namespace", "then", "until", "uuid")
+    __slots__ = ("action", "forced", "id", "invoker", "job", "look", "namespace", "overdue", "then", "until", "uuid")
 
     def __init__(self, message: ActivationMessage, job: Job, invoker: int, then: Then | None) -> None:
         self.id = message.activation_id
@@ -43,7 +43,10 @@ class Entry:
         self.invoker = invoker
         self.then = then
         self.until = self.look = self.forced = 0.0
-        self.armed = 0
+        self.overdue: Callable[[Entry], None]
+
+    def expire(self) -> None:
+        self.overdue(self)
 
 
 class Acks:
@@ -61,7 +64,7 @@ class Acks:
         standard: float = 60.0,
         factor: float = 2.0,
         addon: float = 60.0,
-        step: float = 0.02,
+        period: float = PERIOD,
     ) -> None:
         self._bus = bus
         self._topic = completed_topic(controller, prefix)
@@ -70,7 +73,7 @@ class Acks:
         self._standard, self._factor, self._addon = standard, factor, addon
         self._entries: dict[str, Entry] = {}
         self._outlasting: set[Entry] = set()
-        self._wheel: Wheel[Entry] = Wheel(self._due, step)
+        self._deadlines = Deadlines(period)
         self._feed: Feed | None = None
         self._used = 0
         self.missing: Callable[[Entry, bool], None] = lambda entry, acknowledged: None
@@ -90,7 +93,7 @@ class Acks:
             await self._feed.close()
             self._feed = None
         self.end_waits()
-        self._wheel.close()
+        self._deadlines.close()
 
     @property
     def count(self) -> int:
@@ -106,14 +109,15 @@ class Acks:
         self._entries[entry.id] = entry
         uuid = entry.uuid
         self.in_flight[uuid] = self.in_flight.get(uuid, 0) + 1
-        now = self._wheel.time()
+        now = self._deadlines.time()
+        entry.overdue = self._overdue
         entry.forced = now + max(timeout, self._standard) * self._factor + self._addon
         if entry.then is None:
-            entry.armed = self._wheel.arm(entry.forced, entry)
+            self._deadlines.set(entry, entry.forced)
             return
         entry.until = now + wait
         entry.look = now + SLOW_POLL
-        entry.armed = self._wheel.arm(min(entry.until, entry.look, entry.forced), entry)
+        self._deadlines.set(entry, min(entry.until, entry.look, entry.forced))
 
     def withdraw(self, entry: Entry) -> bool:
         """The message was not sent. False where the entry is gone already."""
@@ -168,13 +172,11 @@ class Acks:
         entry = self._entries.pop(id_, None)
         if entry is None:
             return False  # after a forced completion, or of an earlier life of this controller
-        if entry.armed:
-            self._wheel.disarm(entry.armed, entry)
-            entry.armed = 0
+        self._deadlines.drop(entry)
         self._free(entry)
         if entry.then is not None:  # no result came, or only its id: whoever waits goes on waiting
             self._outlasting.add(entry)
-            entry.armed = self._wheel.arm(min(entry.until, entry.look), entry)
+            self._deadlines.set(entry, min(entry.until, entry.look))
         return True
 
     def _free(self, entry: Entry) -> None:
@@ -185,9 +187,8 @@ class Acks:
             del self.in_flight[entry.uuid]
         self._released(entry)
 
-    def _due(self, entry: Entry) -> None:
-        entry.armed = 0
-        now = self._wheel.time()
+    def _overdue(self, entry: Entry) -> None:
+        now = self._deadlines.time()
         known = self._entries.get(entry.id) is entry
         if known and now >= entry.forced:
             del self._entries[entry.id]
@@ -203,5 +204,5 @@ class Acks:
         deadlines = [entry.forced] if known else []
         if entry.then is not None:
             deadlines += [entry.until, entry.look]
-        if deadlines and not entry.armed:
-            entry.armed = self._wheel.arm(min(deadlines), entry)
+        if deadlines:
+            self._deadlines.set(entry, min(deadlines))

@@ -37,10 +37,10 @@ from upcall.core.events import (
     Tick,
 )
 from upcall.core.pool import Pool, deadline, step
+from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
 from upcall.invoker.activate import Box, Work, start_response
 from upcall.invoker.counters import Counters
-from upcall.invoker.deadlines import Deadlines
 from upcall.invoker.runtime import Runtime
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX
@@ -72,7 +72,7 @@ class PoolRunner:
         self._counters = counters
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._deadlines = Deadlines(self._loop)
+        self._deadlines = Deadlines()
         self._boxes: dict[SlotId, Box] = {}
         self._cold: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque()

@@ -10,7 +10,6 @@ import pytest
 from upcall.bus.memory import MemoryBus
 from upcall.controller import acks as module
 from upcall.controller.acks import Acks, Entry
-from upcall.controller.wheel import Wheel
 from upcall.core.balance import Job
 from upcall.model.activation import Activation
 from upcall.model.entities import Identity, NamespaceId
@@ -48,7 +47,7 @@ class Book:
         self.freed: list[str] = []
         self.told: list[tuple[str, Activation | None]] = []
         self.looked: list[tuple[str, bool]] = []
-        self.acks = Acks(self.bus, "0", lambda entry: self.freed.append(entry.id), unexpected, step=0.005, **times)
+        self.acks = Acks(self.bus, "0", lambda entry: self.freed.append(entry.id), unexpected, period=0.005, **times)
         self.acks.missing = lambda entry, acknowledged: self.looked.append((entry.id, acknowledged))
         self.changed = asyncio.Event()
 
@@ -196,27 +195,3 @@ async def test_more_acks_than_the_first_credit_arrive(book: Book) -> None:
         book.register(f"{number:032x}", waits=False)
         book.send(CompletionMessage(TRANSID, f"{number:032x}", False, INSTANCE))
     assert (book.acks.count, len(book.freed)) == (0, 2000)
-
-
-async def test_a_wheel_turns_only_while_something_is_armed() -> None:
-    loop = asyncio.get_running_loop()
-    due: list[tuple[str, float]] = []
-    done = asyncio.Event()
-
-    def tell(thing: str) -> None:
-        due.append((thing, loop.time()))
-        if thing == "late":
-            done.set()
-
-    wheel = Wheel(tell, step=0.005)
-    start = loop.time()
-    wheel.disarm(wheel.arm(start + 0.01, "never"), "never")
-    wheel.arm(start + 0.03, "late")
-    wheel.arm(start + 0.01, "soon")
-    wheel.arm(start - 1, "past")
-    await done.wait()
-    assert [thing for thing, _ in due] == ["past", "soon", "late"]
-    assert due[1][1] - start >= 0.01
-    assert due[2][1] - start >= 0.03
-    assert wheel._timer is None
-    assert not wheel._buckets

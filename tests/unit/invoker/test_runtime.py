@@ -13,7 +13,7 @@ import uvloop
 
 from upcall.containers.fake import Reply, encoded
 from upcall.core.outcome import Ending, Outcome
-from upcall.invoker.deadlines import Deadlines
+from upcall.deadlines import Deadlines
 from upcall.invoker.runtime import Allowance, Runtime
 from upcall.ports import Address
 
@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, folder: str) -> None:
         self.path = f"{folder}/s"
-        self.deadlines = Deadlines(asyncio.get_running_loop(), 0.01)
+        self.deadlines = Deadlines(0.01)
         self.runtime = Runtime(Address(path=self.path), self.deadlines)
         self.connections = 0
         self.requests: list[bytes] = []
@@ -325,14 +325,6 @@ async def test_big_requests_go_out_whole(bench: Bench) -> None:
     body = os.urandom(1 << 20).hex().encode()
     assert (await bench.post(body=body)).status == 200
     assert bench.requests[0].endswith(body)
-
-
-async def test_no_timer_is_armed_while_nothing_is_in_flight(bench: Bench) -> None:
-    await bench.answer(OK)
-    await bench.post()
-    while bench.deadlines._timer is not None:
-        await asyncio.sleep(0.001)
-    assert len(bench.deadlines) == 0
 
 
 @pytest.mark.parametrize(
