@@ -47,8 +47,8 @@ def transaction_id(incoming: bytes | str | None) -> str:
     """The caller's id, unless it has none or claims one of the system's (`sid_…`)."""
     if not incoming:
         return ids.transaction()
-    tid = incoming if isinstance(incoming, str) else incoming.decode("latin-1")
-    return ids.transaction() if tid.startswith(RESERVED) else tid
+    tid = (incoming if isinstance(incoming, str) else incoming.decode("latin-1")).strip(" \t")
+    return ids.transaction() if not tid or tid.startswith(RESERVED) else tid
 
 
 def tid_bytes(tid: str) -> bytes:

@@ -53,13 +53,14 @@ def test_a_wrong_method_names_the_right_ones() -> None:
     assert body["error"] == "HTTP method not allowed, supported methods: GET, PUT"
 
 
-@pytest.mark.parametrize("incoming", [None, b"", "", b"sid_invoker", "sid_x"])
+@pytest.mark.parametrize("incoming", [None, b"", "", b" \t", b"sid_invoker", "sid_x", b" sid_x"])
 def test_a_transaction_without_an_id_of_its_own_gets_one(incoming: bytes | str | None) -> None:
     assert re.fullmatch(r"[A-Za-z0-9]{32}", transaction_id(incoming))
 
 
 def test_a_callers_transaction_id_is_kept_byte_for_byte() -> None:
     assert transaction_id(b"x sid_ \xe9") == "x sid_ é"
+    assert transaction_id(b"x \t") == "x"  # blanks around a header's value are none of it
     assert tid_bytes(transaction_id(b"x sid_ \xe9")) == b"x sid_ \xe9"
 
 
