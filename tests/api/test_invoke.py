@@ -175,9 +175,19 @@ REFUSALS: dict[str, tuple[dict[str, Any], int, str | None]] = {
     ),
     "body": ({"body": b"[]"}, 400, "The request content was malformed:\nJSON object expected"),
     "content type": (
-        {"body": b"x", "headers": {"Content-Type": "text/plain"}},
+        {"body": b"x", "headers": {"Content-Type": "text/plain;charset=utf-8"}},
         415,
-        "The request's Content-Type [text/plain] is not supported. Expected:\napplication/json",
+        "The request's Content-Type [text/plain; charset=UTF-8] is not supported. Expected:\napplication/json",
+    ),
+    "nearly the content type": (
+        {"body": b"{}", "headers": {"Content-Type": "application/json-seq"}},
+        415,
+        "The request's Content-Type [application/json-seq] is not supported. Expected:\napplication/json",
+    ),
+    "no content type": (
+        {"body": b"{}", "headers": {"Content-Type": ""}},
+        415,
+        "The request's Content-Type [application/octet-stream] is not supported. Expected:\napplication/json",
     ),
     "missing": ({"path": "/api/v1/namespaces/_/actions/none"}, 404, "The requested resource does not exist."),
     "bad body for what is missing": (

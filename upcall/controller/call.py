@@ -16,8 +16,9 @@ from upcall import __version__
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.envelope import COMPLETED, TID_HEADER, Answer
+from upcall.controller.media import check_json
 from upcall.core.surrogates import mend
-from upcall.errors import BadRequest, TooLarge, UnsupportedType
+from upcall.errors import BadRequest, TooLarge
 from upcall.model import texts
 from upcall.model.entities import Identity
 from upcall.model.names import Json
@@ -119,11 +120,10 @@ def malformed(name: str, detail: str) -> BadRequest:
 
 async def read_json(request: Request) -> Json:
     """The body, which has to be JSON. Raises UnsupportedType, TooLarge, BadRequest."""
-    content_type = request.headers.get("content-type")
-    media = (content_type or "").partition(";")[0].strip().lower()
+    content_type = request.headers.get("content-type", "")
     body = await _read_body(request)
-    if media != "application/json" and (body or content_type):
-        raise UnsupportedType(texts.unsupported_type(_shown(content_type)))
+    if body or content_type:
+        check_json(content_type)
     if not body:
         raise BadRequest(texts.ENTITY_EXPECTED)
     try:
@@ -148,16 +148,6 @@ async def _read_body(request: Request) -> bytes:
     if size > LARGEST_BODY:
         raise TooLarge(texts.request_too_large(size, LARGEST_BODY))
     return b"".join(chunks)
-
-
-def _shown(content_type: str | None) -> str:
-    """As upstream's library writes it: no blanks but one, the charset in capitals."""
-    media, *parameters = [part.strip() for part in (content_type or "application/octet-stream").split(";")]
-    shown = [media.lower()]
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        shown.append(f"charset={value.upper()}" if name.lower() == "charset" else parameter)
-    return "; ".join(shown)
 
 
 def _query_int(request: Request, name: str, collection: str, default: int) -> int:

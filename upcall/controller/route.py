@@ -14,12 +14,13 @@ import msgspec
 from upcall.controller.auth import Authenticator
 from upcall.controller.envelope import COMPLETED, Headers, failure
 from upcall.controller.invoke import Invocation, Invocations, Plan
+from upcall.controller.media import check_json
 from upcall.controller.target import Target
 from upcall.controller.views import activation_bytes, result_bytes
 from upcall.core.params import check_object, merge
 from upcall.core.rights import check_right
 from upcall.core.throttle import Rate, admit
-from upcall.errors import BadRequest, Internal, TooLarge, Unauthorized, UnsupportedType, UpcallError
+from upcall.errors import BadRequest, Internal, TooLarge, Unauthorized, UpcallError
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, SUCCESS, Activation
 from upcall.model.entities import Identity
@@ -111,9 +112,8 @@ class InvokeRoute:
             self._publish(request, identity, plan, now)
 
     def _check_body(self, request: Request, identity: Identity) -> None:
-        kind = request.content_type
-        if request.size and kind and not kind.lower().startswith(b"application/json"):
-            raise UnsupportedType(texts.unsupported_type(kind.decode("latin-1")))
+        if request.size and request.content_type != b"application/json":
+            check_json(request.content_type.decode("latin-1"))
         own = identity.limits.max_payload_size
         limit = self._limits.payload
         if isinstance(own, str):
