@@ -25,7 +25,6 @@ import msgspec
 
 from upcall.core.outcome import ANSWERED, Ending, Outcome
 from upcall.deadlines import Deadlines
-from upcall.deadlines import Deadlines
 from upcall.ports import Address
 
 Done = Callable[[Outcome], None]
