@@ -173,7 +173,8 @@ class Lines(msgspec.Struct, frozen=True):
 
 
 class Container(Protocol):
-    """One running sandbox. `lost` is set by the shell and called at most once, when the container dies by itself."""
+    """One running sandbox. `lost` is set by the shell and called at most once, when the container dies by itself; where
+    it has died before it is set, soon after."""
 
     id: str
     address: Address

@@ -17,6 +17,7 @@ from tests.unit.containers.calls import MB, collected, connected, init, result, 
 from upcall.containers.process import ProcessContainers
 from upcall.errors import StartFailed
 from upcall.ports import Container, Containers, ContainerSpec
+from upcall.testing import FakeContainers
 
 HELLO = "def main(args):\n    print('hello', args)\n    return {'got': args}\n"
 COUNT = """
@@ -137,6 +138,33 @@ async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_ar
     assert not container.exhausted()
     await container.destroy()
     assert lost == [1]
+
+
+async def test_a_container_that_is_dead_before_anybody_watches_is_reported_too(container: Container) -> None:
+    await init(container, "import os\ndef main(args):\n    os._exit(3)\n")
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await run(container)
+    await reported_late(container)
+
+
+async def test_the_fakes_container_is_reported_too() -> None:
+    driver = FakeContainers()
+    container = await driver.create(spec())
+    await container.die()
+    await reported_late(container)
+    await driver.close()
+
+
+async def reported_late(container: Container) -> None:
+    """Its death is told once to whoever comes after it, and not within the setting."""
+    told = asyncio.Queue[None]()
+    await asyncio.sleep(0.05)
+    container.lost = lambda: told.put_nowait(None)
+    assert told.empty()
+    async with asyncio.timeout(10):
+        await told.get()
+    await container.destroy()
+    assert told.empty()
 
 
 async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(driver: Containers) -> None:

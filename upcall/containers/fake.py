@@ -83,7 +83,8 @@ class FakeContainer:
     def __init__(self, driver: FakeContainers, spec: ContainerSpec, path: Path) -> None:
         self.id = path.name
         self.address = Address(path=str(path))
-        self.lost: Callable[[], None] | None = None
+        self._lost: Callable[[], None] | None = None
+        self._dead = False
         self.spec = spec
         self.tenant = spec.tenant
         self.story: list[str] = []
@@ -102,6 +103,16 @@ class FakeContainer:
         self._listening: socket.socket | None = None
         self._connections: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def lost(self) -> Callable[[], None] | None:
+        return self._lost
+
+    @lost.setter
+    def lost(self, callback: Callable[[], None] | None) -> None:
+        self._lost = callback
+        if self._dead:
+            asyncio.get_running_loop().call_soon(self._report)
 
     async def open(self) -> None:
         listening = self._listening = socket.socket(socket.AF_UNIX)
@@ -144,8 +155,8 @@ class FakeContainer:
     async def die(self) -> None:
         """As a crash does."""
         await self.refuse()
-        if self.lost is not None:
-            self.lost()
+        self._dead = True
+        self._report()
 
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         self.collected.append((limit, complete))
@@ -161,6 +172,11 @@ class FakeContainer:
 
     def exhausted(self) -> bool:
         return self.out_of_memory
+
+    def _report(self) -> None:
+        lost, self._lost = self._lost, None
+        if lost is not None and "destroy" not in self.story:
+            lost()
 
     def _note(self, what: str) -> None:
         self.story.append(what)
