@@ -1,9 +1,9 @@
 """Wiring: which adapters stand behind the ports, and one process's life from start to exit code.
 
 `upcall serve` runs both shells in one process: memory bus, SQLite in the data folder, sandboxes of this host. The order
-of the start is the order of need (store, guest, Invoker with its containers, HTTP); stopping goes the other way, and
-what it may cost is one budget: callers get their answers first, then what runs without a caller may end, then sandboxes
-go and records are flushed (D8). A second signal stops at once.
+of the start is the order of need (store, guest, address, Invoker with its containers, HTTP); stopping goes the other
+way, and what it may cost is one budget: callers get their answers first, then what runs without a caller may end, then
+sandboxes go and records are flushed (D8). A second signal stops at once.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from upcall import __version__
 from upcall.bus.memory import MemoryBus
 from upcall.config import Settings
 from upcall.containers.process import ProcessContainers
+from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.core.pool import PoolConfig
@@ -66,13 +68,16 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         store = await stack.enter_async_context(SqliteStore(data / "upcall.db", settings.durability))
         auth = await ensure_subject(store, GUEST, settings.auth)
         bus = MemoryBus()
-        containers = _containers(settings, data)
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        url = f"http://{_reachable(settings.host)}:{listener.getsockname()[1]}"
+        containers = _containers(settings, data, url)
         pool = PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container)
         stop.listen(stack)
         invoker = await stack.enter_async_context(_invoker(settings, pool, bus, store, containers))
-        controller = await stack.enter_async_context(_controller(settings, bus, store, invoker, containers))
+        controller = await stack.enter_async_context(
+            _controller(settings, bus, store, invoker, containers, listener=listener)
+        )
         owner.announce(controller.port)
-        url = f"http://{_reachable(settings.host)}:{controller.port}"
         write_properties(data, url, auth)
         _freeze_heap()
         say(_ready_text(settings, url, memory, data))
@@ -106,11 +111,11 @@ class Stop:
         self.asked.set_result(None)
 
 
-def _containers(settings: Settings, data: Path) -> ProcessContainers:
+def _containers(settings: Settings, data: Path, url: str) -> ProcessContainers:
     return ProcessContainers(
         run_folder(data),
         isolation=settings.isolation,
-        api_host=f"http://{_reachable(settings.host)}:{settings.port}",
+        api_host=url,
         log_bound=settings.limits.logs.max * MB,
     )
 
@@ -133,14 +138,19 @@ def _invoker(
 
 
 def _controller(
-    settings: Settings, bus: MemoryBus, store: SqliteStore, invoker: Invoker, containers: ProcessContainers
+    settings: Settings,
+    bus: MemoryBus,
+    store: SqliteStore,
+    invoker: Invoker,
+    containers: ProcessContainers,
+    *,
+    listener: socket.socket,
 ) -> Controller:
     return Controller(
         "0",
         bus,
         store,
-        host=settings.host,
-        port=settings.port,
+        listener=listener,
         manifest=manifest_of(containers.kinds),
         limits=settings.limits,
         invokers=lambda: {"invoker0/0": "up" if invoker.enabled else "down"},

@@ -18,7 +18,7 @@ from upcall.controller.cache import ActionCache
 from upcall.controller.exchange import Edge
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
-from upcall.controller.server import Server
+from upcall.controller.server import Server, listen
 from upcall.core import balance
 from upcall.model.activation import Activation, Response
 from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subject
@@ -206,7 +206,9 @@ class Platform:
         ):
             self.route = InvokeRoute(invocations, self.auth, self.limits, deprecated=["python:2"])
             edge = Edge(self.route, **self.edge_settings)
-            self.server = Server(edge, self.app, "127.0.0.1", 0, interval=self.interval, expire=self.acks.end_waits)
+            self.server = Server(
+                edge, self.app, listen("127.0.0.1", 0), interval=self.interval, expire=self.acks.end_waits
+            )
             group.create_task(self.server.serve())
             await self.server.ready.wait()
             try:

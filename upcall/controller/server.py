@@ -22,15 +22,25 @@ log = logging.getLogger(__name__)
 BACKLOG = 2048
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; 0 is any port. Clients wait from here on until a `Server` serves them. Raises Misconfigured
+    where it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Misconfigured(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
 class Server:
-    """Listens on one address. `expire` is called when the time to finish is over: it ends the waits of callers."""
+    """Serves one listening socket, and closes it in the end. `expire` is called when the time to finish is over: it ends
+    the waits of callers."""
 
     def __init__(
         self,
         edge: Edge,
         app: Callable[..., Any],
-        host: str,
-        port: int,
+        listener: socket.socket,
         *,
         certfile: str | None = None,
         keyfile: str | None = None,
@@ -38,7 +48,7 @@ class Server:
         expire: Callable[[], None] = lambda: None,
     ) -> None:
         self._edge = edge
-        self._host = host
+        self._listener = listener
         self._interval = interval
         self._expire = expire
         self._grace = 0.0
@@ -46,8 +56,7 @@ class Server:
         self._stopped = asyncio.Event()
         self.ready = asyncio.Event()
         """Set when connections are accepted."""
-        self.port = port
-        """The real one once `ready`, where 0 was asked for."""
+        self.port: int = listener.getsockname()[1]
         config = uvicorn.Config(
             app,
             http=cast("type[asyncio.Protocol]", partial(EdgeProtocol, edge=edge)),
@@ -65,16 +74,14 @@ class Server:
         self._uvicorn = uvicorn.Server(config)
 
     async def serve(self) -> None:
-        """Serve until `stop`. Raises Misconfigured where the address cannot be had. Cancelling it closes everything
-        at once."""
-        listener = self._bind()
+        """Serve until `stop`. Cancelling it closes everything at once."""
+        listener = self._listener
         server = self._uvicorn
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         try:
             await self._turn()
             await server.startup([listener])
-            self.port = listener.getsockname()[1]
             self.ready.set()
             while not self._stop.is_set():
                 try:
@@ -118,10 +125,3 @@ class Server:
         while True:
             await asyncio.sleep(self._interval)
             await self._turn()
-
-    def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            return socket.create_server((self._host, self.port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            raise Misconfigured(f"cannot listen on {self._host} port {self.port}: {error.strerror}") from error

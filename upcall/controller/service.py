@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Callable
 from typing import Self
@@ -34,8 +35,7 @@ class Controller:
         bus: Bus,
         store: Store,
         *,
-        host: str,
-        port: int,
+        listener: socket.socket,
         manifest: Manifest,
         limits: SystemLimits,
         invokers: Callable[[], dict[str, str]],
@@ -44,7 +44,7 @@ class Controller:
         self._name = name
         self._bus = bus
         self._store = store
-        self._address = host, port
+        self._listener = listener
         self._manifest = manifest
         self._limits = limits
         self._invokers = invokers
@@ -72,7 +72,7 @@ class Controller:
             route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated)
             app = make_app(self._parts(authenticator, actions, acks))
             edge = Edge(route, tid_header=self._tid_header)
-            self._server = Server(edge, app, *self._address, expire=acks.end_waits)
+            self._server = Server(edge, app, self._listener, expire=acks.end_waits)
             self.ended = asyncio.create_task(self._serve(), name="http")
             stack.push_async_callback(self._end)
             await self._listening()
@@ -84,7 +84,6 @@ class Controller:
 
     @property
     def port(self) -> int:
-        """The real one, where 0 was asked for."""
         return self._server.port
 
     async def stop(self, grace: float) -> None:

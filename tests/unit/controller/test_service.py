@@ -3,6 +3,7 @@
 import pytest
 
 from upcall.bus.memory import MemoryBus, MemoryFeed
+from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.errors import Unavailable
 from upcall.model.messages import Topic
@@ -28,8 +29,7 @@ async def test_without_acknowledgements_it_ends_loudly(caplog: pytest.LogCapture
         "0",
         bus,
         FakeStore(),
-        host="127.0.0.1",
-        port=0,
+        listener=listen("127.0.0.1", 0),
         manifest=MANIFEST,
         limits=SystemLimits(),
         invokers=dict,
