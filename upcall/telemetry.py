@@ -41,10 +41,12 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def set_up_logging(level: str, form: Literal["console", "json"]) -> None:
-    """Send everything of the package at `level` and above to stderr."""
+    """Send everything of the package at `level` and above to stderr; of the HTTP library only errors, since its
+    warnings are about what strangers send."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
-    logger = logging.getLogger("upcall")
-    logger.handlers = [handler]
-    logger.setLevel(level.upper())
-    logger.propagate = False
+    for name, least in (("upcall", level.upper()), ("uvicorn", "ERROR")):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(least)
+        logger.propagate = False

@@ -52,3 +52,12 @@ def test_the_level_holds(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().err
     assert "enough" in output
     assert "too little" not in output
+
+
+def test_the_http_librarys_errors_are_logged_and_its_warnings_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("info", "console")
+    logger = logging.getLogger("uvicorn.error")
+    logger.warning("Invalid HTTP request received.")
+    logger.error("worse")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("[ERROR] [#tid_sid_unknown] [uvicorn.error] worse")

@@ -33,8 +33,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server:
-    """Serves one listening socket, and closes it in the end. `expire` is called when the time to finish is over: it ends
-    the waits of callers."""
+    """Serves one listening socket, and closes it in the end. `expire` is called when the time to finish is over: it
+    ends the waits of callers."""
 
     def __init__(
         self,
