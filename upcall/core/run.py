@@ -14,13 +14,16 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Raw
 
-from upcall.model.entities import Action
+from upcall.model.entities import BLACKBOX, Action
 from upcall.model.messages import ActivationMessage
 from upcall.model.names import Json
 from upcall.model.sizes import MB
 
 _encode = msgspec.json.Encoder().encode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
+
+_FALSY = (False, 0, "", None)
+"""And nothing else: an empty list or object is truthy (spec: store.md §3)."""
 
 CONTEXTS = 128
 """Contexts that a recipe keeps, some 500 bytes each; an action has one for each namespace that calls it."""
@@ -78,7 +81,7 @@ def recipe_of(action: Action, kind: str | None = None) -> Recipe:
         memory=limits.memory,
         concurrency=limits.concurrency,
         log_limit=limits.logs * MB,
-        provides_key=bool(action.annotation("provide-api-key", True)),
+        provides_key=action.annotation("provide-api-key", True) not in _FALSY,
         annotations=_encode(known)[:-1] + b',{"key":"timeout","value":',
     )
 
@@ -133,7 +136,7 @@ def init_body(recipe: Recipe, context: Context, message: ActivationMessage, dead
         "binary": exec_.binary is True,
         "env": env,
     }
-    if isinstance(exec_.code, str):
+    if isinstance(exec_.code, str) and (exec_.kind != BLACKBOX or exec_.code.strip()):
         value["code"] = exec_.code
     return _encode({"value": value})
 

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from upcall.core.run import context_of, env_text, init_body, recipe_of, run_body, transaction_id
 from upcall.model.documents import KeyValue
@@ -47,7 +47,18 @@ def test_all_but_the_value_is_text() -> None:
 
 @pytest.mark.parametrize(
     ("annotation", "provided"),
-    [(UNSET, True), (True, True), (1, True), ("x", True), (False, False), (0, False), ("", False), (None, False)],
+    [
+        (UNSET, True),
+        (True, True),
+        (1, True),
+        ("x", True),
+        ([], True),
+        ({}, True),
+        (False, False),
+        (0, False),
+        ("", False),
+        (None, False),
+    ],
 )
 def test_the_key_is_provided_unless_the_annotation_is_falsy(annotation: Json, provided: bool) -> None:
     action = an_action()
@@ -131,9 +142,10 @@ def test_the_body_of_init_is_upstreams() -> None:
     }
 
 
-def test_a_blackbox_without_code_has_no_code() -> None:
+@pytest.mark.parametrize("code", [UNSET, "", " \n"])
+def test_a_blackbox_without_code_has_no_code(code: str | UnsetType) -> None:
     action = an_action(kind="blackbox")
-    action.exec.code = UNSET
+    action.exec.code = code
     action.exec.main, action.exec.binary = "run", True
     value = init_of(action, a_message(action))["value"]
     assert "code" not in value
