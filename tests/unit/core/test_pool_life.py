@@ -253,7 +253,7 @@ MISFITS: list[tuple[Builder, Event]] = [
 ]
 
 
-@pytest.mark.parametrize(("build", "event"), MISFITS, ids=repr)
+@pytest.mark.parametrize(("build", "event"), MISFITS, ids=lambda each: getattr(each, "__qualname__", repr(each)))
 def test_an_event_that_does_not_fit_is_an_error(build: Builder, event: Event) -> None:
     pool = a_pool(build)
     with pytest.raises(InvalidTransition, match="does not fit"):
