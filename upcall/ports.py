@@ -194,7 +194,8 @@ class Container(Protocol):
 
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         """Lines written since the last call, at most `limit` bytes of them. `complete` is false after a developer
-        error, when sentinels may be missing (spec: logs.md §2). May call `done` before it returns."""
+        error and after what was cut short: sentinels may be missing then (spec: logs.md §2). May call `done` before
+        it returns."""
 
     def exhausted(self) -> bool:
         """Whether the kernel killed it, or a process in it, for want of memory."""

@@ -13,6 +13,7 @@ code has run (D7). A job goes back to the pool where the container says 503 or, 
 (D14); with it goes what it ends with when the pool has had enough: a 503 is then an answer like any other.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -43,6 +44,8 @@ from upcall.model.entities import Action
 from upcall.model.messages import ActivationMessage
 from upcall.ports import Container, Feed, Lines
 
+log = logging.getLogger(__name__)
+
 
 class Keeper(Protocol):
     """Where records go."""
@@ -63,7 +66,10 @@ class Known(msgspec.Struct, frozen=True, eq=False):
     """What an Invoker has worked out about one action, for callers with the system's limits."""
 
     recipe: Recipe
-    allowance: Allowance
+    init: Allowance
+    """Of /init: the system's for everybody."""
+    run: Allowance
+    """Of /run: the caller's."""
     refusal: Response | None = None
     """Why it cannot be run."""
 
@@ -109,9 +115,9 @@ class Work:
         "_slot",
         "_told",
         "action",
-        "allowance",
         "context",
         "job",
+        "known",
         "message",
         "recipe",
     )
@@ -122,7 +128,7 @@ class Work:
         self.message = message
         self.action = action
         recipe = self.recipe = known.recipe
-        self.allowance = known.allowance
+        self.known = known
         self.context = context = context_of(recipe, message)
         self.job = Job(message.activation_id, context.key, recipe.kind, recipe.memory, recipe.concurrency, self)
         self._abandoned: Response | None = None
@@ -171,17 +177,31 @@ class Work:
         now = self._asked = self._desk.clock()
         if self._abandoned is not None:
             self._respond(self._abandoned, Times(now, now, now))
-        elif self._init:
-            self._desk.counters.inits += 1
-            body = init_body(self.recipe, self.context, self.message, now + self.recipe.timeout, self.action)
-            self._box.runtime.post(b"/init", body, self.allowance, self._inited, retry=True)
-        else:
+        elif not self._init:
             self._post(now)
+        else:
+            self._desk.counters.inits += 1
+            try:
+                body = init_body(self.recipe, self.context, self.message, now + self.recipe.timeout, self.action)
+            except Exception:  # noqa: BLE001 - the boundary of one activation
+                self._surprised(now)
+            else:
+                self._box.runtime.post(b"/init", body, self.known.init, self._inited, retry=True)
 
     def _post(self, now: int) -> None:
         self._run_start = now
-        body = run_body(self.recipe, self.context, self.message, now + self.recipe.timeout)
-        self._box.runtime.post(b"/run", body, self.allowance, self._ran)
+        try:
+            body = run_body(self.recipe, self.context, self.message, now + self.recipe.timeout)
+        except Exception:  # noqa: BLE001 - the boundary of one activation
+            self._surprised(now)
+        else:
+            self._box.runtime.post(b"/run", body, self.known.run, self._ran)
+
+    def _surprised(self, now: int) -> None:
+        """Its arguments cannot be passed on: they are the caller's, and may be anything that JSON allows."""
+        log.exception("no request can be made", extra={"activation": self.message.activation_id})
+        init = self._init_ms
+        self._respond(error(WHISK_ERROR, texts.RUN_DIED), Times(self._asked, now - (init or 0), now, init))
 
     def _inited(self, outcome: Outcome) -> None:
         now, timeout = self._desk.clock(), self.recipe.timeout
@@ -190,7 +210,7 @@ class Work:
             self._desk.report(Inited(self._slot))
             self._post(now)
             return
-        response = self._abandoned or init_response(outcome, timeout, self.allowance.limit, self._exhausted(outcome))
+        response = self._abandoned or init_response(outcome, timeout, self.known.init.limit, self._exhausted(outcome))
         if unavailable(outcome) and self._abandoned is None:
             self.refuse(self._slot, response)
             return
@@ -200,7 +220,7 @@ class Work:
 
     def _ran(self, outcome: Outcome) -> None:
         now, timeout, init = self._desk.clock(), self.recipe.timeout, self._init_ms
-        response = self._abandoned or run_response(outcome, timeout, self.allowance.limit, self._exhausted(outcome))
+        response = self._abandoned or run_response(outcome, timeout, self.known.run.limit, self._exhausted(outcome))
         refused = outcome.status == 503 or (self._fresh and outcome.ending is Ending.REFUSED)
         if refused and self._abandoned is None:
             self.refuse(self._slot, response)
@@ -230,7 +250,7 @@ class Work:
         if self.message.blocking:
             self._told = False
             self._desk.acks.result(self.message, record, self._result_told)
-        self._box.container.collect(limit, status != DEVELOPER_ERROR, self._collected)
+        self._box.container.collect(limit, status < DEVELOPER_ERROR, self._collected)
 
     def _collected(self, found: Lines) -> None:
         lines, status = found.lines, self._record.response.status_code

@@ -26,7 +26,7 @@ from typing import Protocol, Self
 import msgspec
 
 from upcall.core.events import Create, Drained, JobArrived
-from upcall.core.pool import PoolConfig, new_pool
+from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import (
     StoreLevels,
     Times,
@@ -140,11 +140,11 @@ class Invoker:
         return self
 
     async def __aexit__(self, *exception: object) -> bool | None:
-        kind, value, trace = exception
-        if not self._broken:
-            await self.drain(self._grace if kind is None else 0.0)
-        self._pings.cancel()
-        return await self._stack.__aexit__(kind, value, trace)  # type: ignore[arg-type]
+        if self._broken:
+            return await self._stack.__aexit__(*exception)  # type: ignore[arg-type]
+        await self.drain(self._grace if exception[0] is None else 0.0)
+        await self._stack.aclose()  # an error of the block is none of the tasks', and comes out as it is
+        return None
 
     async def drain(self, grace: float) -> None:
         """Take no more work, and return when nothing is left; `grace` in seconds for what runs. The feed is closed
@@ -157,7 +157,8 @@ class Invoker:
         self._runner.feed(Drained())
         if not await self._emptied(grace):
             left = self._runner.works()
-            log.warning("%d activations do not end in time and are answered with an error", len(left))
+            if left:
+                log.warning("%d activations do not end in time and are answered with an error", len(left))
             for work in left:
                 work.abandon(error(WHISK_ERROR, texts.SHUTDOWN))
             await self._emptied(LAST_WORDS)
@@ -167,8 +168,7 @@ class Invoker:
     @property
     def load(self) -> int:
         """Activations that wait or run."""
-        pool = self._runner.pool
-        return len(pool.queue) + sum(len(slot.running) + len(slot.waiting) for slot in pool.slots.values())
+        return load(self._runner.pool)
 
     # --- from the feed to the pool
 
@@ -242,17 +242,21 @@ class Invoker:
     def _admit(self, offset: int, message: ActivationMessage, stored: Stored) -> None:
         action = stored.doc
         assert isinstance(action, Action)
-        known = self._know(action, stored.rev)
-        refusal = known.refusal
-        limits = namespace_limits(self._limits, message.user.limits)
-        if limits is not self._limits and (refusal is None or refusal.status_code == APPLICATION_ERROR):
-            refusal = _limit_refusal(action, limits)
-            known = msgspec.structs.replace(known, allowance=_allowance(action, limits))
-        if refusal is not None:
+        try:
+            known = self._know(action, stored.rev)
+            refusal = known.refusal
+            limits = namespace_limits(self._limits, message.user.limits)
+            if limits is not self._limits and (refusal is None or refusal.status_code == APPLICATION_ERROR):
+                refusal = _limit_refusal(action, limits)
+                known = msgspec.structs.replace(known, run=_allowance(action, limits))
+            work = Work(self._desk, offset, message, known, action)
+        except Exception:  # the boundary of one message: its sender is another process
+            log.exception("%s cannot be run", action.id, extra={"activation": message.activation_id})
+            refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
+        if refusal is None:
+            self._runner.feed(JobArrived(work.job))
+        else:
             self._refuse(offset, message, refusal)
-            return
-        work = Work(self._desk, offset, message, known, action)
-        self._runner.feed(JobArrived(work.job))
 
     def _know(self, action: Action, rev: str) -> Known:
         return self._known.get((action.id, rev)) or self._learn(action, rev)
@@ -266,7 +270,8 @@ class Invoker:
             runtime = self._manifest.runtime(kind)
             kind = runtime.kind if runtime else kind
             refusal = refusal if runtime else error(WHISK_ERROR, texts.ACTION_MISMATCH)
-        known = Known(recipe_of(action, kind), _allowance(action, self._limits), refusal)
+        allowance = _allowance(action, self._limits)
+        known = Known(recipe_of(action, kind), allowance, allowance, refusal)
         self._known[action.id, rev] = known
         if len(self._known) > ACTIONS:
             self._known.popitem(last=False)
@@ -326,13 +331,9 @@ class Invoker:
         )
 
     async def _ping(self) -> None:
-        self.enabled = True
-        loop = asyncio.get_running_loop()
-        due = loop.time()
         while True:
             self._report(enabled=True)
-            due += PING
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.sleep(PING)
 
     def _report(self, enabled: bool) -> None:
         self.enabled = enabled

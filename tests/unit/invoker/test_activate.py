@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import pytest
+from msgspec import Raw
 
 from tests.unit.invoker.conftest import NO_LOGS, Stage, annotations, answers, value
 from upcall.core.pool import PoolConfig
@@ -11,12 +12,12 @@ from upcall.core.prewarm import StemCell
 from upcall.core.record import StoreLevels
 from upcall.errors import NotFound
 from upcall.model import texts
-from upcall.model.activation import DEVELOPER_ERROR
+from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR
 from upcall.model.entities import ActionLimits, UserLimits
-from upcall.model.messages import CompletionMessage
+from upcall.model.messages import CompletionMessage, invoker_topic
 from upcall.model.names import Json
 from upcall.ports import Lines
-from upcall.testing import CRASH, Reply, an_action, an_identity, until
+from upcall.testing import CRASH, Reply, a_message, an_action, an_identity, until
 
 # --- init and run
 
@@ -117,6 +118,30 @@ async def test_a_response_beyond_the_namespaces_payload_is_truncated(stage: Stag
         assert record.response.status_code == 1
         assert value(record) == {"error": texts.response_truncated(2008, 1024, '{"x":"yyyy')}
         assert record.response.size == 2008
+
+
+async def test_the_answer_to_init_is_bounded_by_the_systems_payload_alone(stage: Stage) -> None:
+    stage.containers.script = answers(Reply(body=b'{"ok":1}'), init=Reply(body=b" " * 2000))
+    user = an_identity(limits=UserLimits(max_payload_size="1 KB"))
+    async with stage.started():
+        assert value(await stage.result(an_action(), user=user)) == {"ok": 1}
+
+
+@pytest.mark.parametrize("provides_key", [False, True])
+async def test_arguments_that_cannot_be_passed_on_end_their_activation_alone(stage: Stage, provides_key: bool) -> None:
+    """A nesting that was within the limit where it was checked may not be here."""
+    action = an_action(annotations={"provide-api-key": provides_key})
+    async with stage.started():
+        await stage.call(an_action("other"))
+        message = a_message(action, await stage.put(action), init_args=["x"])
+        message.content = Raw(b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}")
+        for _ in range(2):
+            stage.bus.send(invoker_topic(0), message)
+            await stage.controller.ended(message.activation_id)
+            record = await stage.stored(message)
+            assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.RUN_DIED})
+            stage.controller.acks.clear()
+        assert (await stage.result(an_action("other"))).response.status_code == 0
 
 
 # --- a container that does not take the job

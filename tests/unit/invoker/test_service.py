@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from upcall.bus.memory import MemoryFeed
 from upcall.core.events import Created
 from upcall.core.pool import PoolConfig
 from upcall.errors import InvalidTransition, NotFound, Unavailable, Unreadable
+from upcall.invoker import service
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR
@@ -181,6 +183,46 @@ async def test_a_lost_feed_ends_the_service_loudly(
     assert "the Invoker has failed" in caplog.text
 
 
+@pytest.mark.parametrize("revision", [None, "cached"])
+async def test_what_cannot_be_understood_is_answered_and_gives_its_unit_back(
+    stage: Stage, revision: str | None
+) -> None:
+    user = an_identity(limits=UserLimits(max_payload_size="much"))
+    async with stage.started(units=1):
+        rev = await stage.put(an_action())
+        await stage.call(an_action())
+        for _ in range(3):
+            message = a_message(an_action(), revision and rev, user=user)
+            stage.bus.send(invoker_topic(0), message)
+            await stage.controller.ended(message.activation_id)
+            record = stage.controller.record(message.activation_id)
+            assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.ACTION_FETCH})
+        await stage.call(an_action())
+
+
+async def test_an_error_inside_the_block_comes_out_as_it_is(stage: Stage) -> None:
+    with pytest.raises(Unavailable):
+        async with stage.started():
+            raise Unavailable
+    assert stage.containers.closed
+
+
+async def test_pings_that_a_stall_has_kept_back_are_not_made_up_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PING", 0.02)
+    pings: list[Message] = []
+    feed = await stage.bus.feed(HEALTH, "health0", lambda offset, message, started: pings.append(message), unexpected)
+    feed.pull(100)
+    async with stage.started():
+        await until(lambda: bool(pings))
+        time.sleep(0.2)  # noqa: ASYNC251 - the stall
+        before = len(pings)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(pings) - before <= 1
+
+
 async def test_an_action_bigger_than_the_pool_is_the_platforms_failure(stage: Stage) -> None:
     async with stage.started(PoolConfig(memory=128)):
         record = await stage.result(an_action())
@@ -262,6 +304,7 @@ async def test_what_outlives_the_grace_is_answered_with_an_error(stage: Stage) -
     record = await stage.stored(message)
     assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.SHUTDOWN})
     assert stage.shapes(message) == ["result", "completion"]
+    assert stage.container.collected == [(1 << 20, False)], "what was cut short has written no sentinels"
 
 
 async def test_a_bug_in_the_pool_ends_the_service_loudly(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
