@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from upcall.containers.loss import Mortal
 from upcall.errors import StartFailed
 from upcall.model.names import Json
 from upcall.ports import Address, ContainerSpec, Lines
@@ -77,14 +78,12 @@ class FakeContainers:
         self._folder.cleanup()
 
 
-class FakeContainer:
+class FakeContainer(Mortal):
     """Implements `upcall.ports.Container`."""
 
     def __init__(self, driver: FakeContainers, spec: ContainerSpec, path: Path) -> None:
         self.id = path.name
         self.address = Address(path=str(path))
-        self._lost: Callable[[], None] | None = None
-        self._dead = False
         self.spec = spec
         self.tenant = spec.tenant
         self.story: list[str] = []
@@ -104,16 +103,6 @@ class FakeContainer:
         self._connections: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def lost(self) -> Callable[[], None] | None:
-        return self._lost
-
-    @lost.setter
-    def lost(self, callback: Callable[[], None] | None) -> None:
-        self._lost = callback
-        if self._dead:
-            asyncio.get_running_loop().call_soon(self._report)
-
     async def open(self) -> None:
         listening = self._listening = socket.socket(socket.AF_UNIX)
         listening.setblocking(False)
@@ -132,6 +121,7 @@ class FakeContainer:
         self._note("resume")
 
     async def destroy(self) -> None:
+        self._unwatch()
         if "destroy" not in self.story:
             self._note("destroy")
         await self.refuse()
@@ -155,8 +145,7 @@ class FakeContainer:
     async def die(self) -> None:
         """As a crash does."""
         await self.refuse()
-        self._dead = True
-        self._report()
+        self.died()
 
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         self.collected.append((limit, complete))
@@ -172,11 +161,6 @@ class FakeContainer:
 
     def exhausted(self) -> bool:
         return self.out_of_memory
-
-    def _report(self) -> None:
-        lost, self._lost = self._lost, None
-        if lost is not None and "destroy" not in self.story:
-            lost()
 
     def _note(self, what: str) -> None:
         self.story.append(what)

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from upcall.containers.loss import Mortal
 from upcall.containers.sandbox import guardian
 from upcall.containers.sandbox.cgroups import Group
 from upcall.containers.sandbox.host import Host
@@ -42,7 +43,7 @@ class Driver(Protocol):
     def forget(self, number: int, namespace: Namespace | None) -> None: ...
 
 
-class ProcessContainer:
+class ProcessContainer(Mortal):
     """Implements `upcall.ports.Container`. Unclaimed it has no process yet, and pausing it is nothing."""
 
     def __init__(self, driver: Driver, spec: ContainerSpec, number: int) -> None:
@@ -51,7 +52,6 @@ class ProcessContainer:
         self._number = number
         self._loop = asyncio.get_running_loop()
         self.id = os.urandom(16).hex()
-        self._lost: Callable[[], None] | None = None
         self._base = str(driver.host.life / str(number))
         self.address = Address(path=f"{self._base}.sock")
         self._logs = LogStream(driver.log_bound)
@@ -65,17 +65,6 @@ class ProcessContainer:
         self._exited = asyncio.Event()
         self._gone: asyncio.Event | None = None
         self._oom_kills = 0
-
-    @property
-    def lost(self) -> Callable[[], None] | None:
-        """Called once when the container dies by itself, soon if it has done so already."""
-        return self._lost
-
-    @lost.setter
-    def lost(self, callback: Callable[[], None] | None) -> None:
-        self._lost = callback
-        if self._exited.is_set():
-            self._loop.call_soon(self._report)
 
     def prepare(self) -> None:
         """Make everything but the process; blocks for some 100 µs."""
@@ -159,6 +148,7 @@ class ProcessContainer:
         if self._gone is not None:
             await self._gone.wait()
             return
+        self._unwatch()
         self._gone = asyncio.Event()
         try:
             await self._kill()
@@ -240,12 +230,7 @@ class ProcessContainer:
     def _died(self) -> None:
         self._loop.remove_reader(self._pidfd)
         self._exited.set()
-        self._report()
-
-    def _report(self) -> None:
-        lost, self._lost = self._lost, None
-        if self._gone is None and lost is not None:
-            lost()
+        self.died()
 
     async def _kill(self) -> None:
         self.thaw()
