@@ -15,7 +15,6 @@ code has run (D7). A job goes back to the pool where the container says 503 or, 
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -38,6 +37,7 @@ from upcall.errors import StartFailed
 from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
 from upcall.invoker.runtime import Allowance, Runtime
+from upcall.logs.stream import entry
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
@@ -255,7 +255,7 @@ class Work:
     def _collected(self, found: Lines) -> None:
         lines, status = found.lines, self._record.response.status_code
         if status == DEVELOPER_ERROR:
-            lines = [*lines, _line(texts.LOGS_DEVELOPER, self._desk.clock())]
+            lines = [*lines, entry(self._desk.clock() * 1_000_000, "stderr", texts.LOGS_DEVELOPER)]
         if found.failed:
             self._desk.counters.log_failures += 1
         if lines:
@@ -306,9 +306,3 @@ def _abort_response(reason: Reason, cause: object, job: Job) -> Response:
 def start_response(failure: StartFailed) -> Response:
     """What a container that did not come up means for its activation."""
     return error(DEVELOPER_ERROR if failure.developer else WHISK_ERROR, str(failure) or texts.PROVISION)
-
-
-def _line(text: str, now: int) -> str:
-    """A line of our own among the logs (spec: logs.md §3)."""
-    moment = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"
-    return f"{moment:<30} stderr: {text}"

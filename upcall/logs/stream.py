@@ -20,14 +20,13 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Literal
 
+from upcall.model import texts
 from upcall.ports import Lines
 
 Stream = Literal["stdout", "stderr"]
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 _SENTINEL = SENTINEL.encode()
-INCOMPLETE = "There was an issue while collecting your logs. Data might be missing."
-_TRUNCATED = "Logs were truncated because the total bytes size exceeds the limit of {} bytes."
 _LONGEST = 16384
 _ENVELOPE = len('{"log":"\\n","stream":"stdout","time":"2026-01-02T03:04:05.123456789Z"}\n')
 _ESCAPED = re.compile(rb'["\\\x00-\x1f]')
@@ -99,10 +98,10 @@ class LogStream:
         if limit <= 0:
             return Lines([])
         if cut:
-            lines.append(entry(self._clock(), "stderr", _TRUNCATED.format(limit)))
+            lines.append(entry(self._clock(), "stderr", texts.logs_truncated(limit)))
         failed = self._sentinel and complete and not ended
         if failed:
-            lines.append(entry(self._clock(), "stderr", INCOMPLETE))
+            lines.append(entry(self._clock(), "stderr", texts.LOGS_MISSING))
         return Lines(lines, failed)
 
     def _piece(self, head: str, data: bytes) -> bytes:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from upcall.logs.stream import INCOMPLETE, SENTINEL, LogStream, Stream, entry, stamp
+from upcall.logs.stream import SENTINEL, LogStream, Stream, entry, stamp
+from upcall.model import texts
 
 NOW = 1_767_323_045_123_456_789
 AT = "2026-01-02T03:04:05.123456789Z"
@@ -129,7 +130,7 @@ def test_a_missing_sentinel_is_a_collection_error_only_where_it_is_due(complete:
     stream.feed("stdout", f"hello\n{SENTINEL}\n".encode())
     taken = stream.take(MB, complete)
     assert taken.failed is failed
-    assert taken.lines == [f"{AT} stdout: hello", *([f"{AT} stderr: {INCOMPLETE}"] if failed else [])]
+    assert taken.lines == [f"{AT} stdout: hello", *([f"{AT} stderr: {texts.LOGS_MISSING}"] if failed else [])]
 
 
 def test_sentinels_are_found_behind_a_flood_that_was_cut() -> None:
