@@ -1,6 +1,6 @@
 """Actions as invokes need them, by id: **without their code**, which only the Invoker reads.
 
-Whoever writes an action through this process says so at once (`forget`, `remember`); entries have a time limit too,
+Whoever writes an action through this process says so at once (`forget`); entries have a time limit too,
 because another process may write. Requests for the same action that come together share one read; a read that was on
 its way when the action was written is given to those who asked for it and not kept. Bounded by the size of what is
 kept: an action can carry a megabyte of parameters.
@@ -79,11 +79,6 @@ class ActionCache:
             await asyncio.wait([read])
             if not read.cancelled():  # else its reader was; the next one reads
                 return read.result()
-
-    def remember(self, id: str, stored: Stored) -> None:
-        """The action was written and is now this."""
-        self.forget(id)
-        self._keep(id, self._entry_of(stored))
 
     def forget(self, id: str) -> None:
         """The action was written or deleted."""

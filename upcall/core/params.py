@@ -18,7 +18,6 @@ from upcall.model import texts
 from upcall.model.entities import Action, Parameter
 
 FINAL = "final"
-EMPTY = Raw(b"{}")
 
 
 class _Anything(msgspec.Struct):

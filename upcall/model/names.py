@@ -106,11 +106,3 @@ class InvokerId(msgspec.Struct, frozen=True, rename="camel"):
 Transid = list[Json]
 """`[id, start]`, `[id, start, true]`, `[id, start, parent]` or `[id, start, true, parent]`; echoed verbatim in acks
 (spec: bus.md §6.1). `start` is in epoch ms."""
-
-
-def transid_parts(transid: Transid) -> tuple[str, int, bool]:
-    """Id, start (epoch ms) and extra logging; an unreadable one counts as `sid_unknown`."""
-    match transid:
-        case [str() as id_, int() as start, *rest]:
-            return id_, start, bool(rest) and rest[0] is True
-    return "sid_unknown", 0, False

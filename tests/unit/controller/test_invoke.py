@@ -2,13 +2,15 @@
 
 import asyncio
 
+from msgspec import Raw
+
 from tests.api.platform import INSTANCE, a_record, an_action
 from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
 from upcall.controller.cache import ActionCache
 from upcall.controller.invoke import Invocation, Invocations
 from upcall.core import balance
-from upcall.core.params import EMPTY, Arguments
+from upcall.core.params import Arguments
 from upcall.errors import UpcallError
 from upcall.model.activation import Activation, Response
 from upcall.model.documents import Document
@@ -71,7 +73,7 @@ class Setup:
         await self.store.put(an_action())
         plan = await self.invocations.fetch_plan("guest/hello")
         user = Identity("guest", NamespaceId("guest", "uuid"), {})
-        call = Invocation(plan, user, Arguments(EMPTY, [], {}), ["t", 1], wait)
+        call = Invocation(plan, user, Arguments(Raw(b"{}"), [], {}), ["t", 1], wait)
         self.invocations.publish(call, self.tell, self.tell)
         return self.bus.kept[0]
 
@@ -98,7 +100,7 @@ async def test_a_caller_whose_wait_is_over_is_not_told_that_sending_failed() -> 
 async def test_several_acks_with_the_id_alone_look_into_the_store_once() -> None:
     setup = Setup()
     message, _ = await setup.publish(60)
-    setup.store.record(a_record(message, Response(0, EMPTY)))
+    setup.store.record(a_record(message, Response(0, Raw(b"{}"))))
     topic = completed_topic("0")
     async with setup.invocations:
         setup.bus.send(topic, ResultMessage(message.transid, message.activation_id))

@@ -216,7 +216,7 @@ async def test_pings_that_a_stall_has_kept_back_are_not_made_up_for(
     feed.pull(100)
     async with stage.started():
         await until(lambda: bool(pings))
-        time.sleep(0.2)  # noqa: ASYNC251 - the stall
+        time.sleep(0.2)  # the stall
         before = len(pings)
         for _ in range(5):
             await asyncio.sleep(0)

@@ -32,17 +32,3 @@ def test_no_versions(text: str) -> None:
 
 def test_the_next_version_is_one_patch_higher() -> None:
     assert names.next_version("1.2.9") == "1.2.10"
-
-
-@pytest.mark.parametrize(
-    ("transid", "parts"),
-    [
-        (["a", 5], ("a", 5, False)),
-        (["a", 5, True], ("a", 5, True)),
-        (["a", 5, ["p", 1]], ("a", 5, False)),
-        (["a", 5, True, ["p", 1]], ("a", 5, True)),
-        (["a"], ("sid_unknown", 0, False)),
-    ],
-)
-def test_all_shapes_of_transaction_ids(transid: names.Transid, parts: tuple[str, int, bool]) -> None:
-    assert names.transid_parts(transid) == parts
