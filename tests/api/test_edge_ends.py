@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.api.platform import INVOKE, PATH, ROUTES, Client, Platform, a_request
+from upcall.controller import edge
 from upcall.controller.edge import HEAD_TOO_LARGE, URI_TOO_LONG
 
 
@@ -104,6 +105,27 @@ async def test_a_shutdown_waits_for_a_request_that_has_begun_to_arrive(platform:
     assert answered.status == 200
     assert answered.headers["connection"] == "close"
     await stopping
+
+
+@ROUTES
+@pytest.mark.parametrize("part", ["head", "body"])
+async def test_a_shutdown_does_not_wait_for_half_a_request_for_long(
+    path: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "LAST_REQUESTS", 0.05)
+    platform = Platform()
+    platform.interval = 0.01
+    async with platform.run():
+        client = await platform.connect()
+        whole = a_request(path, b'{"a":1}')
+        client.send(whole[:40] if part == "head" else whole[:-3])
+        (connection,) = await platform.connections(1)
+        while not connection.receiving:
+            await asyncio.sleep(0)
+        stopping = asyncio.ensure_future(platform.server.stop(30))
+        assert (await client.answer()).status == 408
+        async with asyncio.timeout(5):
+            await stopping
 
 
 async def test_when_the_grace_is_over_waiting_callers_get_their_id(platform: Platform) -> None:

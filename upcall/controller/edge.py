@@ -27,6 +27,8 @@ from upcall.model import texts
 
 READ_SIZE = 16384
 """Bytes per read on the stock loop; its own 256 KiB make each one map and unmap memory (performance.md rule 4)."""
+LAST_REQUESTS = 2.0
+"""Seconds for the rest of a request that was arriving when the server was told to stop."""
 URI_TOO_LONG = "414 Request-URI Too Large"
 HEAD_TOO_LARGE = "The head of the request is larger than the server is willing to process."
 NO_HTTP = "Invalid HTTP request received."
@@ -82,8 +84,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._pump()
 
     def shutdown(self) -> None:
-        """Close, once what has begun to arrive is answered."""
+        """Close, once what has begun to arrive is answered; it has some seconds left to arrive whole."""
         self.draining = True
+        self.since = self.edge.now
         if self.cycle is not None:
             self.cycle.keep_alive = False
         if (self.deaf or not self.receiving) and (self.cycle is None or self.cycle.response_complete):
@@ -96,11 +99,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self.unsent = unsent
             self.since = self.edge.now
         waited = before - self.since
+        patience = self.edge.receive_time
+        if self.draining:
+            patience = 0.0 if self.deaf else min(patience, LAST_REQUESTS)
         if self.transport.is_closing() or (self.deaf and self._idle()):
-            if waited > self.edge.receive_time:
+            if waited > patience:
                 self.transport.abort()
         elif self.receiving:
-            if waited > self.edge.receive_time and not self.flow.read_paused:
+            if waited > patience and not self.flow.read_paused:
                 self._break(408, TOO_SLOW)
         elif self._idle() and waited > self.edge.idle_time:
             if unsent:
