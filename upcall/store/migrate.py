@@ -27,7 +27,15 @@ def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATION
             "release wrote it. Start that release, or choose another folder with --data."
         )
     for number in range(version + 1, newest + 1):
-        _apply(connection, number, steps[number].read_text())
+        try:
+            _apply(connection, number, steps[number].read_text())
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+                raise  # the step is wrong, not the disk
+            raise Misconfigured(
+                f"{path} cannot be brought to database version {number}: {error}. Mend that, or choose another folder "
+                "with --data."
+            ) from error
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -76,6 +76,12 @@ def test_a_step_that_fails_leaves_nothing(connection: sqlite3.Connection, path: 
     assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("t",)]
 
 
+def test_a_disk_that_refuses_is_named(connection: sqlite3.Connection, path: Path, tmp_path: Path) -> None:
+    connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(Misconfigured, match=r"upcall\.db cannot be brought to database version 1: .*full.*--data"):
+        migrate(connection, path, steps(tmp_path / "sql", "CREATE TABLE t (a); CREATE TABLE u (a);"))
+
+
 async def test_a_newer_database_is_refused_and_not_touched(connection: sqlite3.Connection, path: Path) -> None:
     migrate(connection, path)
     connection.execute("PRAGMA user_version = 77")
