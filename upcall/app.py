@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import ipaddress
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -27,12 +27,14 @@ from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
-from upcall.host import default_pool_memory
+from upcall.errors import Unavailable
+from upcall.host import pool_memory
 from upcall.invoker.service import Invoker
+from upcall.lifetime import Stop, fill_standard_streams
 from upcall.model.names import InvokerId
 from upcall.model.runtimes import Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
-from upcall.ownership import owned, private_folder
+from upcall.ownership import own_folder, owned, private_folder, unusable
 from upcall.store.cache import ActionCache
 from upcall.store.sqlite import SqliteStore
 from upcall.telemetry import set_up_logging
@@ -45,6 +47,7 @@ GUEST = "guest"
 def run(settings: Settings, say: Callable[[str], None]) -> int:
     """`upcall serve`: returns the exit code; `say` gets the lines for the user once the API answers. Raises
     Misconfigured where the platform cannot start."""
+    fill_standard_streams()
     set_up_logging(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, say))
@@ -61,25 +64,27 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
     stop = Stop()
-    memory = settings.memory or default_pool_memory()
+    memory = pool_memory(settings.memory, settings.limits.memory)
     async with contextlib.AsyncExitStack() as stack:
+        stop.listen(stack)
         data = private_folder(settings.data or default_data())
         owner = stack.enter_context(owned(data))
         store = await stack.enter_async_context(SqliteStore(data / "upcall.db", settings.durability))
-        auth = await ensure_subject(store, GUEST, settings.auth)
+        auth = await _guest(store, data, settings.auth)
         bus = MemoryBus()
         listener = stack.enter_context(listen(settings.host, settings.port))
-        url = f"http://{_reachable(settings.host)}:{listener.getsockname()[1]}"
+        url = f"http://{reachable(settings.host)}:{listener.getsockname()[1]}"
+        write_properties(data, url, auth)
         containers = _containers(settings, data, url)
         pool = PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container)
-        stop.listen(stack)
         invoker = await stack.enter_async_context(_invoker(settings, pool, bus, store, containers))
         controller = await stack.enter_async_context(
             _controller(settings, bus, store, invoker, containers, listener=listener)
         )
         owner.announce(controller.port)
-        write_properties(data, url, auth)
         _freeze_heap()
+        if not _loopback(listener):
+            log.warning("--host %s: other machines reach the API, by HTTP without encryption", settings.host)
         say(_ready_text(settings, url, memory, data))
         await asyncio.wait({controller.ended, stop.asked}, return_when=asyncio.FIRST_COMPLETED)
         began = time.monotonic()
@@ -89,31 +94,19 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
     return 0
 
 
-class Stop:
-    """SIGTERM and SIGINT: the first asks for a stop, the second ends the process at once; what it leaves is cleared
-    away by the guardian."""
-
-    def __init__(self) -> None:
-        self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def listen(self, stack: contextlib.AsyncExitStack) -> None:
-        """Until the stack is left."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
-            stack.callback(loop.remove_signal_handler, number)
-
-    def _signalled(self, number: signal.Signals) -> None:
-        if self.asked.done():
-            log.warning("stopped at once by a second signal; what was running has no record")
-            logging.shutdown()
-            os._exit(128 + number)
-        self.asked.set_result(None)
+async def _guest(store: SqliteStore, data: Path, auth: str | None) -> str:
+    """The guest's credentials. Raises Misconfigured where they cannot be kept."""
+    try:
+        return await ensure_subject(store, GUEST, auth)
+    except Unavailable as error:
+        raise unusable(data, store.trouble or "it takes no writes") from error
 
 
 def _containers(settings: Settings, data: Path, url: str) -> ProcessContainers:
+    run = run_folder(data)
+    own_folder(run.parent)
     return ProcessContainers(
-        run_folder(data),
+        run,
         isolation=settings.isolation,
         api_host=url,
         log_bound=settings.limits.logs.max * MB,
@@ -176,27 +169,37 @@ def default_data() -> Path:
 def run_folder(data: Path) -> Path:
     """Where the sockets of this data folder's sandboxes lie: always the same, so that a later life finds what an
     earlier one left, and short, for a unix socket's path has 107 bytes."""
-    if os.getuid() == 0:
+    user, given = os.getuid(), os.environ.get("XDG_RUNTIME_DIR", "")
+    if user == 0:
         base = Path("/run/upcall")
+    elif os.path.isdir(given) and os.stat(given).st_uid == user:  # `su` leaves the variable of the user before
+        base = Path(given) / "upcall"
     else:
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/upcall-{os.getuid()}")  # noqa: S108 - made private
+        base = Path(f"/tmp/upcall-{user}")  # noqa: S108 - `own_folder` looks whose it is
     return base / hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
 
 
 def write_properties(data: Path, url: str, auth: str) -> None:
     """`.wskprops` of the data folder, for OpenWhisk's own tools; readable by this user alone."""
     path, fresh = data / ".wskprops", data / ".wskprops.new"
-    with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"APIHOST={url}\nAUTH={auth}\nNAMESPACE=_\nAPIVERSION=v1\n")
-    fresh.replace(path)
+    text = f"APIHOST={url}\nAUTH={auth}\nNAMESPACE=_\nAPIVERSION=v1\n"
+    try:
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        raise unusable(data, error) from error
 
 
-def _reachable(host: str) -> str:
+def _loopback(listener: socket.socket) -> bool:
+    address = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+    return address.is_loopback
+
+
+def reachable(host: str) -> str:
     """The host's part of a URL that this machine can use."""
-    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"[{host}]" if ":" in host else host
 
 

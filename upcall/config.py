@@ -36,8 +36,12 @@ class Setting(msgspec.Struct, frozen=True):
     default: str
     help: str
     upstream: tuple[str, ...] = ()
-    flag: bool = False
-    """Whether `upcall serve` has it as an option."""
+    form: str = ""
+    """What to write, in a word or two; `upcall serve` has those that say it as options."""
+
+    @property
+    def flag(self) -> bool:
+        return bool(self.form)
 
     @property
     def field(self) -> str:
@@ -65,6 +69,10 @@ def kilobytes_or_more(text: str) -> int:
 
 def milliseconds(text: str) -> int:
     return round(parse_duration(text) * 1000)
+
+
+def folder(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 def port_number(text: str) -> int:
@@ -124,35 +132,43 @@ LIMITS = SystemLimits()
 LEVELS = one_of("STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS")
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("host", str, "127.0.0.1", "address to listen on; 0.0.0.0 opens the API to the network", flag=True),
-    Setting("port", port_number, "3233", "port of the API; 0 takes a free one", flag=True),
-    Setting("data", optional(Path), "", "folder of database and keys  [default: $XDG_DATA_HOME/upcall]", flag=True),
+    Setting("host", str, "127.0.0.1", "address to listen on; 0.0.0.0 opens the API to the network", form="ADDRESS"),
+    Setting("port", port_number, "3233", "port of the API; 0 takes a free one", form="PORT"),
+    Setting(
+        "data", optional(folder), "", "folder of database and keys  [default: $XDG_DATA_HOME/upcall]", form="FOLDER"
+    ),
     Setting(
         "memory",
         optional(megabytes),
         "",
         "memory that running actions may take together, as in 4 GB  [default: 75 % of the RAM]",
         ("whisk.container-pool.user-memory",),
-        flag=True,
+        form="SIZE",
     ),
-    Setting("driver", one_of("process"), "process", "what actions run in: process (a sandbox of this host)", flag=True),
     Setting(
-        "auth", optional(credentials), "", "UUID:KEY of the guest subject  [default: made at first start]", flag=True
+        "driver", one_of("process"), "process", "what actions run in: process (a sandbox of this host)", form="process"
+    ),
+    Setting(
+        "auth",
+        optional(credentials),
+        "",
+        "UUID:KEY of the guest subject  [default: made at first start]",
+        form="UUID:KEY",
     ),
     Setting(
         "isolation",
         one_of("full", "none"),
         "full",
         "full: the kernel keeps actions apart; none: only for code that you trust as your own",
-        flag=True,
+        form="full|none",
     ),
-    Setting("grace", parse_duration, "30 s", "how long running actions may take to end when stopping", flag=True),
+    Setting("grace", parse_duration, "30 s", "how long running actions may take to end when stopping", form="TIME"),
     Setting(
         "durability",
         one_of("normal", "full"),
         "normal",
         "what records survive: normal: any crash of the platform; full: loss of power too",
-        flag=True,
+        form="normal|full",
     ),
     Setting("log.level", one_of("debug", "info", "warning", "error"), "info", "least level that is logged"),
     Setting("log.format", one_of("console", "json"), "console", "form of the platform's log lines"),
@@ -334,7 +350,8 @@ def _toml(file: Path) -> dict[str, str]:
     try:
         return dict(_flat(tomllib.loads(file.read_text())))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Misconfigured(f"{file} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise Misconfigured(f"the configuration file {file} cannot be read: {why}") from error
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,8 +1,12 @@
 """What the host lets this process have."""
 
+import logging
 from pathlib import Path
 
-from upcall.model.sizes import MB
+from upcall.errors import Misconfigured
+from upcall.model.sizes import MB, Bounds
+
+log = logging.getLogger(__name__)
 
 _NO_LIMIT = 1 << 60
 
@@ -13,8 +17,24 @@ def usable_memory() -> int:
 
 
 def default_pool_memory() -> int:
-    """MB for actions where nothing is set: 75 % of what may be used (docs/DESIGN.md)."""
+    """75 % of what may be used (docs/DESIGN.md)."""
     return max(usable_memory() * 3 // 4 // MB, 1)
+
+
+def pool_memory(wanted: int | None, action: Bounds) -> int:
+    """MB for actions: `wanted`, else the default. Raises Misconfigured where a usual action would not fit."""
+    memory = wanted or default_pool_memory()
+    if memory < action.std:
+        whose = "" if wanted else "75 % of the RAM, "
+        raise Misconfigured(
+            f"--memory: {memory} MB ({whose}for all running actions together) is less than the {action.std} MB that "
+            "one action usually takes (limits.memory-std): set more"
+        )
+    if memory < action.max:
+        log.warning("--memory: actions of more than %d MB never run; %d MB are allowed", memory, action.max)
+    if wanted and memory > (usable := usable_memory() // MB):
+        log.warning("--memory: %d MB are more than the %d MB there are: actions may be killed", memory, usable)
+    return memory
 
 
 def _total() -> int:

@@ -3,12 +3,15 @@
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from upcall.errors import Misconfigured
+
+LOCK = "lock"
 
 
 class Owner(msgspec.Struct):
@@ -32,34 +35,62 @@ class Ownership:
 
 
 def private_folder(folder: Path) -> Path:
-    """The folder, made where it is missing, for this user's eyes alone. Raises Misconfigured."""
+    """The folder's absolute path; made where it is missing, and for this user's eyes alone unless somebody else's files
+    are there already. Raises Misconfigured."""
+    folder = folder.absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(PermissionError):
-            folder.chmod(0o700)
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(folder))
+        if (folder / LOCK).exists() or not any(folder.iterdir()):
+            with contextlib.suppress(PermissionError):
+                folder.chmod(0o700)
     except OSError as error:
-        raise Misconfigured(
-            f"the data folder {folder} cannot be used: {error.strerror}; name another with --data"
-        ) from error
+        raise unusable(folder, error) from error
     return folder
+
+
+def own_folder(folder: Path) -> None:
+    """Make it where others may make files too, and where it is there already, see that it is not theirs. Raises
+    Misconfigured."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise Misconfigured(f"the folder {folder} cannot be made: {error.strerror}") from error
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+        raise Misconfigured(f"the folder {folder} is for this user's sockets, and others may write there: remove it")
+
+
+def unusable(folder: Path, why: str | OSError) -> Misconfigured:
+    why = why if isinstance(why, str) else why.strerror or str(why)
+    return Misconfigured(f"the data folder {folder} cannot be used: {why}; name another with --data")
 
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[Ownership]:
     """Hold the folder. Raises Misconfigured where another process does, by its number and port."""
-    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Misconfigured(f"the data folder {folder} is in use by {_holder(file)}") from error
-        ownership = Ownership(file)
-        ownership.announce(0)
-        yield ownership
+        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unusable(folder, f"{LOCK}: {error.strerror}") from error
+    try:
+        yield _locked(folder, file)
     finally:
         os.close(file)
+
+
+def _locked(folder: Path, file: int) -> Ownership:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Misconfigured(f"the data folder {folder} is in use by {_holder(file)}") from error
+    ownership = Ownership(file)
+    try:
+        ownership.announce(0)
+    except OSError as error:
+        raise unusable(folder, error) from error
+    return ownership
 
 
 def _holder(file: int) -> str:

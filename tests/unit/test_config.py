@@ -94,6 +94,16 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         load({}, {}, file)
 
 
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"file .*/upcall\.toml cannot be read: No such file or directory$"):
+        load({}, {}, tmp_path / "upcall.toml")
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert settings({"UPCALL_DATA": "~/data"}).data == Path("/home/ada/data")
+
+
 def test_every_default_can_be_parsed_and_every_name_is_there_once() -> None:
     assert len({setting.field for setting in SETTINGS}) == len(SETTINGS)
     for setting in SETTINGS:

@@ -1,8 +1,40 @@
 """How much memory the pool takes where nothing is set."""
 
-from upcall.host import default_pool_memory, usable_memory
+import logging
+import re
+
+import pytest
+
+from upcall.errors import Misconfigured
+from upcall.host import default_pool_memory, pool_memory, usable_memory
+from upcall.model.sizes import Bounds
+
+ACTION = Bounds(128, 512, 256)
 
 
 def test_the_pool_takes_three_quarters_of_what_may_be_used() -> None:
     assert 64 * 1024**2 < usable_memory() < 1 << 50
     assert default_pool_memory() == usable_memory() * 3 // 4 // 1024**2
+
+
+def test_what_is_set_counts() -> None:
+    assert pool_memory(1000, ACTION) == 1000
+    assert pool_memory(None, ACTION) == default_pool_memory()
+
+
+def test_a_pool_in_which_no_usual_action_fits_is_refused() -> None:
+    with pytest.raises(Misconfigured, match=r"--memory: 255 MB .* less than the 256 MB"):
+        pool_memory(255, ACTION)
+    with pytest.raises(Misconfigured, match=r"MB \(75 % of the RAM, for all running actions together\) is less"):
+        pool_memory(None, Bounds(1, 1 << 40, 1 << 40))
+
+
+@pytest.mark.parametrize(
+    ("memory", "says"),
+    [(256, "actions of more than 256 MB never run; 512 MB are allowed"), (1 << 30, "more than the .* there are")],
+)
+def test_a_doubtful_size_is_remarked(memory: int, says: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "upcall"):
+        assert pool_memory(memory, ACTION) == memory
+    assert len(caplog.messages) == 1
+    assert re.search(says, caplog.text)

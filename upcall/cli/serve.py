@@ -11,7 +11,8 @@ from upcall.config import SETTINGS, load
 
 EPILOG = """\b
 Each option is also a variable (UPCALL_PORT) and a key of the configuration file (port = 3233);
-OpenWhisk's CONFIG_whisk_… and LIMITS_… variables are honoured.
+OpenWhisk's CONFIG_whisk_… and LIMITS_… variables are honoured. Other users of this machine can read
+a command line: give a key by UPCALL_AUTH, not by --auth, where there are any.
 More settings: docs/reference/settings.md.
 """
 
@@ -19,9 +20,9 @@ More settings: docs/reference/settings.md.
 def _options(function: Any) -> Any:
     for setting in reversed([setting for setting in SETTINGS if setting.flag]):
         shown = f"  [default: {setting.default}]" if setting.default else ""
-        function = click.option(
-            f"--{setting.name}", setting.field, metavar=setting.name.upper(), help=setting.help + shown
-        )(function)
+        function = click.option(f"--{setting.name}", setting.field, metavar=setting.form, help=setting.help + shown)(
+            function
+        )
     return function
 
 
@@ -29,8 +30,9 @@ def _options(function: Any) -> Any:
 @_options
 @click.option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     envvar="UPCALL_CONFIG",
+    metavar="FILE",
     help="TOML file with settings.",
 )
 def command(config: Path | None, **flags: str | None) -> None:
@@ -43,4 +45,12 @@ def command(config: Path | None, **flags: str | None) -> None:
     settings, remarks = load(flags, os.environ, config)
     for remark in remarks:
         print(f"upcall: {remark}", file=sys.stderr)
-    sys.exit(app.run(settings, lambda text: print(text, flush=True)))
+    sys.exit(app.run(settings, _say))
+
+
+def _say(text: str) -> None:
+    """Print, even if nobody reads."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit tries once more

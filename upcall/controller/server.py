@@ -29,7 +29,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise Misconfigured(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        why = (error.strerror or str(error)).partition(" (while")[0]
+        raise Misconfigured(
+            f"cannot listen on {host} port {port}: {why}; name another address with --host or --port"
+        ) from error
 
 
 class Server:
@@ -113,10 +116,12 @@ class Server:
         sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time())
 
     async def _finish(self, listener: socket.socket) -> None:
-        self._uvicorn.config.timeout_graceful_shutdown = cast("int", self._grace)  # any number of seconds will do
         sweeping = asyncio.get_running_loop().create_task(self._sweep())
         try:
-            await self._uvicorn.shutdown([listener])
+            async with asyncio.timeout(self._grace):
+                await self._uvicorn.shutdown([listener])
+        except TimeoutError:
+            log.info("answers that take longer than the time to stop are not waited for")
         finally:
             sweeping.cancel()
         self._expire()
