@@ -48,15 +48,20 @@ def test_version_1_trees_are_used_where_they_can_be_written(tmp_path: Path) -> N
         "memory": Place(1, tmp_path / "memory" / "upcall"),
         "pids": Place(1, tmp_path / "pids" / "upcall"),
         "freezer": Place(1, tmp_path / "cpu,freezer" / "upcall"),
+        "cpu": Place(1, tmp_path / "cpu,freezer" / "upcall"),
     }
 
 
-def test_version_2_alone_gives_all_three_and_hands_its_controllers_down(tmp_path: Path) -> None:
-    tree = a_tree(tmp_path / "tree", "cpu memory pids")
+def test_version_2_alone_gives_all_of_them_and_hands_its_controllers_down(tmp_path: Path) -> None:
+    tree = a_tree(tmp_path / "tree", "memory pids")
     found = detect(a_mountinfo(tmp_path, (str(tree), "cgroup2", "nsdelegate")), an_own(tmp_path, "0::/some.slice"))
     place = Place(2, tree / "upcall")
     assert found == {"memory": place, "pids": place, "freezer": place}
     assert (tree / "cgroup.subtree_control").read_text() == "+memory +pids"
+    a_tree(tree, "cpu memory pids")
+    found = detect(a_mountinfo(tmp_path, (str(tree), "cgroup2", "nsdelegate")), an_own(tmp_path, "0::/some.slice"))
+    assert found == {"memory": place, "pids": place, "freezer": place, "cpu": place}
+    assert (tree / "cgroup.subtree_control").read_text() == "+cpu"  # by itself, since it may be refused
 
 
 def test_a_hybrid_host_uses_version_2_for_what_version_1_does_not_have(tmp_path: Path) -> None:

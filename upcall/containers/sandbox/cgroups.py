@@ -1,4 +1,4 @@
-"""Memory, pids and freezer of the containers, in whichever cgroup hierarchies the host lets us use.
+"""Memory, pids, freezer and cpu share of the containers, in whichever cgroup hierarchies the host lets us use.
 
 A host has version 1 (one tree per controller), version 2 (one tree), or both at once; the choice is made per
 controller, version 1 first because a controller mounted there is missing in version 2. Every platform process makes a
@@ -9,6 +9,9 @@ Root uses `upcall/` at the top of a tree; in version 2 anybody else, or root in 
 (systemd: `Delegate=yes`) and moves itself to a leaf of it first, since version 2 allows no processes beside children.
 Where nothing is usable the containers are held by resource limits alone.
 
+Every container has the same share of the processors, however many processes it has, and all of them together as much
+as there are processors: without that a thousand busy processes leave the platform a thousandth.
+
 Version 1 freezes asynchronously, and what is frozen there ignores SIGKILL until it is thawed.
 """
 
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _NEEDED = ("memory", "pids", "freezer")
+_WANTED = (*_NEEDED, "cpu")
 _V2_CONTROLLERS = ("memory", "pids")
 
 
@@ -40,9 +44,9 @@ def detect(mountinfo: Path = Path("/proc/self/mountinfo"), own: Path = Path("/pr
         if kind == "cgroup2":
             unified = folder
         elif kind == "cgroup" and os.access(folder, os.W_OK):
-            for name in set(options.split(",")) & set(_NEEDED):
+            for name in set(options.split(",")) & set(_WANTED):
                 found[name] = Place(1, folder / "upcall")
-    if unified is not None and len(found) < len(_NEEDED):
+    if unified is not None and len(found) < len(_WANTED):
         found = {**_detect_v2(unified, own), **found}
     return found
 
@@ -62,8 +66,9 @@ def _detect_v2(root: Path, own: Path) -> dict[str, Place]:
 
 
 def _enable(folder: Path) -> list[str]:
-    """Hand memory and pids down to `folder`'s children; moves this process to a leaf where that is in the way."""
-    available = [name for name in _V2_CONTROLLERS if name in (folder / "cgroup.controllers").read_text().split()]
+    """Hand controllers down to `folder`'s children; moves this process to a leaf where that is in the way."""
+    offered = (folder / "cgroup.controllers").read_text().split()
+    available = [name for name in _V2_CONTROLLERS if name in offered]
     wanted = " ".join(f"+{name}" for name in available)
     control = folder / "cgroup.subtree_control"
     if available:
@@ -74,6 +79,10 @@ def _enable(folder: Path) -> list[str]:
             leaf.mkdir(exist_ok=True)
             (leaf / "cgroup.procs").write_text("0")
             control.write_text(wanted)
+    if "cpu" in offered:
+        with contextlib.suppress(OSError):  # refused where real-time processes are about
+            control.write_text("+cpu")
+            available.append("cpu")
     return available
 
 
@@ -95,9 +104,12 @@ class Life:
                     path.parent.mkdir(exist_ok=True)
                     path.mkdir()
         for controller, place in self.folders.items():
-            if place.version == 2 and controller in _V2_CONTROLLERS:
-                for path in (place.folder.parent, place.folder):
+            for path in (place.folder.parent, place.folder):
+                if place.version == 2 and controller != "freezer":
                     (path / "cgroup.subtree_control").write_text(f"+{controller}")
+                if controller == "cpu":
+                    name, unit = {1: ("cpu.shares", 1024), 2: ("cpu.weight", 100)}[place.version]
+                    (path / name).write_text(str(unit * min(os.cpu_count() or 1, 100)))
 
     def group(self, name: str, memory: int, pids: int) -> "Group":
         """Make the folders of one container with its limits; blocks for some 100 µs."""
