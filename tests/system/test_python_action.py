@@ -6,7 +6,7 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -85,6 +85,10 @@ async def test_a_second_init_is_refused(container: Container) -> None:
         ("return {'x': object()}", "The action returned a value that is not JSON: Object of type object"),
         ("return {'x': float('nan')}", "The action returned a value that is not JSON: Out of range float"),
         ("x = []; x.append(x); return x", "The action returned a value that is not JSON: Circular reference"),
+        (
+            "return type('D', (dict,), {'items': lambda self: 1 / 0})(a=1)",
+            "The action returned a value that is not JSON",
+        ),
     ],
 )
 async def test_a_failed_run_is_a_developer_error_and_the_next_one_works(
@@ -151,7 +155,7 @@ async def test_a_traceback_goes_to_the_log_without_the_runtimes_frames(container
     ]
 
 
-def zipped(files: dict[str, str]) -> str:
+def zipped(files: Mapping[str, str | bytes]) -> str:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
@@ -173,11 +177,36 @@ async def test_a_zip_brings_modules_data_and_a_virtual_environment(container: Co
 
 
 @pytest.mark.parametrize(
+    ("source", "got"),
+    [
+        (b"# -*- coding: latin-1 -*-\ndef main(args):\n    return {'x': '\xe9'}\n", "\xe9"),
+        (b"\xef\xbb\xbfdef main(args):\n    return {'x': '\xc3\xa9'}\n", "\xe9"),
+        (b"x = '\xe9'\n", None),
+    ],
+)
+async def test_a_zips_code_may_say_its_encoding(container: Container, source: bytes, got: str | None) -> None:
+    status, answer = await init(container, zipped({"__main__.py": source}), binary=True)
+    if got is None:
+        assert (status, answer) == (502, {"error": NOT_STARTED})
+    else:
+        assert await run(container) == (200, {"x": got})
+
+
+async def test_a_zip_that_cannot_be_decompressed_is_refused(container: Container) -> None:
+    whole = bytearray(base64.b64decode(zipped({"__main__.py": "x = 1\n" * 100})))
+    whole[41:51] = b"\xff" * 10  # the first of them says a kind of block that there is not
+    status, answer = await init(container, base64.b64encode(whole).decode(), binary=True)
+    assert status == 502
+    assert answer["error"].startswith("The action's zip file cannot be unpacked: ")
+
+
+@pytest.mark.parametrize(
     ("code", "text"),
     [
         (zipped({"other.py": "x = 1"}), "Zip file does not include __main__.py."),
         (zipped({"__main__.py": "", "../up.py": "x"}), "The action's zip file holds a path outside of it: ../up.py"),
         (zipped({"__main__.py": "", "/etc/up": "x"}), "The action's zip file holds a path outside of it: /etc/up"),
+        ("\xe9", "The action's code is not a zip file in base64: string argument should contain only ASCII characters"),
         ("bm90IGEgemlw", "The action's code is not a zip file in base64: File is not a zip file"),
     ],
 )

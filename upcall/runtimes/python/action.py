@@ -9,7 +9,6 @@ Zips are refused, not repaired, when an entry climbs out of the folder or when u
 """
 
 import base64
-import binascii
 import contextlib
 import glob
 import io
@@ -83,7 +82,9 @@ class Action:
             raise Refused(502, _NOT_OBJECT)
         try:
             return encode(result)
-        except (TypeError, ValueError, RecursionError) as error:
+        except SystemExit:
+            raise
+        except BaseException as error:  # a class of the user's may raise anything
             _print(error)
             raise Refused(502, f"The action returned a value that is not JSON: {error}") from error
 
@@ -98,11 +99,11 @@ class Action:
             self._runner = asyncio.Runner()
         return self._runner.run(awaited())
 
-    def _unpack(self, code: str) -> tuple[str, str]:
-        """Extract a base64 zip; gives the text and the path of its `__main__.py`."""
+    def _unpack(self, code: str) -> tuple[bytes, str]:
+        """Extract a base64 zip; gives the content and the path of its `__main__.py`."""
         try:
             archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(code, validate=False)))
-        except (binascii.Error, zipfile.BadZipFile) as error:
+        except Exception as error:  # broken archives raise whatever their parts do
             raise Refused(502, f"The action's code is not a zip file in base64: {error}") from error
         os.makedirs(self._folder, mode=0o755)
         with archive:
@@ -113,7 +114,7 @@ class Action:
         os.chdir(self._folder)
         sys.path.insert(0, self._folder)
         _activate(os.path.join(self._folder, "virtualenv"))
-        with open(file, encoding="utf-8") as stream:
+        with open(file, "rb") as stream:
             return stream.read(), file
 
 
@@ -134,11 +135,12 @@ def _set_environment(values: dict[str, Any]) -> None:
             raise Refused(502, f"The environment variable {name!r} cannot be set: {error}") from error
 
 
-def _load(source: str, file: str, main: str) -> Callable[..., Any]:
+def _load(source: str | bytes, file: str, main: str) -> Callable[..., Any]:
     module = types.ModuleType(_MODULE)
     module.__file__ = file
     sys.modules[_MODULE] = module
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    if isinstance(source, str):  # there is no file to read
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     try:
         exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the user's code
     except SystemExit:
@@ -176,7 +178,7 @@ def _extract(archive: zipfile.ZipFile, folder: str) -> None:
             path = archive.extract(entry, folder)
             if (entry.external_attr >> 16) & 0o100:
                 os.chmod(path, 0o755)  # noqa: S103
-    except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
+    except Exception as error:  # broken archives raise whatever their decompressors do
         raise Refused(502, f"The action's zip file cannot be unpacked: {error}") from error
 
 
