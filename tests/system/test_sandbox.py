@@ -277,6 +277,7 @@ def test_everything_holds_for_an_ordinary_user_too(tmp_path: Path) -> None:
     command = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", python, "-m", "pytest"]
     command += ["-p", "no:cacheprovider", "-rs", "tests/contract/test_containers.py"]
     command += [
+        "tests/system/test_escape.py",
         "tests/system/test_sandbox.py",
         "tests/system/test_sandbox_life.py",
         "tests/system/test_python_action.py",

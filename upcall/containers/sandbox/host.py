@@ -9,6 +9,8 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import resource
+import stat
 import subprocess
 import sys
 import time
@@ -37,12 +39,15 @@ class Host:
         """Lock the run folder, remove what earlier lives left, make ours. Raises Misconfigured."""
         if len(os.fsencode(self._run)) > _LONGEST:
             raise Misconfigured(f"The path of the run folder is longer than {_LONGEST} bytes: {self._run}")
-        self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._run.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._run.mkdir(mode=0o700, exist_ok=True)
+        _check_ours(self._run)
         self._lock = os.open(self._run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise Misconfigured(f"Another upcall runs on the folder {self._run}.") from error
+        _raise_descriptors()
         places = cgroups.detect()
         tag = hashlib.sha256(os.fsencode(self._run.resolve())).hexdigest()[:12]
         self._sweep(places, tag)
@@ -102,3 +107,20 @@ class Host:
         for entry in os.scandir(self._run):
             if entry.is_dir(follow_symlinks=False):
                 guardian.remove(entry.path)
+
+
+def _check_ours(run: Path) -> None:
+    """Refuse a run folder that somebody else may replace: under /tmp anybody may have made it before us."""
+    own, above = run.lstat(), run.parent.stat()
+    open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
+    if not stat.S_ISDIR(own.st_mode) or own.st_uid != os.geteuid():
+        raise Misconfigured(f"The run folder {run} belongs to somebody else; remove it.")
+    if above.st_uid not in (0, os.geteuid()) or open_to_all:
+        raise Misconfigured(f"The run folder {run} is not safe: others may change {run.parent}.")
+
+
+def _raise_descriptors() -> None:
+    """Have as many descriptors as may be had. Besides room for connections that is the right to send some to the zygote
+    while an ordinary user's containers, which share its count of those in flight, do their worst (`confine._limit`)."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

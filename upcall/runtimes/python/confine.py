@@ -26,6 +26,7 @@ AS_USER = "user"
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 _TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - mount points of its own
 _SHM_BYTES = 64 << 20
+_SI_USER = 0
 _PAUSE, _CONTINUE = signal.SIGUSR1, signal.SIGUSR2
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, _PAUSE, _CONTINUE)
 """What init waits for; blocked from before its first instruction."""
@@ -71,12 +72,12 @@ def confine(order: Order, cgroups: list[int], net: int | None, program: bytes) -
         os.setgroups([])
         os.setresgid(order.uid, order.uid, order.uid)
         os.setresuid(order.uid, order.uid, order.uid)
-        linux.set_dumpable()
     _set(resource.RLIMIT_NPROC, order.pids)
     linux.die_with_parent(signal.SIGKILL)
     linux.drop_capabilities()
     linux.no_new_privileges()
     linux.load_filter(program)
+    linux.set_dumpable(False)
 
 
 def watch(runtime: int, isolated: bool, status: int) -> None:
@@ -84,9 +85,12 @@ def watch(runtime: int, isolated: bool, status: int) -> None:
     while True:
         if runtime in _reaped():
             break
-        number = signal.sigwaitinfo(HANDLED).si_signo
+        received = signal.sigwaitinfo(HANDLED)
+        number = received.si_signo
         if number == signal.SIGTERM:
             break
+        if isolated and not _from_outside(received):
+            continue
         if number in (_PAUSE, _CONTINUE):
             _signal_all(signal.SIGSTOP if number == _PAUSE else signal.SIGCONT, isolated)
         if number == _PAUSE:
@@ -97,9 +101,20 @@ def watch(runtime: int, isolated: bool, status: int) -> None:
     os._exit(0)
 
 
+def _from_outside(received: signal.struct_siginfo) -> bool:
+    """Whether a signal is the platform's: from outside of the namespace the sender has no number, and nobody inside
+    may forge the code of `kill`. Else user code would continue itself as soon as it has been stopped."""
+    return received.si_pid == 0 and received.si_code == _SI_USER
+
+
 def _limit(order: Order) -> None:
-    _set(resource.RLIMIT_CORE, 0)
-    _set(resource.RLIMIT_NOFILE, 1024)
+    """Bound what the kernel counts per process or user. A core of one byte is none, even where the host pipes cores to
+    a program, which no other limit prevents. Half of the descriptors: those in flight are counted per user, and an
+    ordinary user's sandboxes share theirs with the platform, which must be able to send some still."""
+    _set(resource.RLIMIT_CORE, 1)
+    _set(resource.RLIMIT_NOFILE, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2))
+    _set(resource.RLIMIT_SIGPENDING, 1024)
+    _set(resource.RLIMIT_MSGQUEUE, 1 << 18)
     _set(resource.RLIMIT_FSIZE, order.memory)
     if order.rlimits:
         _set(resource.RLIMIT_DATA, order.memory)

@@ -36,6 +36,8 @@ _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine(), -1)
+_CLOSE_RANGE = 436
+_LAST_DESCRIPTOR = (1 << 32) - 1
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -63,6 +65,12 @@ def clone(flags: int) -> tuple[int, int]:
         ctypes.c_void_p(None),
     )
     return _check(pid, "clone"), pidfd.value if pid else -1
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from `first` on, whatever their numbers are; the interpreter's own way may try each."""
+    first_, last = ctypes.c_uint(first), ctypes.c_uint(_LAST_DESCRIPTOR)
+    _check(_libc.syscall(ctypes.c_long(_CLOSE_RANGE), first_, last, ctypes.c_uint(0)), "close_range")
 
 
 def unshare(flags: int) -> None:
@@ -102,9 +110,10 @@ def drop_capabilities() -> None:
     _check(_libc.capset(header, bytes(24)), "capset")
 
 
-def set_dumpable() -> None:
-    """Own /proc/self again after a change of user: else /dev/stdout cannot be opened."""
-    _prctl(_PR_SET_DUMPABLE, 1)
+def set_dumpable(allowed: bool) -> None:
+    """Whether the process owns its /proc/self (after a change of user it does not: /dev/stdout cannot be opened) and
+    may be traced by its equals."""
+    _prctl(_PR_SET_DUMPABLE, int(allowed))
 
 
 def no_new_privileges() -> None:

@@ -97,9 +97,8 @@ class Zygote:
             os.dup2(fd, target, inheritable=target < 3)
         order = confine.Order(self._mode, *(request[name] for name in confine.Order._fields[1:]))
         try:
-            os.closerange(_KEPT, _HIGH)
             confine.confine(order, rest, net, self._program)
-            os.closerange(_KEPT, _HIGH + 64)
+            linux.close_from(_KEPT)  # the control socket, too, whatever number the platform had for it
         except OSError as error:
             os.write(4, f"cannot confine the sandbox: {error}".encode())
             os._exit(1)
@@ -107,6 +106,7 @@ class Zygote:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         runtime = os.fork()
         if not runtime:
+            linux.set_dumpable(True)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             server.serve(socket.socket(fileno=3), status=4, folder=order.folder)
         for fd in (0, 3):
