@@ -12,8 +12,9 @@ closing it just now (node closes at 5 s).
 Odd corners. A deadline counts from the moment the request is written, as upstream's does: the time spent on reaching a
 starting container is bounded by the same limit but not deducted. A body without Content-Length that is not chunked
 ends with the connection and cannot be told from a crash: it counts as CLOSED. Bytes behind a whole answer end the
-connection, not the request. An endless answer (body, heads, tiny chunks) ends early: reading it until the deadline would
-be the work of the loop for all that time. On the stock loop `max_size` keeps each read from mapping 256 KiB (performance.md rule 4).
+connection, not the request. An endless answer (body, heads, tiny chunks) ends early: reading it until the deadline
+would be the work of the loop for all that time. On the stock loop `max_size` keeps each read from mapping 256 KiB
+(performance.md rule 4).
 """
 
 import asyncio
