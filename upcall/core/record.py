@@ -9,17 +9,15 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, structs
 
-from upcall.core.limits import effective
 from upcall.core.run import Recipe
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, SUCCESS, Activation, Response
-from upcall.model.entities import ActionLimits, UserLimits
+from upcall.model.entities import ActionLimits
 from upcall.model.messages import ActivationMessage
 from upcall.model.names import FIRST_VERSION
 from upcall.model.sizes import SystemLimits
 
 _encode = msgspec.json.Encoder().encode
-_UNLIMITED = UserLimits()
 
 StoreLevel = Literal["STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS"]
 
@@ -96,11 +94,6 @@ def is_stored(message: ActivationMessage, response: Response, levels: StoreLevel
     if len(message.transid) > 2 and message.transid[2] is True:
         return True
     return response.status_code > (SUCCESS if level == "STORE_FAILURES" else APPLICATION_ERROR)
-
-
-def namespace_limits(system: SystemLimits, user: UserLimits) -> SystemLimits:
-    """What holds for a namespace; the system's own object where it has no limits of its own."""
-    return system if user == _UNLIMITED else effective(system, user)
 
 
 def limit_error(limits: ActionLimits, allowed: SystemLimits) -> str | None:

@@ -32,11 +32,12 @@ from upcall.core.outcome import (
     unavailable,
 )
 from upcall.core.record import StoreLevels, Times, activation_record, is_stored, with_logs
-from upcall.core.run import Recipe, context_of, init_body, run_body
+from upcall.core.run import context_of, init_body, run_body
 from upcall.errors import StartFailed
 from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
-from upcall.invoker.runtime import Allowance, Runtime
+from upcall.invoker.known import Known
+from upcall.invoker.runtime import Runtime
 from upcall.logs.stream import entry
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
@@ -60,18 +61,6 @@ class Box(msgspec.Struct, eq=False):
     container: Container
     runtime: Runtime
     tenant: str
-
-
-class Known(msgspec.Struct, frozen=True, eq=False):
-    """What an Invoker has worked out about one action, for callers with the system's limits."""
-
-    recipe: Recipe
-    init: Allowance
-    """Of /init: the system's for everybody."""
-    run: Allowance
-    """Of /run: the caller's."""
-    refusal: Response | None = None
-    """Why it cannot be run."""
 
 
 class Desk:

@@ -19,11 +19,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol, Self
-
-import msgspec
 
 from upcall.core.events import Create, Drained, JobArrived
 from upcall.core.pool import PoolConfig, load, new_pool
@@ -33,21 +30,18 @@ from upcall.core.record import (
     activation_record,
     fallback_record,
     is_stored,
-    limit_error,
-    namespace_limits,
 )
-from upcall.core.run import recipe_of
 from upcall.errors import Conflict, NotFound, Unreadable
 from upcall.invoker.acks import Acks
-from upcall.invoker.activate import Desk, Known, Work
+from upcall.invoker.activate import Desk, Work
 from upcall.invoker.counters import Counters
+from upcall.invoker.known import Knowledge
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
-from upcall.invoker.runtime import Allowance
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, Response, error
-from upcall.model.entities import BLACKBOX, SEQUENCE, Action
+from upcall.model.entities import BLACKBOX, Action
 from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import InvokerId
 from upcall.model.runtimes import Manifest
@@ -58,8 +52,6 @@ log = logging.getLogger(__name__)
 
 PING = 1.0
 """seconds"""
-ACTIONS = 4096
-"""Recipes that are kept; some KB each."""
 LAST_WORDS = 5.0
 """seconds for what is left after the grace: logs of what was cut short, removals"""
 IDEMPOTENT = "idempotent"
@@ -103,13 +95,12 @@ class Invoker:
         self._containers = containers
         self._pool_config = pool
         self._manifest = manifest
-        self._limits = limits
         self._levels = levels
         self._units = units or default_units(pool, limits)
         self._prefix = prefix
         self._grace = grace
         self._blocked = blocked
-        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._knowledge = Knowledge(manifest, limits)
         self._names = name_prefix(instance)
         self._made = 0
         self._stack = contextlib.AsyncExitStack()
@@ -215,14 +206,15 @@ class Invoker:
         response, now = error(WHISK_ERROR, texts.INTERRUPTED), epoch_ms()
         try:
             stored = await self._actions.fetch(message.action.id, message.revision)
+            action = stored.doc
+            assert isinstance(action, Action)
+            if action.annotation(IDEMPOTENT) is True:
+                return None
+            recipe = self._knowledge.of(action, stored.rev, message.user).recipe
         except Exception as cause:  # noqa: BLE001 - whatever it is, nothing says that it may run again
-            log.info("%s cannot be read: %s", message.action.id, cause, extra=tag)
+            log.info("%s is not known: %s", message.action.id, cause, extra=tag)
             return fallback_record(message, response, now)
-        action = stored.doc
-        assert isinstance(action, Action)
-        if action.annotation(IDEMPOTENT) is True:
-            return None
-        return activation_record(self._know(action, stored.rev).recipe, message, response, Times(now, now, now))
+        return activation_record(recipe, message, response, Times(now, now, now))
 
     async def _fetch(self, offset: int, message: ActivationMessage) -> None:
         try:
@@ -243,12 +235,8 @@ class Invoker:
         action = stored.doc
         assert isinstance(action, Action)
         try:
-            known = self._know(action, stored.rev)
+            known = self._knowledge.of(action, stored.rev, message.user)
             refusal = known.refusal
-            limits = namespace_limits(self._limits, message.user.limits)
-            if limits is not self._limits and (refusal is None or refusal.status_code == APPLICATION_ERROR):
-                refusal = _limit_refusal(action, limits)
-                known = msgspec.structs.replace(known, run=_allowance(action, limits))
             work = Work(self._desk, offset, message, known, action)
         except Exception:  # the boundary of one message: its sender is another process
             log.exception("%s cannot be run", action.id, extra={"activation": message.activation_id})
@@ -257,25 +245,6 @@ class Invoker:
             self._runner.feed(JobArrived(work.job))
         else:
             self._refuse(offset, message, refusal)
-
-    def _know(self, action: Action, rev: str) -> Known:
-        return self._known.get((action.id, rev)) or self._learn(action, rev)
-
-    def _learn(self, action: Action, rev: str) -> Known:
-        """What follows from a document alone."""
-        kind, refusal = action.exec.kind, _limit_refusal(action, self._limits)
-        if kind == SEQUENCE:
-            refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
-        elif kind != BLACKBOX:
-            runtime = self._manifest.runtime(kind)
-            kind = runtime.kind if runtime else kind
-            refusal = refusal if runtime else error(WHISK_ERROR, texts.ACTION_MISMATCH)
-        allowance = _allowance(action, self._limits)
-        known = Known(recipe_of(action, kind), allowance, allowance, refusal)
-        self._known[action.id, rev] = known
-        if len(self._known) > ACTIONS:
-            self._known.popitem(last=False)
-        return known
 
     def _refuse(self, offset: int, message: ActivationMessage, response: Response, record: bool = True) -> None:
         """Answer what does not reach the pool (spec: store.md §5)."""
@@ -366,12 +335,3 @@ def default_units(pool: PoolConfig, limits: SystemLimits) -> int:
 
 def epoch_ms() -> int:
     return int(time.time() * 1000)
-
-
-def _limit_refusal(action: Action, limits: SystemLimits) -> Response | None:
-    text = limit_error(action.limits, limits)
-    return error(APPLICATION_ERROR, text) if text else None
-
-
-def _allowance(action: Action, limits: SystemLimits) -> Allowance:
-    return Allowance(action.limits.timeout / 1000, limits.payload, min(limits.truncation, limits.payload))

@@ -96,6 +96,18 @@ async def test_limits_of_system_and_namespace(
         assert invoker.counters.refused == 1
 
 
+async def test_limits_of_a_namespace_hold_for_it_alone_and_as_they_are_now(stage: Stage) -> None:
+    stage.containers.script = lambda path, body: Reply(body=b'{"x":"%b"}' % (b"y" * 2000))
+    payloads: list[str | None] = [None, "1 KB", "3 KB", "1 KB", None]
+    async with stage.started():
+        statuses = []
+        for payload in payloads:
+            limits = UserLimits(max_payload_size=payload) if payload else None
+            statuses.append((await stage.result(an_action(), user=an_identity(limits=limits))).response.status_code)
+        assert statuses == [0, APPLICATION_ERROR, 0, APPLICATION_ERROR, 0]
+        assert len(stage.containers.made) == 1
+
+
 async def test_a_blocked_namespace_is_answered_and_not_recorded(stage: Stage) -> None:
     async with stage.started(blocked=lambda namespace: namespace == "guest"):
         message = await stage.call(an_action())
