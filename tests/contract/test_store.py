@@ -1,5 +1,6 @@
 """What every store does (spec: `upcall.ports.Store`; system-tests.md §7: artifacts, activations, subjects)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -228,10 +229,16 @@ class TestActivations:
             range(1000, 0, -1)
         )
 
-    async def test_of_two_records_with_one_id_the_first_stays(self, store: Store) -> None:
+    @pytest.mark.parametrize("between", [0, 1, 2], ids=["at once", "while it is written", "after it is durable"])
+    async def test_of_two_records_with_one_id_the_first_stays(self, store: Store, between: int) -> None:
         store.record(activation(1))
-        await store.flush()
+        if between == 1:
+            await asyncio.sleep(0)
+        elif between == 2:
+            await store.flush()
         store.record(activation(1, name="second"))
+        if between < 2:
+            assert (await store.get(Activation, activation(1).id)).doc == activation(1)
         store.record(activation(2))
         await store.flush()
         assert (await store.get(Activation, activation(1).id)).doc == activation(1)

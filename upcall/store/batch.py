@@ -60,9 +60,11 @@ class Batch:
             or self._waiting_bytes + self._writing_bytes >= self._max_bytes
         ):
             return False
-        doc = _encode(activation)
         namespace = activation.namespace
         key = f"{namespace}/{activation.activation_id}"
+        if key in waiting or key in self._writing:
+            return True
+        doc = _encode(activation)
         if not waiting:
             self._wake(False)
         waiting[key] = (key, namespace, activation.start, activation.name, activation.annotations, doc)
