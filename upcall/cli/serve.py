@@ -1,9 +1,10 @@
 """`upcall serve`: the platform in one process, settings from flags, variables and a file."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -45,12 +46,23 @@ def command(config: Path | None, **flags: str | None) -> None:
     settings, remarks = load(flags, os.environ, config)
     for remark in remarks:
         print(f"upcall: {remark}", file=sys.stderr)
-    sys.exit(app.run(settings, _say))
+    code = app.run(settings, _say)
+    _let_go(sys.stdout, sys.stderr)
+    sys.exit(code)
 
 
 def _say(text: str) -> None:
     """Print, even if nobody reads."""
-    try:
+    with contextlib.suppress(OSError):
         print(text, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit tries once more
+
+
+def _let_go(*streams: TextIO | None) -> None:
+    """What a closed pipe or terminal did not take would be tried once more at exit, and change the exit code."""
+    for stream in streams:
+        if stream is None:
+            continue  # it was closed when we were started
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
