@@ -5,6 +5,7 @@ user, too.
 """
 
 import asyncio
+import ctypes
 import os
 import shutil
 import tempfile
@@ -252,6 +253,23 @@ def main(args):
     seen = await hostile(driver, code, {"names": list(bounds)})
     assert {name: value for name, value in seen.items() if value > bounds[name]} == {}
     assert seen["CORE"] == 1  # and not 0, which a core_pattern with a pipe does not heed
+
+
+@pytest.mark.skipif(not ROOT, reason="a user's sandboxes share what the kernel counts for that user")
+async def test_watchers_of_files_are_left_for_the_host_and_for_others(driver: ProcessContainers) -> None:
+    code = """
+import ctypes
+def main(args):
+    libc, made = ctypes.CDLL(None), 0
+    while made < 1000 and libc.inotify_init() >= 0:
+        made += 1
+    return {"made": made}
+"""
+    evil = await hostile(driver, code)
+    host = ctypes.CDLL(None).inotify_init()
+    assert host >= 0
+    os.close(host)
+    assert await hostile(driver, code, tenant="other") == evil == {"made": 16}
 
 
 @pytest.mark.skipif(not ROOT, reason="a user's code could take it back")

@@ -12,12 +12,14 @@ Run as: python -I -S -c "…" PLAN, where PLAN is JSON: `sources` (bound to STAG
 null), `argv`.
 """
 
+import contextlib
 import json
 import os
 import sys
 
 from upcall.runtimes.python import linux
 
+_BOUNDS = {"max_inotify_instances": 16, "max_inotify_watches": 8192}
 STAGE = "/tmp"  # noqa: S108 - in a mount namespace of our own
 FIRST_ID, IDS = 100_000, 65_536
 
@@ -56,7 +58,11 @@ def _stage(sources: list[str]) -> None:
 
 
 def _new_user_namespace() -> None:
-    """Unshare, with the maps written by a helper that stays outside."""
+    """Unshare, with the maps written by a helper that stays outside.
+
+    First this process stops being root: what the users of a namespace use up (inotify, processes, signals, locked
+    memory, queues) counts for its maker, too, and root's share is needed by the host's own services.
+    """
     me = os.getpid()
     wait, go = os.pipe()
     helper = os.fork()
@@ -72,7 +78,17 @@ def _new_user_namespace() -> None:
         finally:
             os._exit(failed)
     os.close(wait)
+    os.setresgid(FIRST_ID, FIRST_ID, FIRST_ID)
+    os.setresuid(FIRST_ID, FIRST_ID, FIRST_ID)
     linux.unshare(linux.CLONE_NEWUSER)
     os.close(go)
     if os.waitpid(helper, 0)[1]:
         sys.exit("cannot map ids in a new user namespace")
+    _bound()
+
+
+def _bound() -> None:
+    """Bound what the kernel counts per user and not per process, for each user of the namespace."""
+    for name, value in _BOUNDS.items():
+        with contextlib.suppress(OSError), open(f"/proc/sys/user/{name}", "w") as file:
+            file.write(str(value))
