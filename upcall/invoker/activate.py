@@ -172,8 +172,8 @@ class Work:
             self._desk.counters.inits += 1
             try:
                 body = init_body(self.recipe, self.context, self.message, now + self.recipe.timeout, self.action)
-            except Exception:  # noqa: BLE001 - the boundary of one activation
-                self._surprised(now)
+            except Exception as cause:  # noqa: BLE001 - the boundary of one activation
+                self._surprised(now, cause)
             else:
                 self._box.runtime.post(b"/init", body, self.known.init, self._inited, retry=True)
 
@@ -181,14 +181,14 @@ class Work:
         self._run_start = now
         try:
             body = run_body(self.recipe, self.context, self.message, now + self.recipe.timeout)
-        except Exception:  # noqa: BLE001 - the boundary of one activation
-            self._surprised(now)
+        except Exception as cause:  # noqa: BLE001 - the boundary of one activation
+            self._surprised(now, cause)
         else:
             self._box.runtime.post(b"/run", body, self.known.run, self._ran)
 
-    def _surprised(self, now: int) -> None:
+    def _surprised(self, now: int, cause: Exception) -> None:
         """Its arguments cannot be passed on: they are the caller's, and may be anything that JSON allows."""
-        log.exception("no request can be made", extra={"activation": self.message.activation_id})
+        log.warning("no request can be made: %r", cause, extra={"activation": self.message.activation_id})
         init = self._init_ms
         self._respond(error(WHISK_ERROR, texts.RUN_DIED), Times(self._asked, now - (init or 0), now, init))
 
