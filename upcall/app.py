@@ -34,7 +34,7 @@ from upcall.lifetime import Stop, fill_standard_streams
 from upcall.model.names import InvokerId
 from upcall.model.runtimes import Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
-from upcall.ownership import own_folder, owned, private_folder, unusable
+from upcall.ownership import owned, private_folder, unusable
 from upcall.store.cache import ActionCache
 from upcall.store.sqlite import SqliteStore
 from upcall.telemetry import set_up_logging
@@ -103,10 +103,8 @@ async def _guest(store: SqliteStore, data: Path, auth: str | None) -> str:
 
 
 def _containers(settings: Settings, data: Path, url: str) -> ProcessContainers:
-    run = run_folder(data)
-    own_folder(run.parent)
     return ProcessContainers(
-        run,
+        run_folder(data),
         isolation=settings.isolation,
         api_host=url,
         log_bound=settings.limits.logs.max * MB,
@@ -175,7 +173,7 @@ def run_folder(data: Path) -> Path:
     elif os.path.isdir(given) and os.stat(given).st_uid == user:  # `su` leaves the variable of the user before
         base = Path(given) / "upcall"
     else:
-        base = Path(f"/tmp/upcall-{user}")  # noqa: S108 - `own_folder` looks whose it is
+        base = Path(f"/tmp/upcall-{user}")  # noqa: S108 - the driver looks whose it is
     return base / hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,18 +47,6 @@ def private_folder(folder: Path) -> Path:
     except OSError as error:
         raise unusable(folder, error) from error
     return folder
-
-
-def own_folder(folder: Path) -> None:
-    """Make it where others may make files too, and where it is there already, see that it is not theirs. Raises
-    Misconfigured."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise Misconfigured(f"the folder {folder} cannot be made: {error.strerror}") from error
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
-        raise Misconfigured(f"the folder {folder} is for this user's sockets, and others may write there: remove it")
 
 
 def unusable(folder: Path, why: str | OSError) -> Misconfigured:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -241,6 +242,16 @@ def test_a_closed_terminal_stops_it(tmp_path: Path) -> None:
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert left(tmp_path / "data") == []
+
+
+def test_it_takes_as_many_open_files_as_it_may(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        with running(tmp_path / "data") as platform:
+            assert resource.prlimit(platform.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # --- keys
