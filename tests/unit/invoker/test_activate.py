@@ -134,7 +134,7 @@ async def test_arguments_that_cannot_be_passed_on_end_their_activation_alone(sta
     async with stage.started():
         await stage.call(an_action("other"))
         message = a_message(action, await stage.put(action), init_args=["x"])
-        message.content = Raw(b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}")
+        message.content = Raw(b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}")
         for _ in range(2):
             stage.bus.send(invoker_topic(0), message)
             await stage.controller.ended(message.activation_id)
