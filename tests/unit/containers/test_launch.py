@@ -27,7 +27,7 @@ def test_ubuntus_restriction_is_named_with_its_setting(monkeypatch: pytest.Monke
     settings(monkeypatch, 1000, kernel_apparmor_restrict_unprivileged_userns="1")
     text = str(launch.refusal("some line\nbwrap: setting up uid map: Permission denied\n"))
     assert text.startswith("Actions cannot be isolated on this host: bwrap: setting up uid map: Permission denied.")
-    assert "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`" in text
+    assert "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`" in text
     assert "--isolation none" in text
 
 
@@ -35,7 +35,7 @@ def test_root_is_not_sent_to_a_setting_that_does_not_concern_it(monkeypatch: pyt
     settings(monkeypatch, 0, kernel_apparmor_restrict_unprivileged_userns="1", user_max_user_namespaces="0")
     text = str(launch.refusal("no"))
     assert "apparmor" not in text
-    assert "sysctl user.max_user_namespaces" in text
+    assert "sudo sysctl user.max_user_namespaces" in text
 
 
 def test_an_ordinary_users_sandbox_maps_one_id_and_roots_goes_by_the_launcher(

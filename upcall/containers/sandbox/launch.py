@@ -169,12 +169,13 @@ def refusal(error: str) -> Misconfigured:
     if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1" and os.geteuid() != 0:
         fixes.append(
             "AppArmor forbids user namespaces to ordinary users here (Ubuntu 24.04 and later): "
-            "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile for bwrap with `userns,`."
+            "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile for bwrap with "
+            "`userns,`."
         )
     if _setting("user/max_user_namespaces") == "0":
-        fixes.append("User namespaces are switched off: `sysctl user.max_user_namespaces=65536`.")
+        fixes.append("User namespaces are switched off: `sudo sysctl user.max_user_namespaces=65536`.")
     if _setting("kernel/unprivileged_userns_clone") == "0" and os.geteuid() != 0:
-        fixes.append("User namespaces are root's alone here: `sysctl kernel.unprivileged_userns_clone=1`.")
+        fixes.append("User namespaces are root's alone here: `sudo sysctl kernel.unprivileged_userns_clone=1`.")
     if Path("/.dockerenv").exists():
         fixes.append("In a Docker container, sandboxes need `--privileged`.")
     cause = error.strip().rpartition("\n")[2].rstrip(".")
