@@ -255,7 +255,6 @@ def main(args):
     assert seen["CORE"] == 1  # and not 0, which a core_pattern with a pipe does not heed
 
 
-@pytest.mark.skipif(not ROOT, reason="a user's sandboxes share what the kernel counts for that user")
 async def test_watchers_of_files_are_left_for_the_host_and_for_others(driver: ProcessContainers) -> None:
     code = """
 import ctypes

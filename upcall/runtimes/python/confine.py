@@ -141,6 +141,8 @@ def _own_user_namespace() -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
+    with contextlib.suppress(OSError), open("/proc/sys/user/max_inotify_instances", "w") as file:
+        file.write("16")  # of the 128 that all sandboxes and the user have together
 
 
 def _reaped() -> set[int]:
