@@ -69,6 +69,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         stop.listen(stack)
         data = private_folder(settings.data or default_data())
         owner = stack.enter_context(owned(data))
+        stack.callback(_remove, run_folder(data))
         store = await stack.enter_async_context(SqliteStore(data / "upcall.db", settings.durability))
         auth = await _guest(store, data, settings.auth)
         bus = MemoryBus()
@@ -175,6 +176,13 @@ def run_folder(data: Path) -> Path:
     else:
         base = Path(f"/tmp/upcall-{user}")  # noqa: S108 - the driver looks whose it is
     return base / hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
+
+
+def _remove(run: Path) -> None:
+    """Nobody else uses it while the data folder is ours."""
+    with contextlib.suppress(OSError):
+        (run / "lock").unlink()
+        run.rmdir()
 
 
 def write_properties(data: Path, url: str, auth: str) -> None:

@@ -138,7 +138,7 @@ def left(data: Path) -> list[str]:
             continue
         if os.fsencode(data) in line or os.fsencode(run) in line:
             processes.append(line.decode())
-    return [*groups, *processes, *(path.name for path in run.iterdir() if path.name != "lock")]
+    return [*groups, *processes, *(path.name for path in run.glob("*") if path.name != "lock")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -150,6 +150,7 @@ def test_a_signal_lets_running_calls_finish(
         assert platform.stop(number) == 0
         assert (call.result().status, call.result().body["response"]["result"]) == (200, {"slept": 1})
     assert left(tmp_path / "data") == []
+    assert not run_folder(tmp_path / "data").exists()
     assert "Traceback" not in platform.output.read_text()
 
 
