@@ -1,7 +1,7 @@
 """What one warm blocking invoke costs in edge, route, invoke and acks: pure Python, no kernel.
 
 The protocol is fed the bytes of a request over a stub transport; a stub bus answers at once with a combined ack. The
-best of many repeats is nearly free of the machine's load. Goal: 20 us or less (docs: performance.md).
+best of many repeats is nearly free of the machine's load. Goal: 20 us or less (docs/DESIGN.md).
 
     python bench/edge_cost.py [--repeats 60] [--gate 20]
 """

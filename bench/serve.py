@@ -1,7 +1,7 @@
 """The whole path on this machine, in one run: start, cold and warm calls through `upcall serve`, beside the floor.
 
 The floor is the same load client straight to the same Python runtime over its unix socket. Sides alternate; trust the
-ratios and the CPU per activation (user and system time from /proc, divided by answers), not the wall figures of
+ratios and the CPU per activation (time on a processor from /proc, divided by answers), not the wall figures of
 different runs. Usage: `.venv/bin/python -m bench.serve [--quick]`.
 """
 
@@ -24,13 +24,12 @@ from upcall.ports import ContainerSpec
 CODE = "def main(args):\n    return {'n': args.get('n')}\n"
 PRINTING = "def main(args):\n    print('one line')\n    return {'n': args.get('n')}\n"
 BODY = b'{"n":1}'
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu(pid: int) -> float:
-    """Seconds of user and system time of one process, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """Seconds on a processor of one process, all its threads."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def resident(pid: int) -> float:

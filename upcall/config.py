@@ -94,12 +94,6 @@ def credentials(text: str) -> str:
     return text
 
 
-def boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
-        raise ValueError(f"'{text}' is neither true nor false")
-    return text.lower() in ("true", "yes", "on", "1")
-
-
 def one_of(*choices: str) -> Parse:
     def parse(text: str) -> str:
         if text not in choices:

@@ -1,4 +1,4 @@
-"""Deadlines of many things by one coarse timer (performance.md rule 2).
+"""Deadlines of many things by one coarse timer (docs/DESIGN.md, rule 2).
 
 What is in flight stands in a dictionary with its deadline, unsorted: nearly everything leaves before it is due, so an
 entry costs one store, one comparison and one delete. The timer is armed for the soonest deadline that was ever set, and

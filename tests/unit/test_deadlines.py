@@ -1,4 +1,4 @@
-"""One coarse timer for many deadlines (performance.md rule 2)."""
+"""One coarse timer for many deadlines (docs/DESIGN.md, rule 2)."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The HTTP edge: uvicorn's httptools protocol with one route answered inside it (architecture.md D2).
+"""The HTTP edge: uvicorn's httptools protocol with one route answered inside it (docs/DESIGN.md D2).
 
 `POST /api/v1/namespaces/{ns}/actions/[{package}/]{name}` becomes an `Exchange`, without ASGI scope, task or future; all
 other requests go on to the ASGI app as uvicorn does it. An Exchange takes the place of uvicorn's `cycle` (the members
@@ -26,7 +26,7 @@ from upcall.controller.exchange import Edge, Exchange
 from upcall.model import texts
 
 READ_SIZE = 16384
-"""Bytes per read on the stock loop; its own 256 KiB make each one map and unmap memory (performance.md rule 4)."""
+"""Bytes per read on the stock loop; its own 256 KiB make each one map and unmap memory (docs/DESIGN.md, rule 4)."""
 LAST_REQUESTS = 2.0
 """Seconds for the rest of a request that was arriving when the server was told to stop."""
 URI_TOO_LONG = "414 Request-URI Too Large"

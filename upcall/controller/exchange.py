@@ -1,4 +1,4 @@
-"""One request that is answered inside the protocol, and what all such requests share (architecture.md D2).
+"""One request that is answered inside the protocol, and what all such requests share (docs/DESIGN.md D2).
 
 An `Exchange` collects the body, gives the whole to the route, and writes the answer with one write. It is also the form
 of a refusal that the edge makes on its own: a head too large, a body too large, bytes that are no HTTP.

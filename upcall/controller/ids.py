@@ -1,4 +1,4 @@
-"""Random ids in bulk: one `os.urandom` serves many of them (performance.md rule 9).
+"""Random ids in bulk: one `os.urandom` serves many of them (docs/DESIGN.md, rule 9).
 
 A transaction id is 32 characters of `[A-Za-z0-9]`. An activation id is 32 lower-case hexadecimal ones: 12 of the time
 in ms, then 20 at random, so that records are stored in the order of their ids (docs/adr/0005-activation-ids.md). The

@@ -1,4 +1,4 @@
-"""uvicorn's server with our protocol, inside a loop that is already running (architecture.md D2).
+"""uvicorn's server with our protocol, inside a loop that is already running (docs/DESIGN.md D2).
 
 Of `uvicorn.Server` only the parts that listen and that close connections are used: signals are the process's business,
 and the ten wake-ups a second of its main loop are replaced by one, which also sweeps the connections.

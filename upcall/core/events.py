@@ -14,12 +14,12 @@ import msgspec
 SlotId = int
 
 ActionKey = str
-"""Equal for two action documents that differ in nothing but `_rev` (architecture.md §4), invoking namespace included:
+"""Equal for two action documents that differ in nothing but `_rev` (docs/DESIGN.md), invoking namespace included:
 `namespace` + blank + digest of the document."""
 
 Reason = Literal["init", "create", "drain", "too-big", "returned"]
 """Why a job ends without having run: /init failed under the job that it waited for, the container did not come up,
-shutdown, more memory than the whole pool has, containers refused it too often (architecture.md D14)."""
+shutdown, more memory than the whole pool has, containers refused it too often (docs/DESIGN.md D14)."""
 
 
 class Job(msgspec.Struct, eq=False):

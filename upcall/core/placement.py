@@ -1,4 +1,4 @@
-"""Where a job goes, and in which order those that wait are served (spec: container.md §6.2; architecture.md D9, §4).
+"""Where a job goes, and in which order those that wait are served (spec: container.md §6.2; docs/DESIGN.md D9).
 
 For one job, the first that there is:
 

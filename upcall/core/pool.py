@@ -1,4 +1,4 @@
-"""The container pool: one state, one step (architecture.md §4; spec: container.md §6, §7).
+"""The container pool: one state, one step (docs/DESIGN.md; spec: container.md §6, §7).
 
 `step(pool, event, now)` changes the pool and returns what is to be done; `deadline(pool)` says when a Tick is due. The
 shell carries the commands out and answers each with one event. No time, no I/O, no randomness of its own: a history of

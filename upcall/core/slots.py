@@ -18,7 +18,7 @@ Only the warm hit and its end do by hand what these two would do (`run_warm`, `r
 idle and touch nothing else. What is idle is kept in the order of becoming idle, so the next deadline is that of the
 first, and nothing is pushed to a heap for each activation.
 
-Memory: `free` is the limit less everything but the slots whose removal has started (architecture.md D9); those are in
+Memory: `free` is the limit less everything but the slots whose removal has started (docs/DESIGN.md D9); those are in
 `removing`. A REMOVING slot where jobs still run counts as used: its Remove comes with the end of the last.
 
 Odd: an empty shelf of `open` may stay while its slots are at their concurrency; `unshelve` drops it.

@@ -1,4 +1,4 @@
-"""The shell around the container pool: feeds it events, carries its commands out (architecture.md §4).
+"""The shell around the container pool: feeds it events, carries its commands out (docs/DESIGN.md).
 
 `feed` is synchronous: the pool's state never changes across an await. A command may bring the next event before it
 returns (an answer that is at hand, a driver that has logs ready); such events wait until the commands of the one before

@@ -1,4 +1,4 @@
-"""Records on their way to the store, which may be full for a while (performance.md rule 10).
+"""Records on their way to the store, which may be full for a while (docs/DESIGN.md, rule 10).
 
 As long as the store takes them, keeping one is a plain call. When its batch is full, records wait here in order and one
 task follows the store's `room`. What waits is bounded by its producers: an activation holds its container, and with it

@@ -14,7 +14,7 @@ starting container is bounded by the same limit but not deducted. A body without
 ends with the connection and cannot be told from a crash: it counts as CLOSED. Bytes behind a whole answer end the
 connection, not the request. An endless answer (body, heads, tiny chunks) ends early: reading it until the deadline
 would be the work of the loop for all that time. On the stock loop `max_size` keeps each read from mapping 256 KiB
-(performance.md rule 4).
+(docs/DESIGN.md, rule 4).
 """
 
 import asyncio

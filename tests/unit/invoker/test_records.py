@@ -1,4 +1,4 @@
-"""Records that the store cannot take at once (performance.md rule 10)."""
+"""Records that the store cannot take at once (docs/DESIGN.md, rule 10)."""
 
 import asyncio
 

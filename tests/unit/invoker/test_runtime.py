@@ -1,4 +1,4 @@
-"""The container client against servers that misbehave in every way (spec: container.md §2.5; architecture.md D14)."""
+"""The container client against servers that misbehave in every way (spec: container.md §2.5; docs/DESIGN.md D14)."""
 
 import asyncio
 import os
