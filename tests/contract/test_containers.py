@@ -36,8 +36,6 @@ def main(args):
 
 @pytest.fixture(params=["process", "process without isolation"])
 async def driver(request: pytest.FixtureRequest) -> AsyncIterator[Containers]:
-    if shutil.which("bwrap") is None and request.param == "process":
-        pytest.skip("bubblewrap is not installed")
     folder = Path(tempfile.mkdtemp(prefix="up"))
     made = ProcessContainers(
         folder, isolation="none" if "without" in request.param else "full", api_host="http://api.test"

@@ -7,9 +7,7 @@ user, too.
 import asyncio
 import ctypes
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,14 +21,6 @@ from upcall.errors import Misconfigured
 
 ROOT = os.geteuid() == 0
 OK = "def main(args):\n    return {'ok': 1}\n"
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="up"))
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -270,7 +269,6 @@ def test_the_key_is_in_no_log_and_no_command_line_of_ours(tmp_path: Path, thread
     assert KEY[37:60] not in platform.output.read_text()
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 def test_without_bubblewrap_the_package_is_named(tmp_path: Path) -> None:
     told = refusal(data=tmp_path / "data", environment={"PATH": str(tmp_path)})
     assert "apt-get install bubblewrap" in told

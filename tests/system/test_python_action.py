@@ -3,11 +3,8 @@
 import asyncio
 import base64
 import io
-import shutil
-import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,17 +13,6 @@ from upcall.containers.process import ProcessContainers
 from upcall.ports import Container
 
 HELLO = "def main(args):\n    return {'got': args}\n"
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
-
-
-@pytest.fixture
-async def driver() -> AsyncIterator[ProcessContainers]:
-    folder = Path(tempfile.mkdtemp(prefix="up"))
-    made = ProcessContainers(folder)
-    await made.start()
-    yield made
-    await made.close()
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -7,13 +7,10 @@ import asyncio
 import base64
 import io
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,6 @@ USER = 54_321
 REPOSITORY = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(not ROOT, reason="only root has these means")
 with_memory = pytest.mark.skipif("memory" not in cgroups.detect(), reason="no memory controller may be used here")
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
 LOOK = """
 import os
@@ -40,21 +36,6 @@ def main(args):
         "pids": [int(name) for name in os.listdir("/proc") if name.isdigit()],
     }
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="up"))
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture
-async def driver(folder: Path) -> AsyncIterator[ProcessContainers]:
-    made = ProcessContainers(folder, pids=64)
-    await made.start()
-    yield made
-    await made.close()
 
 
 async def look(driver: ProcessContainers, code: str, value: Any = None, tenant: str = "guest") -> Any:
@@ -284,4 +265,3 @@ def test_everything_holds_for_an_ordinary_user_too(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "bubblewrap is not installed" not in done.stdout

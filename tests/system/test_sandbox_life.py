@@ -5,13 +5,11 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,22 +21,6 @@ from upcall.errors import Misconfigured, StartFailed
 
 REPOSITORY = Path(__file__).parents[2]
 OK = "def main(args):\n    return {'ok': 1}\n"
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="up"))
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture
-async def driver(folder: Path) -> AsyncIterator[ProcessContainers]:
-    made = ProcessContainers(folder)
-    await made.start()
-    yield made
-    await made.close()
 
 
 async def eventually(what: Callable[[], bool], seconds: float = 15) -> None:

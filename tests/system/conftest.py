@@ -1,0 +1,27 @@
+"""Fixtures of tests that start sandboxes."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from upcall.containers.process import ProcessContainers
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short of path: sockets lie in it."""
+    made = Path(tempfile.mkdtemp(prefix="up"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+async def driver(folder: Path) -> AsyncIterator[ProcessContainers]:
+    """A started one, closed in the end."""
+    made = ProcessContainers(folder, pids=64)
+    await made.start()
+    yield made
+    await made.close()
