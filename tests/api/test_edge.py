@@ -158,10 +158,7 @@ async def test_what_waits_in_the_queue_is_not_started_when_the_client_has_gone(p
     client = await platform.connect()
     client.send(a_request(INVOKE) + a_request(INVOKE) + a_request(OTHER))
     await platform.reached(INVOKE)
-    # reading is paused, so the server learns of it when it writes
-    reset = struct.pack("ii", 1, 0)
-    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-    client.writer.transport.abort()
+    reset(client)  # reading is paused, so the server learns of it when it writes
     await client.writer.wait_closed()
     await platform.let_go(INVOKE)
     while platform.server._uvicorn.server_state.connections:
@@ -227,9 +224,14 @@ async def gone(platform: Platform, client: Client) -> None:
     connections = platform.server._uvicorn.server_state.connections
     while not connections:
         await asyncio.sleep(0)
-    client.writer.transport.abort()
+    reset(client)
     while connections:
         await asyncio.sleep(0.001)
+
+
+def reset(client: Client) -> None:
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.writer.transport.abort()
 
 
 @ROUTES

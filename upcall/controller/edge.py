@@ -8,7 +8,8 @@ at a time, answers come in order, and reading pauses while any wait.
 What uvicorn leaves to us is here too. Head, URL and body are bounded, a request has to arrive within a set time, an
 idle connection is closed, one whose client does not read its answers is cut; `sweep` is the coarse timer of all that.
 A refusal that leaves part of a request unread closes softly (`end`): else the client would be reset before it has read
-why. In a shutdown a request that has begun to arrive is still answered.
+why. In a shutdown a request that has begun to arrive is still answered. A client that sends nothing more (`nc -N`) may
+still read: what arrived whole is answered before the connection closes. One that has left looks the same until then.
 
 uvicorn's names are not a public interface: its version is pinned, and tests/unit/controller/test_uvicorn.py fails where
 the shape has changed.
@@ -78,6 +79,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self.head_size += len(data)
             if self.head_size > self.edge.max_head:
                 self._break(431, HEAD_TOO_LARGE)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Whether an answer follows. Comes again when reading resumes; TLS ends both ways at once."""
+        if self.scheme == "https" or not self._drop_half():
+            return None
+        last: Any = self.pipeline[0][0] if self.pipeline else self.running
+        last.keep_alive = False
+        return True
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -195,6 +204,16 @@ class EdgeProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_reading()
         self.transport.write_eof()
+
+    def _drop_half(self) -> bool:
+        """Forget the request whose rest does not come; whether anything is left to be answered."""
+        half: Any = self.cycle if self.receiving and not self.in_head and not self.deaf else None
+        self.receiving = self.in_head = False
+        if half is not None and not (type(half) is Exchange and half.refused):
+            if half is self.running:
+                return False
+            self.pipeline.popleft()
+        return bool(self.pipeline) or not self._idle()
 
     def _idle(self) -> bool:
         return self.running is None or self.running.response_complete
