@@ -37,6 +37,7 @@ class Times(msgspec.Struct, eq=False):
     start: int
     """What the record calls start: of /run less the time that /init took."""
     end: int
+    """Before `start` where the clock was set back; the record's is not."""
     init: int | None = None
     timeout: bool = False
 
@@ -50,14 +51,15 @@ def activation_record(recipe: Recipe, message: ActivationMessage, response: Resp
         b"" if times.init is None else b',{"key":"initTime","value":%d}' % times.init,
     )
     user = message.user
+    end = max(times.start, times.end)
     return Activation(
         namespace=user.namespace.name,
         name=recipe.name,
         subject=user.subject,
         activation_id=message.activation_id,
         start=times.start,
-        end=times.end,
-        duration=times.end - times.start,
+        end=end,
+        duration=end - times.start,
         cause=message.cause,
         response=response,
         version=recipe.version,

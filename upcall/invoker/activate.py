@@ -194,7 +194,7 @@ class Work:
 
     def _inited(self, outcome: Outcome) -> None:
         now, timeout = self._desk.clock(), self.recipe.timeout
-        self._init_ms = now - self._asked
+        self._init_ms = max(0, now - self._asked)  # the clock may have been set back
         if initialised(outcome) and self._abandoned is None:
             self._desk.report(Inited(self._slot))
             self._post(now)

@@ -52,6 +52,14 @@ def test_annotations_of_origin_and_timeout() -> None:
     assert record.cause == "c" * 32
 
 
+def test_a_clock_that_was_set_back_makes_no_negative_duration() -> None:
+    message = a_message()
+    record = activation_record(recipe_of(an_action()), message, Response(), Times(RECEIVED - 70, RECEIVED, 1, init=0))
+    assert (record.start, record.end, record.duration) == (RECEIVED, RECEIVED, 0)
+    found = {entry["key"]: entry["value"] for entry in msgspec.json.decode(record.annotations)}
+    assert found["waitTime"] == -70
+
+
 def test_instances_are_among_the_limits_when_set() -> None:
     action = an_action(limits=ActionLimits(100, 128, 1, 1, 4))
     record = activation_record(recipe_of(action), a_message(action), Response(), Times(1, 1, 1))

@@ -1,6 +1,7 @@
 """One activation from container to record: init, failures, logs (spec: container.md §3, §7; logs.md §4)."""
 
 import asyncio
+import itertools
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from upcall.core.pool import PoolConfig
 from upcall.core.prewarm import StemCell
 from upcall.core.record import StoreLevels
 from upcall.errors import NotFound
+from upcall.invoker import service
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR
 from upcall.model.entities import ActionLimits, UserLimits
@@ -33,6 +35,18 @@ async def test_a_cold_start_has_init_time_and_a_warm_one_has_not(stage: Stage) -
         assert annotations(warm)["kind"] == "python:3"
         assert annotations(warm)["path"] == "guest/hello"
         assert (invoker.counters.starts["cold"], invoker.counters.starts["warmed"]) == (1, 1)
+
+
+async def test_a_clock_that_is_set_back_on_the_way_makes_no_negative_times(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(1_764_000_000_000, -1000)
+    monkeypatch.setattr(service, "epoch_ms", lambda: next(clock))
+    async with stage.started():
+        for _ in range(2):
+            record = await stage.result(an_action())
+            assert (record.end, record.duration) == (record.start, 0)
+            assert annotations(record).get("initTime", 0) == 0
 
 
 async def test_arguments_for_init_go_to_the_environment(stage: Stage) -> None:
