@@ -201,6 +201,21 @@ class TestLists:
         with pytest.raises(ValueError, match="negative"):
             await store.count(kind, query)
 
+    async def test_a_document_that_cannot_be_decoded_is_left_out(
+        self, store: Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Number(Note):
+            text: int = 0  # type: ignore[assignment]
+
+        for doc in (Number("guest", "m1", 1, 1), Note("guest", "m2", "words", 2), Number("guest", "m3", 3, 3)):
+            await store.put(doc)
+        found = await store.list(Number, Query(namespace="guest", upto=11))
+        assert [note.name for note in found] == ["m3", "m1"]
+        assert [entry.levelname for entry in caplog.records] == ["ERROR"]
+        assert caplog.records[0].getMessage().startswith("guest/m2 is corrupted and left out of lists: ")
+        with pytest.raises(errors.Unreadable, match=texts.CORRUPTED):
+            await store.get(Number, "guest/m2")
+
 
 class TestActivations:
     async def test_a_record_can_be_read_at_once(self, store: Store) -> None:

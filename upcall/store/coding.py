@@ -4,8 +4,10 @@ An id belongs to one of three spaces, which are upstream's three databases: enti
 cannot have one name), subjects and limits the second, activations have the third.
 """
 
+import logging
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -22,6 +24,8 @@ Space = Literal["whisks", "subjects", "activations"]
 
 LEAST, MOST = -(2**63), 2**63 - 1
 """What SQL databases and our sort keys can hold."""
+
+log = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 _decoders: dict[type[Document], msgspec.json.Decoder[Document]] = {}
@@ -78,6 +82,17 @@ def decode(kind: type[Document], data: bytes, code: str | None = None) -> Docume
     if code is not None and isinstance(doc, Action):
         doc.exec.code = code
     return doc
+
+
+def decoded(kind: type[Document], rows: Iterable[tuple[str, bytes]]) -> list[Document]:
+    """For lists, ids with documents: one that is corrupted is left out, else it would take all others with it."""
+    found = []
+    for id, data in rows:
+        try:
+            found.append(decode(kind, data))
+        except Unreadable as error:
+            log.error("%s is corrupted and left out of lists: %s", id, error.__cause__)
+    return found
 
 
 def next_rev(rev: str | None) -> str:

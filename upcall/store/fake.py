@@ -20,6 +20,7 @@ from upcall.store.coding import (
     Space,
     checked,
     decode,
+    decoded,
     encode,
     next_rev,
     place_of,
@@ -31,6 +32,7 @@ from upcall.store.coding import (
 
 class _Row(NamedTuple):
     kind: str
+    id: str
     rev: str
     data: bytes
     code: str | None
@@ -93,7 +95,7 @@ class FakeStore:
         rows = _matching(self._rows.values(), kind, query)
         rows.reverse()
         rows.sort(key=lambda row: row.place.updated, reverse=True)
-        return [cast(D, decode(kind, row.data)) for row in rows[skip : skip + limit]]
+        return cast(Sequence[D], decoded(kind, [(row.id, row.data) for row in rows[skip : skip + limit]]))
 
     async def count(self, kind: type[Document], query: Query) -> int:
         return max(0, len(_matching(self._rows.values(), kind, query)) - query.skip)
@@ -134,7 +136,7 @@ class FakeStore:
         if isinstance(doc, Activation):
             rev, name = record_rev(doc.id), record_name(doc.name, doc.annotations)
             place = Place(doc.namespace, "", doc.start)
-        self._rows[space_of(type(doc)), doc.id] = _Row(doc.entity_type, rev, data, code, place, name)
+        self._rows[space_of(type(doc)), doc.id] = _Row(doc.entity_type, doc.id, rev, data, code, place, name)
         return rev
 
     def _identity(self, owner: accounts.Owner | None) -> Identity | None:

@@ -17,6 +17,7 @@ from upcall.store.batch import Record
 from upcall.store.coding import (
     checked,
     decode,
+    decoded,
     encode,
     next_rev,
     place_of,
@@ -105,11 +106,11 @@ def remove(connection: sqlite3.Connection, kind: type[Document], id: str, rev: s
 
 
 def select(connection: sqlite3.Connection, kind: type[Document], query: Query) -> list[Document]:
-    """Newest first; of equals, what was made last."""
+    """Newest first; of equals, what was made last. Without those that cannot be decoded."""
     where, values = _where(kind, query)
     _, _, skip, limit = checked(query)
-    rows = connection.execute(f"SELECT doc FROM {where} DESC, n DESC LIMIT ? OFFSET ?", (*values, limit, skip))  # noqa: S608
-    return [decode(kind, data) for (data,) in rows.fetchall()]
+    rows = connection.execute(f"SELECT id, doc FROM {where} DESC, n DESC LIMIT ? OFFSET ?", (*values, limit, skip))  # noqa: S608
+    return decoded(kind, rows.fetchall())
 
 
 def count(connection: sqlite3.Connection, kind: type[Document], query: Query) -> int:
