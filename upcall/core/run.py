@@ -12,7 +12,7 @@ every member besides `value` must be text because the node.js runtime drops anyt
 from hashlib import blake2b
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, structs
 
 from upcall.model.entities import BLACKBOX, Action
 from upcall.model.messages import ActivationMessage
@@ -24,6 +24,9 @@ _members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 _FALSY = (False, 0, "", None)
 """And nothing else: an empty list or object is truthy (spec: store.md §3)."""
+
+LARGE = 256 * 1024
+"""Characters of code from which on `recipe_of` is no work for the event loop: 2 ms for each MB."""
 
 CONTEXTS = 128
 """Contexts that a recipe keeps, some 500 bytes each; an action has one for each namespace that calls it."""
@@ -62,8 +65,8 @@ class Recipe(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 def recipe_of(action: Action, kind: str | None = None) -> Recipe:
-    """`kind` is the manifest's name of the action's kind, where it differs (`python:default`). Encodes the whole
-    document: milliseconds for large code."""
+    """`kind` is the manifest's name of the action's kind, where it differs (`python:default`). Reads all the code
+    (`LARGE`)."""
     limits = action.limits
     kind = kind or action.exec.kind
     path = f"{action.namespace}/{action.name}"
@@ -76,7 +79,7 @@ def recipe_of(action: Action, kind: str | None = None) -> Recipe:
         name=action.name,
         version=action.version,
         kind=kind,
-        digest=blake2b(_encode(action), digest_size=16).hexdigest(),
+        digest=_digest(action),
         timeout=limits.timeout,
         memory=limits.memory,
         concurrency=limits.concurrency,
@@ -84,6 +87,11 @@ def recipe_of(action: Action, kind: str | None = None) -> Recipe:
         provides_key=action.annotation("provide-api-key", True) not in _FALSY,
         annotations=_encode(known)[:-1] + b',{"key":"timeout","value":',
     )
+
+
+def is_large(action: Action) -> bool:
+    code = action.exec.code
+    return isinstance(code, str) and len(code) > LARGE
 
 
 def context_of(recipe: Recipe, message: ActivationMessage) -> Context:
@@ -155,6 +163,20 @@ def env_text(value: Raw) -> str:
     if text.startswith(b'"'):
         return str(msgspec.json.decode(text))
     return msgspec.json.format(text, indent=-1).decode()
+
+
+def _digest(action: Action) -> str:
+    """The code goes in piece by piece: between two a thread leaves the interpreter to others, which it would not do
+    within an encoding of the whole."""
+    exec_ = action.exec
+    code = exec_.code
+    if not isinstance(code, str):
+        return blake2b(_encode(action), digest_size=16).hexdigest()
+    rest = structs.replace(action, exec=structs.replace(exec_, code=UNSET))
+    digest = blake2b(_encode(rest) + b"\0", digest_size=16)  # JSON has no such byte
+    for start in range(0, len(code), LARGE):
+        digest.update(code[start : start + LARGE].encode())
+    return digest.hexdigest()
 
 
 def _context(recipe: Recipe, namespace: str, message: ActivationMessage) -> Context:

@@ -2,16 +2,17 @@
 
 The key is a document's revision, and for a namespace with limits of its own the namespace too: the system's limits hold
 for everybody else, so that one entry serves them all. Limits come with each message; an entry made for others than
-these is made anew. The recipe, which is what costs, is one for all namespaces.
+these is made anew. The recipe, which is what costs, is one for all namespaces; that of large code is made in a thread.
 """
 
+import asyncio
 from collections import OrderedDict
 
 import msgspec
 
 from upcall.core.limits import effective
 from upcall.core.record import limit_error
-from upcall.core.run import Recipe, recipe_of
+from upcall.core.run import Recipe, is_large, recipe_of
 from upcall.invoker.runtime import Allowance
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Response, error
@@ -44,31 +45,57 @@ class Knowledge:
         self._manifest = manifest
         self._limits = limits
         self._entries: OrderedDict[tuple[str, str, str], Known] = OrderedDict()
+        self._learning: dict[tuple[str, str], asyncio.Future[Recipe]] = {}
 
-    def of(self, action: Action, rev: str, user: Identity) -> Known:
-        """Raises ValueError for limits that are no limits."""
+    def of(self, action: Action, rev: str, user: Identity) -> Known | None:
+        """None for large code that is to be learnt first. Raises ValueError for limits that are no limits."""
         limits = user.limits
         namespace = "" if limits == _UNLIMITED else user.namespace.name
         known = self._entries.get((action.id, rev, namespace))
         if known is not None and (not namespace or known.limits == limits):
             return known
-        known = self._entries[action.id, rev, namespace] = self._learn(action, rev, limits)
+        common = self._entries.get((action.id, rev, ""))
+        if common is None and is_large(action):
+            return None
+        recipe = common.recipe if common else recipe_of(action, self._kind(action))
+        return self._keep((action.id, rev, namespace), self._known(action, recipe, limits))
+
+    async def learn(self, action: Action, rev: str, user: Identity) -> Known:
+        """What `of` gives, for large code too. Those who ask at one time share the work. Raises as `of` does."""
+        known = self.of(action, rev, user)
+        if known is not None:
+            return known
+        key = (action.id, rev)
+        learning = self._learning.get(key)
+        if learning is None:
+            learning = asyncio.ensure_future(asyncio.to_thread(recipe_of, action, self._kind(action)))
+            self._learning[key] = learning
+            learning.add_done_callback(lambda _: self._learning.pop(key))
+        recipe = await asyncio.shield(learning)
+        self._keep((*key, ""), self._known(action, recipe, _UNLIMITED))
+        known = self.of(action, rev, user)
+        assert known is not None
+        return known
+
+    def _keep(self, key: tuple[str, str, str], known: Known) -> Known:
+        self._entries[key] = known
         if len(self._entries) > ENTRIES:
             self._entries.popitem(last=False)
         return known
 
-    def _learn(self, action: Action, rev: str, limits: UserLimits) -> Known:
+    def _kind(self, action: Action) -> str:
+        """By the manifest's name, where it knows the kind."""
+        runtime = self._manifest.runtime(action.exec.kind)
+        return runtime.kind if runtime else action.exec.kind
+
+    def _known(self, action: Action, recipe: Recipe, limits: UserLimits) -> Known:
         holds, kind, refusal = effective(self._limits, limits), action.exec.kind, None
         if text := limit_error(action.limits, holds):
             refusal = error(APPLICATION_ERROR, text)
         if kind == SEQUENCE:
             refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
-        elif kind != BLACKBOX:
-            runtime = self._manifest.runtime(kind)
-            kind = runtime.kind if runtime else kind
-            refusal = refusal if runtime else error(WHISK_ERROR, texts.ACTION_MISMATCH)
-        common = self._entries.get((action.id, rev, ""))
-        recipe = common.recipe if common else recipe_of(action, kind)
+        elif kind != BLACKBOX and self._manifest.runtime(kind) is None:
+            refusal = error(WHISK_ERROR, texts.ACTION_MISMATCH)
         return Known(recipe, limits, _allowance(action, self._limits), _allowance(action, holds), refusal)
 
 

@@ -210,11 +210,11 @@ class Invoker:
             assert isinstance(action, Action)
             if action.annotation(IDEMPOTENT) is True:
                 return None
-            recipe = self._knowledge.of(action, stored.rev, message.user).recipe
+            known = await self._knowledge.learn(action, stored.rev, message.user)
         except Exception as cause:  # noqa: BLE001 - whatever it is, nothing says that it may run again
             log.info("%s is not known: %s", message.action.id, cause, extra=tag)
             return fallback_record(message, response, now)
-        return activation_record(recipe, message, response, Times(now, now, now))
+        return activation_record(known.recipe, message, response, Times(now, now, now))
 
     async def _fetch(self, offset: int, message: ActivationMessage) -> None:
         try:
@@ -236,6 +236,9 @@ class Invoker:
         assert isinstance(action, Action)
         try:
             known = self._knowledge.of(action, stored.rev, message.user)
+            if known is None:
+                self._tasks.create_task(self._learn(offset, message, stored))
+                return
             refusal = known.refusal
             work = Work(self._desk, offset, message, known, action)
         except Exception:  # the boundary of one message: its sender is another process
@@ -245,6 +248,18 @@ class Invoker:
             self._runner.feed(JobArrived(work.job))
         else:
             self._refuse(offset, message, refusal)
+
+    async def _learn(self, offset: int, message: ActivationMessage, stored: Stored) -> None:
+        """Off the loop, as its code is large; then admit."""
+        action = stored.doc
+        assert isinstance(action, Action)
+        try:
+            await self._knowledge.learn(action, stored.rev, message.user)
+        except Exception:
+            log.exception("%s cannot be run", action.id, extra={"activation": message.activation_id})
+            self._refuse(offset, message, error(WHISK_ERROR, texts.ACTION_FETCH))
+        else:
+            self._admit(offset, message, stored)
 
     def _refuse(self, offset: int, message: ActivationMessage, response: Response, record: bool = True) -> None:
         """Answer what does not reach the pool (spec: store.md §5)."""

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, Raw, UnsetType
 
-from upcall.core.run import context_of, env_text, init_body, recipe_of, run_body, transaction_id
+from upcall.core.run import LARGE, context_of, env_text, init_body, is_large, recipe_of, run_body, transaction_id
 from upcall.model.documents import KeyValue
 from upcall.model.entities import Action
 from upcall.model.messages import ActivationMessage
@@ -159,6 +159,17 @@ def test_the_key_of_the_pool_tells_namespaces_and_documents_apart_and_nothing_el
     assert key(an_action()) == key(an_action())
     others = [key(an_action(), "x"), key(an_action(code="1")), key(an_action(version="0.0.2")), key(an_action("b"))]
     assert len({key(an_action()), *others}) == 5
+
+
+def test_the_digest_covers_all_of_large_code_and_whether_there_is_code() -> None:
+    large = "ä💡x" * LARGE
+    codes = [large, large + "x", "y" + large, "", "null"]
+    actions = [an_action(code=code) for code in codes]
+    actions.append(an_action())
+    actions[-1].exec.code = UNSET
+    assert len({recipe_of(action).digest for action in actions}) == 6
+    assert recipe_of(an_action(code=large)).digest == recipe_of(actions[0]).digest
+    assert [is_large(action) for action in actions] == [True, True, True, False, False, False]
 
 
 def test_contexts_are_made_once_and_bounded() -> None:
