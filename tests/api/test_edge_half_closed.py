@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from tests.api.platform import INVOKE, OTHER, ROUTES, Client, Platform, a_request, result
+from tests.api.test_edge import reset
 
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -122,15 +123,21 @@ def test_a_refusal_that_waits_for_its_turn_is_sent(run: Run) -> None:
 
 @LOOPS
 @ROUTES
-def test_a_client_that_left_is_noticed_at_the_answer(path: str, run: Run) -> None:
+@pytest.mark.parametrize("how", ["closed", "half-closed and reset"])
+def test_a_client_that_left_is_noticed_at_the_answer(path: str, how: str, run: Run) -> None:
     async def test() -> None:
         async with Platform().run() as platform:
             platform.hold()
             client = await platform.connect()
             client.send(a_request(path, b"{}"))
             await platform.reached(path)
-            client.writer.close()
+            if how == "closed":
+                client.writer.close()
+            else:
+                client.writer.write_eof()
             await until_half_closed(platform)
+            if how != "closed":
+                reset(client)
             await platform.let_go(path)
             await none_left(platform)
             assert platform.acks.count == 0
@@ -177,7 +184,7 @@ def test_a_shutdown_waits_for_the_answer(path: str, run: Run) -> None:
 
 async def until_half_closed(platform: Platform) -> None:
     """Wait until the server knows: it does not keep the connection any more."""
-    (connection,) = await platform.connections(1)
     async with asyncio.timeout(5):
+        (connection,) = await platform.connections(1)
         while connection.running.keep_alive:
             await asyncio.sleep(0.001)
