@@ -153,7 +153,7 @@ class ProcessContainer(Mortal):
         try:
             await self._kill()
             if self._output is not None:
-                self._output.close()
+                await self._output.close()
             self._close_status()
             self.exhausted()
             await asyncio.to_thread(self._remove)

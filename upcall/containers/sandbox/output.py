@@ -1,8 +1,11 @@
 """The two output pipes of a container, read as they fill and once more when an activation ends.
 
 Reading eagerly keeps a full pipe from blocking the action; reading at `collect` makes the logs complete: what was
-written before the answer was sent is in the pipe when the answer has been read. One read of 16 KiB per turn of the loop
-bounds how long a flood of short lines can hold up everybody else.
+written before the answer was sent is in the pipe when the answer has been read.
+
+What a turn of the loop may cost is bounded, for a flood of tiny lines would hold up everybody else: reads are small,
+and a turn goes on reading only while its bytes and its lines, each of which costs as much as many bytes, are few. So
+nothing waits outside of the pipe, and what is behind the bound of the log is dropped without being looked at.
 """
 
 import asyncio
@@ -14,8 +17,11 @@ import select
 from upcall.logs.stream import LogStream, Stream
 
 _PIPE_BYTES = 128 << 10
-_READ = 16 << 10
+_READ = 2 << 10
 _DISCARD = 128 << 10
+_TURN = 16 << 10
+"""So many bytes are read from a pipe in one turn; a line counts as `_LINE` more of them."""
+_LINE = 16
 TURNS = _PIPE_BYTES // _READ + 1
 """So many calls of `drain` empty a full pipe; more would follow somebody who goes on writing for ever."""
 
@@ -43,38 +49,46 @@ class Output:
         """The container has its ends: close ours and read."""
         self._close_write_ends()
         for fd in self._readers:
-            self._loop.add_reader(fd, self._readable, fd)
+            self._loop.add_reader(fd, self._read, fd)
 
     def drain(self) -> bool:
         """Read what is there now, but no more than bounds the time that it takes; true when that was all."""
         ready = self._ready.poll(0)  # mostly there is nothing: one system call where two reads would fail
         if not ready:
             return True
-        size = _DISCARD if self._stream.full else _READ
-        return max(self._read(fd, size) for fd, _ in ready) < size
+        return min(self._read(fd) for fd, _ in ready)  # not `all`, which would leave the second out
 
-    def close(self) -> None:
-        """Read the rest, then let go; what was read can still be taken."""
-        for _ in range(TURNS):
-            if self.drain():
-                break
-        for fd in list(self._readers):
-            self._forget(fd)
-        self._close_write_ends()
-
-    def _readable(self, fd: int) -> None:
-        self._read(fd, _DISCARD if self._stream.full else _READ)
-
-    def _read(self, fd: int, size: int) -> int:
+    async def close(self) -> None:
+        """Read the rest, over turns of the loop, then let go; what was read can still be taken."""
+        for fd in self._readers:
+            self._loop.remove_reader(fd)
         try:
-            data = os.read(fd, size)
-        except BlockingIOError:
-            return 0
-        if data:
+            for _ in range(TURNS):
+                if self.drain():
+                    break
+                await asyncio.sleep(0)
+        finally:
+            for fd in list(self._readers):
+                self._forget(fd)
+            self._close_write_ends()
+
+    def _read(self, fd: int) -> bool:
+        """Feed what fits into one turn; true when nothing is left."""
+        left = _TURN
+        while left > 0:
+            size = _DISCARD if self._stream.full else _READ
+            try:
+                data = os.read(fd, size)
+            except BlockingIOError:
+                return True
+            if not data:
+                self._forget(fd)
+                return True
             self._stream.feed(self._readers[fd], data)
-        else:
-            self._forget(fd)
-        return len(data)
+            if len(data) < size:
+                return True
+            left -= len(data) + _LINE * data.count(b"\n")
+        return False
 
     def _forget(self, fd: int) -> None:
         self._loop.remove_reader(fd)

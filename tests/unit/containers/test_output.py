@@ -1,0 +1,150 @@
+"""How much of a container's output one turn of the loop takes on: counted, not timed."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from upcall.containers.sandbox.output import TURNS, Output
+from upcall.logs.stream import LogStream, Stream
+
+LIMIT = 10 << 20
+PIPE = 64 << 10
+PER_READER = 3072
+"""Lines that a pipe may give at a time."""
+
+
+class Counting(LogStream):
+    """Counts lines and reads since somebody has looked."""
+
+    lines = 0
+    reads = 0
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        self.lines += data.count(b"\n")
+        self.reads += 1
+        super().feed(stream, data)
+
+    def looked(self) -> int:
+        lines, self.lines = self.lines, 0
+        return lines
+
+
+class Turns:
+    """The lines of each turn of the loop, while the block runs."""
+
+    def __init__(self, stream: Counting) -> None:
+        self._stream = stream
+        self.lines: list[int] = []
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        self._turn()
+        yield
+        self._handle.cancel()
+        self.lines.append(self._stream.looked())
+
+    def _turn(self) -> None:
+        self.lines.append(self._stream.looked())
+        self._handle = asyncio.get_running_loop().call_soon(self._turn)
+
+
+def filled(stream: LogStream, out: bytes, err: bytes = b"") -> tuple[Output, list[int]]:
+    """An output that has these bytes in its pipes already; and what the container writes to."""
+    output = Output(asyncio.get_running_loop(), stream)
+    ends = [os.dup(fd) for fd in output.write_ends]
+    for fd, data in zip(ends, (out, err), strict=True):
+        assert os.write(fd, data) == len(data)
+    return output, ends
+
+
+FLOODS = (b"\n" * PIPE, b"x\n" * (PIPE // 2), (b"x" * 2047 + b"\n" * 2049) * (PIPE // 4096))
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_pass_over_the_pipes_takes_few_lines_of_a_flood(flood: bytes) -> None:
+    stream = Counting(LIMIT)
+    output, ends = filled(stream, flood, flood)
+    found: list[int] = []
+    for _ in range(TURNS):
+        empty = output.drain()
+        found.append(stream.looked())
+        if empty:
+            break
+    assert empty
+    assert max(found) <= 2 * PER_READER
+    assert sum(found) == 2 * flood.count(b"\n") == len(stream.take(LIMIT).lines)
+    await gone(output, ends)
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_flood_that_is_read_as_it_comes_is_spread_over_turns(flood: bytes) -> None:
+    stream = Counting(LIMIT)
+    output, ends = filled(stream, flood, flood)
+    turns = Turns(stream)
+    with turns.counted():
+        output.started()
+        while sum(turns.lines) < 2 * flood.count(b"\n"):
+            await asyncio.sleep(0)
+    assert max(turns.lines) <= 2 * PER_READER
+    await gone(output, ends)
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_what_a_killed_container_leaves_is_read_over_turns_and_complete(flood: bytes) -> None:
+    stream = Counting(LIMIT)
+    output, ends = filled(stream, flood, b"last words\n")
+    turns = Turns(stream)
+    output.started()
+    with turns.counted():
+        await gone(output, ends)
+    assert max(turns.lines) <= 2 * PER_READER
+    lines = [line.partition(": ")[2] for line in stream.take(LIMIT).lines]
+    lines.remove("last words")
+    assert lines == flood.decode().removesuffix("\n").split("\n")
+
+
+async def test_a_writer_that_never_ends_is_not_followed_for_ever() -> None:
+    stream = Counting(LIMIT)
+    output, ends = filled(stream, b"")
+    passes = 0
+
+    def more() -> None:
+        nonlocal passes
+        passes += 1
+        os.write(ends[0], b"\n" * 4096)
+        again.append(asyncio.get_running_loop().call_soon(more))
+
+    again = [asyncio.get_running_loop().call_soon(more)]
+    await asyncio.sleep(0)
+    await output.close()
+    again[-1].cancel()
+    assert passes <= TURNS + 1
+    await gone(output, ends)
+
+
+async def test_output_in_long_lines_is_read_at_once() -> None:
+    stream = Counting(LIMIT)
+    output, ends = filled(stream, (b"x" * 1023 + b"\n") * 12)
+    assert output.drain()
+    assert len(stream.take(LIMIT).lines) == 12
+    await gone(output, ends)
+
+
+async def test_a_line_or_none_costs_one_read_or_none() -> None:
+    stream = Counting(LIMIT)
+    output, ends = filled(stream, b"hello\n")
+    assert output.drain()
+    assert stream.reads == 1
+    assert output.drain()
+    assert stream.reads == 1
+    await gone(output, ends)
+
+
+async def gone(output: Output, ends: list[int]) -> None:
+    for fd in ends:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    await output.close()
