@@ -221,6 +221,48 @@ def main(args):
     await bomb.destroy()
 
 
+THREADS = """
+import sys, threading
+def down(n):
+    return 0 if n == 0 else 1 + down(n - 1)
+def depth(value, seen):
+    try:
+        seen.append(down(sys.getrecursionlimit()))
+    except RecursionError:
+        seen.append("RecursionError")
+    seen.append(down(sys.getrecursionlimit() - 100))
+def main(args):
+    seen = []
+    depth(args, seen)
+    one = threading.Thread(target=depth, args=(args, seen))
+    one.start()
+    one.join()
+    go, threads = threading.Event(), []
+    for _ in range(args["n"]):
+        threads.append(threading.Thread(target=go.wait))
+        threads[-1].start()
+    go.set()
+    for thread in threads:
+        thread.join()
+    def greedy(_):  # of the main thread's stack: more than 2 MiB until the limit
+        return sorted([1], key=greedy)
+    try:
+        greedy(1)
+    except RecursionError:
+        return {"seen": seen, "threads": len(threads)}
+"""
+
+
+async def test_many_threads_fit_and_recursion_ends_by_its_own_limit(folder: Path) -> None:
+    driver = ProcessContainers(folder)
+    await driver.start()
+    try:
+        answer = await result(await driver.create(spec(memory=256)), THREADS, {"n": 200})
+    finally:
+        await driver.close()
+    assert answer == {"seen": ["RecursionError", 900] * 2, "threads": 200}
+
+
 async def test_random_numbers_differ_between_containers(driver: ProcessContainers) -> None:
     code = "import random\ndef main(args):\n    return {'r': [random.random(), random.SystemRandom().random()]}\n"
     seen = [(await look(driver, code))["r"] for _ in range(3)]

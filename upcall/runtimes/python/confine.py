@@ -16,6 +16,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 from typing import NamedTuple
 
 from . import linux
@@ -26,6 +27,7 @@ AS_USER = "user"
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 _TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - mount points of its own
 _SHM_BYTES = 64 << 20
+_THREAD_STACK = 1 << 20
 _SI_USER = 0
 _PAUSE, _CONTINUE = signal.SIGUSR1, signal.SIGUSR2
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, _PAUSE, _CONTINUE)
@@ -109,8 +111,14 @@ def _from_outside(received: signal.struct_siginfo) -> bool:
 
 def _limit(order: Order) -> None:
     """Bound what the kernel counts per process or user. A core of one byte is none, even where the host pipes cores to
-    a program, which no other limit prevents. Half of the descriptors: those in flight are counted per user, and an
-    ordinary user's sandboxes share theirs with the platform, which must be able to send some still."""
+        a program, which no other limit prevents. Half of the descriptors: those in flight are counted per user, and an
+        ordinary user's sandboxes share theirs with the platform, which must be able to send some still.
+
+    The data segment counts a thread's stack whole, used or not: with glibc's 8 MiB a pool of 32 threads would not fit
+    into 256 MiB. Lowering the stack's limit is no means against that: glibc reads it when a program starts, and the
+    kernel would hold it against the main thread. 1 MiB is enough for Python's recursion limit, save through what is
+    greedy in C (`sorted` in the key of `sorted`); an action whose threads need more says so by
+    `threading.stack_size`."""
     _set(resource.RLIMIT_CORE, 1)
     _set(resource.RLIMIT_NOFILE, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2))
     _set(resource.RLIMIT_SIGPENDING, 1024)
@@ -118,6 +126,7 @@ def _limit(order: Order) -> None:
     _set(resource.RLIMIT_FSIZE, order.memory)
     if order.rlimits:
         _set(resource.RLIMIT_DATA, order.memory)
+        threading.stack_size(_THREAD_STACK)
 
 
 def _set(limit: int, value: int) -> None:
