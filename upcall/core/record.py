@@ -51,15 +51,16 @@ def activation_record(recipe: Recipe, message: ActivationMessage, response: Resp
         b"" if times.init is None else b',{"key":"initTime","value":%d}' % times.init,
     )
     user = message.user
-    end = max(times.start, times.end)
+    start = times.start
+    end = max(start, times.end)
     return Activation(
         namespace=user.namespace.name,
         name=recipe.name,
         subject=user.subject,
         activation_id=message.activation_id,
-        start=times.start,
+        start=start,
         end=end,
-        duration=end - times.start,
+        duration=end - start,
         cause=message.cause,
         response=response,
         version=recipe.version,

@@ -29,7 +29,6 @@ from upcall.deadlines import Deadlines
 from upcall.ports import Address
 
 Done = Callable[[Outcome], None]
-Parts = tuple[bytes, ...]
 
 RETRY = 0.05
 """seconds between two tries to reach a container that starts"""
@@ -77,16 +76,18 @@ class Runtime:
         call = _Call(self, done, allowance)
         self._calls.add(call)
         call.begin(self._loop.time())
-        size = len(body)
-        data = (_HEAD % (path, size, body),) if size <= _LARGE else (_HEAD % (path, size, b""), body)
+        size, rest = len(body), b""
+        if size > _LARGE:
+            body, rest = rest, body
+        data = _HEAD % (path, size, body)
         while self._free:
             connection = self._free.pop()
             if self._foreign and call.begun - connection.idle > IDLE:
                 connection.close()
             elif not connection.closing:
-                connection.send(call, data)
+                connection.send(call, data, rest)
                 return
-        call.opening = self._loop.create_task(self._open(call, data, retry))
+        call.opening = self._loop.create_task(self._open(call, data, rest, retry))
 
     def give_up(self) -> None:
         """The container is dead: nobody waits for it to come up any more. What it has answered before still counts."""
@@ -103,7 +104,7 @@ class Runtime:
         for call in list(self._calls):
             call.end(Ending.CLOSED)
 
-    async def _open(self, call: "_Call", data: Parts, retry: bool) -> None:
+    async def _open(self, call: "_Call", data: bytes, rest: bytes, retry: bool) -> None:
         while True:
             try:
                 connection = await self._connect()
@@ -117,7 +118,7 @@ class Runtime:
             await asyncio.sleep(RETRY)
         call.opening = None
         call.begin(self._loop.time())
-        connection.send(call, data)
+        connection.send(call, data, rest)
 
     async def _connect(self) -> "_Connection":
         address = self._address
@@ -218,12 +219,13 @@ class _Connection(asyncio.Protocol):
         self.idle = 0.0
         self._parser = httptools.HttpResponseParser(self)
 
-    def send(self, call: _Call, data: Parts) -> None:
+    def send(self, call: _Call, data: bytes, rest: bytes) -> None:
         self._call = call
         self._received = 0
         call.connection = self
-        for part in data:
-            self._transport.write(part)
+        self._transport.write(data)
+        if rest:
+            self._transport.write(rest)
 
     def close(self) -> None:
         self.closing = True
