@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import UNSET, Raw
 
 from tests.api.client import Api
-from upcall.errors import Unreadable
+from tests.contract.documents import activation
 from upcall.model.activation import APPLICATION_ERROR, Activation, Response
 
 DENIED = "The supplied authentication is not authorized to access {}."
@@ -187,9 +188,7 @@ async def test_other_methods_and_paths(api: Api) -> None:
 
 
 async def test_a_corrupted_record(api: Api) -> None:
-    async def get(kind: Any, id: str, rev: Any = None) -> Any:
-        raise Unreadable
-
-    api.store.get = get  # type: ignore[method-assign]
+    record = activation(1)
+    await api.store.put(msgspec.structs.replace(record, activation_id=id_of(1), logs="no list"))
     reply = await api("GET", f"_/activations/{id_of(1)}")
     assert (reply.status, reply.error) == (500, "Resource is corrupted and cannot be read.")
