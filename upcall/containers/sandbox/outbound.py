@@ -1,0 +1,60 @@
+"""The way out of a tenant's network namespace: the port that its three adapters stand behind.
+
+`Nothing` is no way at all. `veth.Veth` is root's: a pair of interfaces per namespace, one set of rules per platform.
+`usermode.UserMode` is the ordinary user's: a process per namespace that speaks for it.
+
+A namespace is attached when it is made, before anybody is in it, and spares are made ahead, so what it costs is seldom
+waited for. A way that cannot be had is no failure of an activation: its namespace then has what is inside, the
+loopback with the API and DNS.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+Ask = Callable[[dict[str, Any], list[int]], Awaitable[Any]]
+"""A request to the zygote with descriptors, which has the capabilities inside of the namespaces."""
+
+
+class Link:
+    """What one namespace is attached by; `number` is no other's as long as this is attached."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Outbound(Protocol):
+    """All are coroutines because none may block the loop; calls for different namespaces may overlap."""
+
+    async def start(self) -> None:
+        """Check the host and set its rules. Raises Misconfigured with cause and fix where the user asked for what
+        cannot be had; logs a warning where it was only the default."""
+        ...
+
+    async def attach(self, number: int, fd: int) -> Link:
+        """Lead the namespace behind the descriptor `fd` out. Never raises but for the end of the zygote (StartFailed):
+        what fails is logged once, and the namespace stays without a way out."""
+        ...
+
+    async def detach(self, link: Link) -> None:
+        """Take the way away again; idempotent, before the namespace's last descriptor is closed or after."""
+        ...
+
+    async def close(self) -> None:
+        """Remove rules and whatever else is left; idempotent."""
+        ...
+
+
+class Nothing:
+    """No way out."""
+
+    async def start(self) -> None:
+        return
+
+    async def attach(self, number: int, fd: int) -> Link:
+        return Link(number)
+
+    async def detach(self, link: Link) -> None:
+        return
+
+    async def close(self) -> None:
+        return
