@@ -15,7 +15,7 @@ TOML keys are the names as they stand here; a dot opens a table:
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +23,20 @@ import msgspec
 
 from upcall.core.record import StoreLevel
 from upcall.errors import Misconfigured
+from upcall.model.forms import (
+    Parse,
+    count,
+    credentials,
+    folder,
+    kilobytes_or_more,
+    megabytes,
+    milliseconds,
+    one_of,
+    optional,
+    port_number,
+)
+from upcall.model.keep import Keep, parse_keep
 from upcall.model.sizes import MB, Bounds, SystemLimits, parse_duration, parse_size
-
-Parse = Callable[[str], Any]
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -50,62 +61,6 @@ class Setting(msgspec.Struct, frozen=True):
     @property
     def variable(self) -> str:
         return f"UPCALL_{self.field.upper()}"
-
-
-def megabytes(text: str) -> int:
-    """Whole MB of a size text; a bare number is MB, as action limits are."""
-    size = int(text) if text.strip().isdigit() else parse_size(text) // MB
-    if size <= 0:
-        raise ValueError(f"'{text}' is less than 1 MB")
-    return size
-
-
-def kilobytes_or_more(text: str) -> int:
-    size = parse_size(text)
-    if size < 1024:
-        raise ValueError(f"'{text}' is less than 1 KB")
-    return size
-
-
-def milliseconds(text: str) -> int:
-    return round(parse_duration(text) * 1000)
-
-
-def folder(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-def port_number(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) <= 65535:
-        raise ValueError(f"'{text}' is no port: 0 (any free one) to 65535")
-    return int(text)
-
-
-def count(text: str) -> int:
-    if not text.strip().isdigit():
-        raise ValueError(f"'{text}' is no whole number of 0 or more")
-    return int(text)
-
-
-def credentials(text: str) -> str:
-    """`UUID:KEY`, the key of exactly 64 characters (spec: rest-api.md §1.3). Never quoted in the error."""
-    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[A-Za-z0-9]{64}", text):
-        raise ValueError("credentials are UUID:KEY, the key 64 letters and digits")
-    return text
-
-
-def one_of(*choices: str) -> Parse:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"'{text}' is none of: {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def optional(parse: Parse) -> Parse:
-    """The same, and None for the empty default."""
-    return lambda text: parse(text) if text else None
 
 
 def _limit(name: str, parse: Parse, key: str, unit: str, bounds: Bounds) -> list[Setting]:
@@ -164,6 +119,22 @@ SETTINGS: tuple[Setting, ...] = (
         "what records survive: normal: any crash of the platform; full: loss of power too",
         form="normal|full",
     ),
+    Setting(
+        "keep",
+        parse_keep,
+        "30d,10GB",
+        "how long activation records are kept: by age, by size of the database, or both; forever: all of them",
+        form="AGE,SIZE",
+    ),
+    Setting(
+        "tls",
+        one_of("off", "self-signed"),
+        "off",
+        "self-signed: https, with a certificate made in the data folder",
+        form="off|self-signed",
+    ),
+    Setting("tls-cert", optional(folder), "", "https, with this certificate (PEM, the chain after it)", form="FILE"),
+    Setting("tls-key", optional(folder), "", "private key (PEM) of --tls-cert", form="FILE"),
     Setting("log.level", one_of("debug", "info", "warning", "error"), "info", "least level that is logged"),
     Setting("log.format", one_of("console", "json"), "console", "form of the platform's log lines"),
     Setting(
@@ -273,6 +244,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Literal["full", "none"]
     grace: float
     durability: Literal["normal", "full"]
+    keep: Keep
+    tls: Literal["off", "self-signed"]
+    tls_cert: Path | None
+    tls_key: Path | None
     log_level: str
     log_format: Literal["console", "json"]
     pool_pause_grace: float
