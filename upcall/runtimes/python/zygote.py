@@ -2,7 +2,7 @@
 
 It speaks to the platform over a unix socket of packets: one JSON object per packet, file descriptors alongside.
 `hello` brings the mode and the seccomp filter; `net` makes a network namespace with its loopback up and gives it
-back; `spawn` forks a container from listening socket, output pipes, status pipe, network namespace and cgroups, and
+back; `link` sets up its way out; `spawn` forks a container from listening socket, output pipes, status pipe, network namespace and cgroups, and
 gives back its pidfd. The status pipe then reads "ok" when the runtime listens, or the reason why it never will,
 and "paused" each time that init has stopped everybody.
 
@@ -23,7 +23,7 @@ import sys
 import sysconfig
 from typing import Any
 
-from . import confine, linux, server
+from . import confine, link, linux, server
 
 _KEPT = 5
 """In a child: 0, 1, 2, then the listening socket and the status pipe."""
@@ -71,6 +71,8 @@ class Zygote:
                     reply = {"version": list(sys.version_info[:3])}
                 case "net":
                     given = [_network()]
+                case "link":
+                    link.set_up(request, fds[0])
                 case "spawn":
                     given = [self._spawn(request, fds)]
         except OSError as error:
