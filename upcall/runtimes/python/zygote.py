@@ -2,8 +2,8 @@
 
 It speaks to the platform over a unix socket of packets: one JSON object per packet, file descriptors alongside.
 `hello` brings the mode and the seccomp filter; `net` makes a network namespace with its loopback up and gives it
-back; `link` sets up its way out; `spawn` forks a container from listening socket, output pipes, status pipe, network namespace and cgroups, and
-gives back its pidfd. The status pipe then reads "ok" when the runtime listens, or the reason why it never will,
+back; `link` sets up its way out; `spawn` forks a container from listening socket, output pipes, status pipe, network
+namespace and cgroups, and gives back its pidfd. The status pipe then reads "ok" when the runtime listens, or the reason why it never will,
 and "paused" each time that init has stopped everybody.
 
 Its end of the socket closing is the end of the platform: it exits, and as pid 1 of the outer pid namespace takes every
