@@ -17,6 +17,7 @@ from upcall.containers.sandbox.network import Namespace
 from upcall.containers.sandbox.output import TURNS, Output
 from upcall.errors import Failed, StartFailed
 from upcall.logs.stream import LogStream
+from upcall.model.entities import BLACKBOX
 from upcall.ports import Address, ContainerSpec, Lines
 from upcall.runtimes.python import confine
 
@@ -192,6 +193,8 @@ class ProcessContainer(Mortal):
             "pids": self._driver.pids,
             "rlimits": self._group is None or "memory" not in self._group.places,
             "folder": "/tmp" if isolated else self._base,  # noqa: S108 - the sandbox's own
+            "code": "/action" if isolated else f"{self._base}/action",
+            "runtime": confine.NATIVE if self._spec.kind == BLACKBOX else confine.PYTHON,
         }
 
     async def _said(self) -> bytes:

@@ -62,9 +62,11 @@ def write_etc(folder: Path) -> None:
 
 def write_runtime(folder: Path) -> None:
     """A copy of the runtime that the sandbox's users can read, whatever the modes and the fate of the original."""
-    folder.mkdir(mode=0o755)
-    for source in (_PACKAGE / "runtimes" / "python").glob("*.py"):
-        (folder / source.name).write_bytes(source.read_bytes())
+    runtimes = _PACKAGE / "runtimes"
+    for source in runtimes.rglob("*.py"):
+        target = folder / source.relative_to(runtimes)
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
     _open_up(folder)
 
 
@@ -131,8 +133,8 @@ def _bubblewrap(binds: list[tuple[str, str]], as_root: bool, api_host: str) -> l
     for target, link in (("/proc/self/fd", "fd"), *((f"/proc/self/fd/{n}", f"std{s}") for n, s in _STANDARD)):
         argv += ["--symlink", target, f"/dev/{link}"]
     argv += ["--tmpfs", "/dev/shm", "--tmpfs", "/tmp", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]  # noqa: S108
-    argv += ["--dir", "/run", "--remount-ro", "/", "--chdir", "/"]
-    start = _START.format(str(Path(_RUNTIME).parent), "upcall_runtime.zygote", str(Path(_RUNTIME).parent))
+    argv += ["--dir", "/action", "--dir", "/run", "--remount-ro", "/", "--chdir", "/"]
+    start = _START.format(str(Path(_RUNTIME).parent), "upcall_runtime.python.zygote", str(Path(_RUNTIME).parent))
     return [*argv, *_python(start), "{control}"]
 
 

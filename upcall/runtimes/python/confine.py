@@ -24,6 +24,8 @@ from . import linux
 WITHOUT_ISOLATION = "none"
 AS_ROOT = "root"
 AS_USER = "user"
+PYTHON = "python"
+NATIVE = "native"
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 _TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - mount points of its own
 _SHM_BYTES = 64 << 20
@@ -44,6 +46,10 @@ class Order(NamedTuple):
     pids: int
     rlimits: bool
     folder: str
+    code: str
+    """The folder for the user's code."""
+    runtime: str
+    """What the child becomes: `PYTHON`, `NATIVE`."""
 
 
 def confine(order: Order, cgroups: list[int], net: int | None, program: bytes) -> None:
@@ -139,6 +145,11 @@ def _mount(order: Order) -> None:
     flags = linux.MS_NOSUID | linux.MS_NODEV
     linux.mount("proc", "/proc", "proc", flags | linux.MS_NOEXEC)
     linux.mount("tmpfs", _TMP, "tmpfs", flags, f"mode=1777,size={order.memory},nr_inodes=100000")
+    for target in (order.code, _TMP):  # two folders, one bound for both; the last mount hides what holds them
+        source = _TMP + target
+        os.mkdir(source)
+        os.chmod(source, 0o1777)  # noqa: S103 - as every /tmp
+        linux.mount(source, target, None, linux.MS_BIND)
     shm = min(_SHM_BYTES, order.memory)
     linux.mount("tmpfs", _SHM, "tmpfs", flags | linux.MS_NOEXEC, f"mode=1777,size={shm},nr_inodes=10000")
     os.chdir(order.folder)

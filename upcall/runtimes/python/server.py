@@ -17,17 +17,16 @@ import socket
 import sys
 from typing import Any, NoReturn
 
-from .action import Action, Refused, encode
+from .protocol import Action, Refused, encode
 
 _REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 502: b"Bad Gateway"}
 _HEAD = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _CHUNK = 65536
 
 
-def serve(listening: socket.socket, status: int, folder: str) -> NoReturn:
+def serve(listening: socket.socket, status: int, action: Action) -> NoReturn:
     """Answer until killed; `status` learns that it begins."""
     listening.setblocking(False)  # a client may be gone between poll and accept
-    action = Action(folder)
     poll = select.poll()
     poll.register(listening, select.POLLIN)
     open_: dict[int, socket.socket] = {}

@@ -21,13 +21,19 @@ import site
 import socket
 import sys
 import sysconfig
+from collections.abc import Callable
 from typing import Any
 
+from ..native.program import Program
 from . import confine, link, linux, server
+from .action import Code
+from .protocol import Action
 
 _KEPT = 5
 """In a child: 0, 1, 2, then the listening socket and the status pipe."""
 _HIGH = 64
+_RUNTIMES: dict[str, Callable[[str], Action]] = {confine.PYTHON: Code, confine.NATIVE: Program}
+"""Each makes its action from the folder for the code."""
 _PRELOADED = (
     "base64 binascii collections contextlib copy dataclasses datetime decimal email.message enum functools hashlib "
     "hmac html http.client inspect io itertools logging math operator pathlib random re secrets ssl string struct "
@@ -110,7 +116,8 @@ class Zygote:
         if not runtime:
             linux.set_dumpable(True)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            server.serve(socket.socket(fileno=3), status=4, folder=order.folder)
+            action = _RUNTIMES[order.runtime](order.code)
+            server.serve(socket.socket(fileno=3), status=4, action=action)
         for fd in (0, 3):
             os.close(fd)
         confine.watch(runtime, isolated, 4)
