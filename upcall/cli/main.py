@@ -1,20 +1,27 @@
 """The command `upcall`: loads a verb's module only when the verb is used, so that start-up stays short.
 
-A refusal that the user can mend (`UpcallError`) is one line on stderr and exit code 1; no stack trace.
+What the user can mend is one line on stderr and an exit code (`upcall.cli.refusal`); no stack trace. The user's verbs
+take `wsk`'s flags before and after the verb (`upcall.cli.flags`).
 """
 
 import importlib
+import os
 import sys
 
 import click
 
 from upcall import __version__
+from upcall.cli.flags import Flagged, VerbGroup, given
+from upcall.cli.refusal import GENERAL, INTERRUPTED, PIPE_CLOSED, Refused, colour, tell
 from upcall.errors import UpcallError
 
-VERBS = {"serve": ("upcall.cli.serve", "Run the whole platform on this machine.")}
+VERBS = {
+    "serve": ("upcall.cli.serve", "Run the whole platform on this machine."),
+}
+"""Module, which has the click command as `command`, and the line of the help."""
 
 
-class Verbs(click.Group):
+class Verbs(VerbGroup):
     """A group whose commands are imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -26,6 +33,18 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(VERBS[cmd_name][0]).command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            name, command, rest = super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=VERBS, ctx=ctx) from None
+        if given(ctx) and not isinstance(command, Flagged):
+            flags = ", ".join(f"--{flag}" for flag in given(ctx))
+            raise click.UsageError(f"{flags}: '{name}' does not take this before its name.", ctx)
+        return name, command, rest
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(VERBS.items())])
@@ -33,19 +52,43 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """A serverless platform that speaks Apache OpenWhisk's interfaces.
 
     \b
     upcall serve                      runs it here, on http://127.0.0.1:3233
     upcall COMMAND --help             says more of one command
     """
+    context.color = colour()
 
 
 def main() -> None:
     """The entry point."""
     try:
-        cli(prog_name="upcall")
+        code = _run()
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go()
+        code = PIPE_CLOSED
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        returned = cli.main(prog_name="upcall", standalone_mode=False)
+    except (Refused, click.ClickException) as error:
+        return tell(error)
+    except click.Abort:
+        return INTERRUPTED
     except UpcallError as error:
         print(f"upcall: {error}", file=sys.stderr)
-        sys.exit(1)
+        return GENERAL
+    return returned if isinstance(returned, int) else 0
+
+
+def _let_go() -> None:
+    """Nobody reads: what is still buffered must not be tried once more at exit."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

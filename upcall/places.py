@@ -1,0 +1,14 @@
+"""Where this user's data lie when nothing else is said. Imports nothing heavy: the command line looks here too."""
+
+import os
+from pathlib import Path
+
+
+def default_data() -> Path:
+    """`$XDG_DATA_HOME/upcall`."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "upcall"
+
+
+def properties_file(data: Path) -> Path:
+    """Address and key of the platform that a data folder belongs to, in the form of `~/.wskprops`."""
+    return data / ".wskprops"
