@@ -35,6 +35,7 @@ from upcall.model.names import InvokerId
 from upcall.model.runtimes import Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
 from upcall.ownership import owned, private_folder, unusable
+from upcall.places import default_data
 from upcall.store.cache import ActionCache
 from upcall.store.sqlite import SqliteStore
 from upcall.telemetry import set_up_logging
@@ -158,11 +159,6 @@ def manifest_of(kinds: Sequence[str]) -> Manifest:
         image = Image(f"action-{kind.replace(':', '-v')}", "upcall")
         family.append(Runtime(kind, image, default=not family))
     return Manifest(families)
-
-
-def default_data() -> Path:
-    """`$XDG_DATA_HOME/upcall`."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "upcall"
 
 
 def run_folder(data: Path) -> Path:
