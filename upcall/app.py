@@ -21,6 +21,7 @@ from pathlib import Path
 from upcall import __version__
 from upcall.bus.memory import MemoryBus
 from upcall.config import Settings
+from upcall.containers import images
 from upcall.containers.process import ProcessContainers
 from upcall.controller.server import listen
 from upcall.controller.service import Controller
@@ -152,13 +153,13 @@ def _controller(
 
 
 def manifest_of(kinds: Sequence[str]) -> Manifest:
-    """The kinds that run here, the first of a family its default."""
+    """The kinds that run here, the first of a family its default, and the image of native executables."""
     families: dict[str, list[Runtime]] = {}
     for kind in kinds:
         family = families.setdefault(kind.partition(":")[0], [])
         image = Image(f"action-{kind.replace(':', '-v')}", "upcall")
         family.append(Runtime(kind, image, default=not family))
-    return Manifest(families)
+    return Manifest(families, [images.NATIVE])
 
 
 def run_folder(data: Path) -> Path:

@@ -10,8 +10,8 @@ but its process, which is forked when the tenant is known: that costs some milli
 to another tenant's network. Zygote and guardian are restarted when they die.
 
 As root every container has a user id of its own; as an ordinary user all share one, in user namespaces of their own.
-Freezing is the cgroup's; without one, init stops everybody but itself. Images are ignored: what runs is the
-platform's own Python.
+Freezing is the cgroup's; without one, init stops everybody but itself. Images are not run (`images`): what runs
+is the platform's own Python, and native executables.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from upcall.containers import images
 from upcall.containers.sandbox import launch, seccomp
 from upcall.containers.sandbox.container import ProcessContainer
 from upcall.containers.sandbox.host import Host
@@ -101,8 +102,8 @@ class ProcessContainers:
 
     async def create(self, spec: ContainerSpec) -> "ProcessContainer":
         """A container; without a tenant one that waits for `claim`."""
-        if spec.kind not in self.kinds:
-            raise StartFailed(f"The process driver does not run actions of kind {spec.kind}.", developer=True)
+        if spec.kind not in self.kinds and not images.is_native(spec):
+            raise images.refusal(spec)
         if self._closing:
             raise StartFailed("The driver is closing.")
         number = self._number()

@@ -1,0 +1,27 @@
+"""What the process driver makes of the images of `blackbox` actions: it runs none, but one it knows.
+
+Upstream's skeleton image stands for "a native executable"; `wsk action create --native` names it (spec: container.md
+§1, entities.md §10). What is in it is played by a runtime of ours, whatever its tag.
+"""
+
+from upcall.errors import StartFailed
+from upcall.model import texts
+from upcall.model.entities import BLACKBOX
+from upcall.model.runtimes import Image
+from upcall.ports import ContainerSpec
+
+NATIVE = Image("dockerskeleton", "openwhisk")
+
+
+def is_native(spec: ContainerSpec) -> bool:
+    """Whether it asks for the native runtime."""
+    name = spec.image.partition("@")[0]
+    return spec.kind == BLACKBOX and (name == str(NATIVE) or name.startswith(f"{NATIVE}:"))
+
+
+def refusal(spec: ContainerSpec) -> StartFailed:
+    """Why nothing runs for this container here."""
+    if spec.kind != BLACKBOX:
+        return StartFailed(f"The process driver does not run actions of kind {spec.kind}.", developer=True)
+    why = f"The process driver runs no images, only native executables as {NATIVE}; images need the Docker driver."
+    return StartFailed(f"{texts.pull_failed(spec.image)} {why}", developer=True)
