@@ -49,6 +49,17 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
+def private_file(path: Path) -> int:
+    """An open file that this user alone may read, made where it is missing; root makes it for the folder's owner, who
+    has to use it too. Raises OSError."""
+    made = not path.exists()
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if made and os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(file, folder.st_uid, folder.st_gid)
+    return file
+
+
 def unusable(folder: Path, why: str | OSError) -> Misconfigured:
     why = why if isinstance(why, str) else why.strerror or str(why)
     return Misconfigured(f"the data folder {folder} cannot be used: {why}; name another with --data")

@@ -93,11 +93,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """0: all."""
 
 
-class Store(Protocol):
-    """Documents with revisions (spec: store.md, entities.md §8). Ids: `upcall.model.entities.doc_id`.
-
-    Whole documents go in and out: where an adapter keeps an action's code as an attachment, that is its own business.
-    """
+class Accounts(Protocol):
+    """The part of a store that says who is who, and that the operator's commands work with."""
 
     async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
         """The newest revision, or exactly `rev`. Raises NotFound; Unreadable (not decodable, another `rev` asked
@@ -109,6 +106,32 @@ class Store(Protocol):
 
     async def delete(self, kind: type[Document], id: str, rev: str) -> None:
         """Raises NotFound; Conflict when `rev` is stale."""
+
+    async def identity(self, uuid: str, key: str) -> Identity | None:
+        """Who the credentials stand for, limits joined; None where they belong to nobody or to a blocked subject.
+        The key is compared in constant time."""
+
+    async def owner(self, namespace: str) -> Identity | None:
+        """Whose namespace it is, limits joined; None where nobody has it or its subject is blocked. Web actions run
+        as their owner."""
+
+    async def identities(self, namespace: str) -> Sequence[Identity]:
+        """All that have the namespace, the first of them its owner; without those of blocked subjects."""
+
+    async def blocked(self) -> frozenset[str]:
+        """Namespaces of blocked subjects, and those whose limits allow no invocation (spec: store.md §7)."""
+
+    def changes(self) -> int | None:
+        """A number that is another one as soon as a subject or a namespace's limits have changed, whoever changed
+        them; None while they are being changed. What was read of them is good for as long as the number stays. Asked
+        on each request: it takes less than 0.2 us."""
+
+
+class Store(Accounts, Protocol):
+    """Documents with revisions (spec: store.md, entities.md §8). Ids: `upcall.model.entities.doc_id`.
+
+    Whole documents go in and out: where an adapter keeps an action's code as an attachment, that is its own business.
+    """
 
     async def list(self, kind: type[D], query: Query) -> Sequence[D]:
         """Documents without an action's code; activations whole. Raises ValueError for negative numbers."""
@@ -126,17 +149,6 @@ class Store(Protocol):
 
     async def flush(self) -> None:
         """Return when every record taken so far is durable."""
-
-    async def identity(self, uuid: str, key: str) -> Identity | None:
-        """Who the credentials stand for, limits joined; None where they belong to nobody or to a blocked subject.
-        The key is compared in constant time."""
-
-    async def owner(self, namespace: str) -> Identity | None:
-        """Whose namespace it is, limits joined; None where nobody has it or its subject is blocked. Web actions run
-        as their owner."""
-
-    async def blocked(self) -> frozenset[str]:
-        """Namespaces of blocked subjects, and those whose limits allow no invocation (spec: store.md §7)."""
 
     async def close(self) -> None:
         """Flush and let go."""

@@ -351,6 +351,35 @@ class TestSubjects:
         assert found.limits == UserLimits(invocations_per_minute=5)
         assert await store.owner("nobody") is None
 
+    async def test_all_identities_of_a_namespace(self, store: Store) -> None:
+        found = await store.identities("team")
+        assert [(each.subject, each.authkey["api_key"]) for each in found] == [("alice-s", "u2:k2"), ("bob-s", "u2:k4")]
+        assert all(each.limits == UserLimits(invocations_per_minute=5) for each in found)
+        assert list(await store.identities("eve")) == list(await store.identities("nobody")) == []
+
+    async def test_every_change_of_subjects_and_limits_is_told(self, store: Store) -> None:
+        seen = [store.changes()]
+        rev = (await store.get(Subject, "alice-s")).rev
+        rev = await store.put(subject("alice-s", ("alice", "u1", "new")), rev)
+        seen.append(store.changes())
+        await store.delete(Subject, "alice-s", rev)
+        seen.append(store.changes())
+        rev = await store.put(Limits("bob", UserLimits(fires_per_minute=0)))
+        seen.append(store.changes())
+        await store.delete(Limits, "bob/limits", rev)
+        seen.append(store.changes())
+        assert None not in seen
+        assert len(set(seen)) == 5
+
+    async def test_nothing_else_counts_as_a_change_of_them(self, store: Store) -> None:
+        before = store.changes()
+        rev = await store.put(action())
+        store.record(activation(1))
+        await store.flush()
+        await store.put(action(code="second"), rev)
+        await store.identity("u1", "k1")
+        assert store.changes() == before
+
     async def test_changed_and_deleted_credentials(self, store: Store) -> None:
         rev = (await store.get(Subject, "alice-s")).rev
         rev = await store.put(subject("alice-s", ("alice", "u1", "new")), rev)

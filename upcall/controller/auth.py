@@ -1,8 +1,8 @@
 """Basic authentication: credentials → Identity (spec: rest-api.md §1.3).
 
-The hot path looks an identity up by the raw bytes of the header, so a known caller costs one dictionary lookup. Entries
-live for a limited time, because a subject can be changed behind this process's back, and end at once when it is changed
-through this process (`forget`, `clear`). An answer of the store that was on its way at that moment is not kept.
+The hot path looks an identity up by the raw bytes of the header, so a known caller costs one dictionary lookup and a
+look at the store's number of changes: when any subject or limit changes, by whichever process, all entries end at once,
+and an answer of the store that was on its way at that moment is not kept. Entries live for a limited time all the same.
 
 Only good credentials are cached: what a stranger sends takes no memory. Keys are never logged, nor part of an error.
 """
@@ -45,12 +45,17 @@ class Authenticator:
         self._size = size
         self._clock = clock
         self._known: dict[bytes, tuple[Identity, float]] = {}
-        self._changes = 0
+        self._changes = store.changes
+        self._seen: int | None = None
+        """The number of changes that all entries belong to; None where there are none."""
 
     def cached(self, header: bytes) -> Identity | None:
         """The identity, where the header was seen lately."""
         entry = self._known.get(header)
         if entry is None:
+            return None
+        if self._changes() != self._seen:
+            self._known.clear()
             return None
         if entry[1] > self._clock():
             return entry[0]
@@ -63,27 +68,19 @@ class Authenticator:
             raise Unauthorized(texts.NO_CREDENTIALS)
         if identity := self.cached(header):
             return identity
-        changes = self._changes
+        before = self._changes()
         pair = credentials(header)
         found = await self._store.identity(*pair) if pair else None
         if found is None:
             raise Unauthorized(texts.BAD_CREDENTIALS)
-        if changes == self._changes:
-            self._keep(header, found)
+        if before is not None and before == self._changes():
+            self._keep(header, found, before)
         return found
 
-    def forget(self, namespace: str) -> None:
-        """A subject with this namespace, or the namespace's limits, changed."""
-        self._changes += 1
-        for header in [known for known, entry in self._known.items() if entry[0].namespace.name == namespace]:
-            del self._known[header]
-
-    def clear(self) -> None:
-        """Anything may have changed."""
-        self._changes += 1
-        self._known.clear()
-
-    def _keep(self, header: bytes, identity: Identity) -> None:
+    def _keep(self, header: bytes, identity: Identity, changes: int) -> None:
+        if changes != self._seen:
+            self._known.clear()
+            self._seen = changes
         self._known.pop(header, None)
         while len(self._known) >= self._size:
             del self._known[next(iter(self._known))]

@@ -19,10 +19,10 @@ def by_credentials(subjects: Iterable[Subject], uuid: str, key: str) -> Owner | 
     return found
 
 
-def by_namespace(subjects: Iterable[Subject], name: str) -> Owner | None:
-    """The first subject with that namespace that is not blocked."""
+def by_namespace(subjects: Iterable[Subject], name: str) -> list[Owner]:
+    """The subjects with that namespace that are not blocked."""
     open_to = (subject for subject in subjects if not subject.blocked)
-    return next(((subject, entry) for subject in open_to for entry in subject.namespaces if entry.name == name), None)
+    return [(subject, entry) for subject in open_to for entry in subject.namespaces if entry.name == name]
 
 
 def blocked(subjects: Iterable[Subject], limits: Iterable[Limits]) -> frozenset[str]:

@@ -45,6 +45,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[Space, str], _Row] = {}
+        self._changes = 0
         self._room = asyncio.Event()
         self._room.set()
 
@@ -89,6 +90,7 @@ class FakeStore:
         if self._row(kind, id).rev != rev:
             raise errors.Conflict(texts.CONCURRENT_UPDATE)
         del self._rows[space_of(kind), id]
+        self._changes += space_of(kind) == "subjects"
 
     async def list(self, kind: type[D], query: Query) -> Sequence[D]:
         _, _, skip, limit = checked(query)
@@ -114,13 +116,21 @@ class FakeStore:
         """Nothing waits here."""
 
     async def identity(self, uuid: str, key: str) -> Identity | None:
-        return self._identity(accounts.by_credentials(_all(self._rows.values(), Subject), uuid, key))
+        owner = accounts.by_credentials(_all(self._rows.values(), Subject), uuid, key)
+        return self._identity(owner) if owner else None
 
     async def owner(self, namespace: str) -> Identity | None:
-        return self._identity(accounts.by_namespace(_all(self._rows.values(), Subject), namespace))
+        return next(iter(await self.identities(namespace)), None)
+
+    async def identities(self, namespace: str) -> Sequence[Identity]:
+        owners = accounts.by_namespace(_all(self._rows.values(), Subject), namespace)
+        return [self._identity(owner) for owner in owners]
 
     async def blocked(self) -> frozenset[str]:
         return accounts.blocked(_all(self._rows.values(), Subject), _all(self._rows.values(), Limits))
+
+    def changes(self) -> int | None:
+        return self._changes
 
     def _row(self, kind: type[Document], id: str) -> _Row:
         row = self._rows.get((space_of(kind), id))
@@ -136,12 +146,11 @@ class FakeStore:
         if isinstance(doc, Activation):
             rev, name = record_rev(doc.id), record_name(doc.name, doc.annotations)
             place = Place(doc.namespace, "", doc.start)
+        self._changes += space_of(type(doc)) == "subjects"
         self._rows[space_of(type(doc)), doc.id] = _Row(doc.entity_type, doc.id, rev, data, code, place, name)
         return rev
 
-    def _identity(self, owner: accounts.Owner | None) -> Identity | None:
-        if owner is None:
-            return None
+    def _identity(self, owner: accounts.Owner) -> Identity:
         subject, namespace = owner
         limits = next((each for each in _all(self._rows.values(), Limits) if each.namespace == namespace.name), None)
         return identity_of(subject, namespace, UserLimits() if limits is None else limits.limits)

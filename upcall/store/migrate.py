@@ -3,9 +3,13 @@
 `migrations/NNNN_what.sql` takes version NNNN-1 to NNNN in one transaction; the version is SQLite's `user_version`. A
 file that is released is never edited. What we cannot understand is refused before anything is written to it: a file
 that is no SQLite database, one that another program made (`application_id`), one of a newer release.
+
+Two processes may do it at the same time: each step looks at the version again inside its transaction.
 """
 
+import re
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from upcall.errors import Misconfigured
@@ -16,8 +20,9 @@ APPLICATION = 0x75706361
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATIONS) -> None:
-    """Apply what is missing. Raises Misconfigured with the file, the cause and the way out."""
+def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATIONS, *, owner: bool = True) -> None:
+    """Apply what is missing. Who does not own the file makes a fresh one as it has to be, and leaves an older one as it
+    is. Raises Misconfigured with the file, the cause and the way out."""
     steps = {int(file.name[:4]): file for file in sorted(folder.glob("[0-9]*.sql"))}
     version = _version(connection, path)
     newest = max(steps)
@@ -26,6 +31,13 @@ def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATION
             f"{path} has database version {version}, this release of upcall knows versions up to {newest}: a newer "
             "release wrote it. Start that release, or choose another folder with --data."
         )
+    if 0 < version < newest and not owner:
+        raise Misconfigured(
+            f"{path} has database version {version}, this release of upcall writes version {newest}, and an older "
+            "release runs on it. Use that release's command, or stop it and start this one."
+        )
+    if version == 0:
+        connection.execute("PRAGMA auto_vacuum = incremental")  # `--keep` gives space back; only a fresh file takes it
     for number in range(version + 1, newest + 1):
         try:
             _apply(connection, number, steps[number].read_text())
@@ -40,9 +52,7 @@ def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATION
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        application, version, tables = _header(connection)
     except sqlite3.OperationalError as error:
         raise Misconfigured(f"{path} cannot be opened: {error}. Is another program using the file?") from error
     except sqlite3.DatabaseError as error:
@@ -54,14 +64,42 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         raise Misconfigured(
             f"{path} is a database of another program. Move the file away, or choose another folder with --data."
         )
-    return int(version)
+    return version
+
+
+def _header(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Application, version, number of tables; of one moment, for another process may be making the file."""
+    connection.execute("BEGIN")
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    finally:
+        connection.execute("ROLLBACK")
+    return int(application), int(version), int(tables)
 
 
 def _apply(connection: sqlite3.Connection, number: int, sql: str) -> None:
-    marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {number};"
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n{marks}\nCOMMIT;")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < number:
+            for statement in _statements(sql):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """`executescript` would end the transaction."""
+    statement = ""
+    for piece in re.split("(?<=;)", sql):
+        statement += piece
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -19,19 +19,22 @@ import contextlib
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 from upcall import errors
 from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.documents import Document
 from upcall.model.entities import Identity, Limits, UserLimits, identity_of
+from upcall.ownership import private_file
 from upcall.ports import D, Query, Stored
 from upcall.store import accounts, tables
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Batch
-from upcall.store.coding import checked, decode, record_rev
+from upcall.store.changes import Changes, changes_file
+from upcall.store.coding import checked, decode, record_rev, space_of
 from upcall.store.migrate import migrate
 from upcall.store.worker import Job, Worker
 from upcall.store.writer import OnTrouble, Writer
@@ -45,13 +48,17 @@ LINGER = 0.005
 BUSY = 1.0
 """Seconds that a statement waits for another program's lock on the file."""
 
+PATIENCE = 10.0
+"""Seconds that a change of subjects or limits waits for another process's."""
+
 log = logging.getLogger(__name__)
 
 
 class SqliteStore:
     """Implements `upcall.ports.Store`; use it as an async context manager, or `open` and `close` it.
 
-    `max_records` and `max_bytes` bound the records that are not durable yet. `on_trouble` hears, on the event loop, why
+    `owner=False` is for a process beside the platform's own: it migrates nothing. `max_records` and `max_bytes` bound
+    the records that are not durable yet. `on_trouble` hears, on the event loop, why
     writing fails, and None when it works again; `trouble` holds the same.
     """
 
@@ -64,8 +71,10 @@ class SqliteStore:
         max_bytes: int = MAX_BYTES,
         linger: float = LINGER,
         on_trouble: OnTrouble | None = None,
+        owner: bool = True,
     ) -> None:
         self._path = Path(path)
+        self._owner = owner
         self._durability = durability
         self._bounds = max_records, max_bytes
         self._linger = linger
@@ -74,6 +83,8 @@ class SqliteStore:
         self._reading = Worker("store-reader", self._connect_reader)
         self._writer: Writer
         self._batch: Batch
+        self._changes: Changes
+        self._changing: set[asyncio.Future[Any]] = set()
 
     async def open(self) -> Self:
         """Make or migrate the file. Raises Misconfigured."""
@@ -82,6 +93,7 @@ class SqliteStore:
             await self._reading.open()
         except BaseException:
             await self._writing.close()
+            self._changes.close()
             raise
         self._writer = Writer(self._writing, self._linger, self._on_trouble)
         self._batch = Batch(self._writer.wake, *self._bounds)
@@ -94,13 +106,15 @@ class SqliteStore:
         try:
             async with asyncio.timeout(patience):
                 with contextlib.suppress(errors.Unavailable):
-                    await self._write(lambda connection: None)  # comes after all that wait
+                    await self._commit(lambda connection: None)  # comes after all that wait
                 await self._batch.flush()
         except TimeoutError:
             log.error("%d activation records are lost: %s", len(self._batch), self._writer.trouble)
         self._writer.stop()
         await self._writing.close()
         await self._reading.close()
+        await asyncio.gather(*self._changing, return_exceptions=True)
+        self._changes.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -130,15 +144,15 @@ class SqliteStore:
 
     async def put(self, doc: Document, rev: str | None = None) -> str:
         if not isinstance(doc, Activation):
-            return await self._write(lambda connection: tables.write(connection, doc, rev))
+            return await self._write(lambda connection: tables.write(connection, doc, rev), type(doc))
         if rev is not None or self._batch.get(doc.id) is not None:
             raise errors.Conflict(texts.CONCURRENT_UPDATE)
-        return await self._write(lambda connection: tables.insert_record(connection, doc))
+        return await self._commit(lambda connection: tables.insert_record(connection, doc))
 
     async def delete(self, kind: type[Document], id: str, rev: str) -> None:
         if kind is Activation and self._batch.get(id) is not None:
             await self._batch.attempt()
-        await self._write(lambda connection: tables.remove(connection, kind, id, rev))
+        await self._write(lambda connection: tables.remove(connection, kind, id, rev), kind)
 
     async def list(self, kind: type[D], query: Query) -> Sequence[D]:
         found = await self._listed(kind, query, tables.select)
@@ -157,21 +171,28 @@ class SqliteStore:
         await self._batch.flush()
 
     async def identity(self, uuid: str, key: str) -> Identity | None:
-        return await self._read(
-            lambda connection: _identity(
-                connection, accounts.by_credentials(tables.subjects_by(connection, "uuid", uuid), uuid, key)
-            )
-        )
+        def find(connection: sqlite3.Connection) -> Identity | None:
+            owner = accounts.by_credentials(tables.subjects_by(connection, "uuid", uuid), uuid, key)
+            return _identity(connection, owner) if owner else None
+
+        return await self._read_accounts(find)
 
     async def owner(self, namespace: str) -> Identity | None:
-        return await self._read(
-            lambda connection: _identity(
-                connection, accounts.by_namespace(tables.subjects_by(connection, "namespace", namespace), namespace)
-            )
-        )
+        return next(iter(await self.identities(namespace)), None)
+
+    async def identities(self, namespace: str) -> Sequence[Identity]:
+        def find(connection: sqlite3.Connection) -> list[Identity]:
+            owners = accounts.by_namespace(tables.subjects_by(connection, "namespace", namespace), namespace)
+            return [_identity(connection, owner) for owner in owners]
+
+        return await self._read_accounts(find)
 
     async def blocked(self) -> frozenset[str]:
-        return await self._read(lambda connection: accounts.blocked(*tables.accounts(connection)))
+        return await self._read_accounts(lambda connection: accounts.blocked(*tables.accounts(connection)))
+
+    def changes(self) -> int | None:
+        number = self._changes.number[0]
+        return None if number & 1 else number
 
     async def _listed(
         self,
@@ -190,7 +211,36 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise errors.Unavailable from error
 
-    async def _write(self, job: Job[T]) -> T:
+    async def _read_accounts(self, job: Job[T]) -> T:
+        """Whoever comes here has no use of a cache: the place to look after it."""
+        self._changes.heal()
+        return await self._read(job)
+
+    async def _write(self, job: Job[T], kind: type[Document]) -> T:
+        if space_of(kind) == "subjects":
+            return await self._change(job)
+        return await self._commit(job)
+
+    async def _change(self, job: Job[T]) -> T:
+        """Write to subjects or limits: nobody keeps what is read of them until it is committed. A caller who is
+        cancelled leaves that as it is."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._changes.begin():
+            if time.monotonic() > deadline:
+                raise errors.Unavailable("another process is changing subjects or limits, and does not end")
+            await asyncio.sleep(0.002)
+        committed = asyncio.ensure_future(self._commit(job))
+        self._changing.add(committed)
+        committed.add_done_callback(self._changed)
+        return await asyncio.shield(committed)
+
+    def _changed(self, committed: asyncio.Future[Any]) -> None:
+        self._changes.end()
+        self._changing.discard(committed)
+        if not committed.cancelled():
+            committed.exception()  # whoever asked for it may be gone
+
+    async def _commit(self, job: Job[T]) -> T:
         try:
             return await self._writer.call(job)
         except sqlite3.Error as error:
@@ -199,7 +249,7 @@ class SqliteStore:
     def _connect_writer(self) -> sqlite3.Connection:
         connection = self._connect()
         try:
-            migrate(connection, self._path)
+            migrate(connection, self._path, owner=self._owner)
             (mode,) = connection.execute("PRAGMA journal_mode = wal").fetchone()
             if mode != "wal":
                 raise errors.Misconfigured(
@@ -209,6 +259,7 @@ class SqliteStore:
             connection.execute(f"PRAGMA synchronous = {self._durability}")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
+            self._changes = self._open_changes()
         except BaseException:
             connection.close()
             raise
@@ -221,18 +272,27 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds everybody's keys
+            os.close(private_file(self._path))  # it holds everybody's keys
             return sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise errors.Misconfigured(
-                f"{self._path} cannot be opened: {error}. Make its folder and allow this user to write there, or "
-                "choose another folder with --data."
-            ) from error
+            raise _unusable(self._path, error) from error
+
+    def _open_changes(self) -> Changes:
+        path = changes_file(self._path)
+        try:
+            return Changes(private_file(path))
+        except OSError as error:
+            raise _unusable(path, error) from error
 
 
-def _identity(connection: sqlite3.Connection, owner: accounts.Owner | None) -> Identity | None:
-    if owner is None:
-        return None
+def _unusable(path: Path, error: Exception) -> errors.Misconfigured:
+    return errors.Misconfigured(
+        f"{path} cannot be opened: {error}. Make its folder and allow this user to write there, or choose another "
+        "folder with --data."
+    )
+
+
+def _identity(connection: sqlite3.Connection, owner: accounts.Owner) -> Identity:
     subject, namespace = owner
     try:
         limits = tables.read(connection, Limits, f"{namespace.name}/limits").doc

@@ -4,6 +4,10 @@ SQLite blocks, so it never runs on the loop. A job is a function of the connecti
 order of the calls. A round trip costs two wake-ups (about 37 us at rest), so whoever has many small writes hands them
 over as one job (`upcall.store.writer`).
 
+A busy loop and the thread fight for the interpreter's lock: the loop lets go of it for a moment after each callback,
+which wakes the thread in vain, some ten times for each statement. A caller whose job is short can have the loop stand
+still meanwhile (`patience`): with 50 records a commit that saves each activation 8 % of its CPU.
+
 The thread is a daemon: a process whose loop died does not hang on it. In order, `close` ends it after the last job.
 """
 
@@ -25,7 +29,7 @@ class Worker:
 
     def __init__(self, name: str, connect: Connect) -> None:
         self._connect = connect
-        self._jobs: SimpleQueue[tuple[Job[Any], asyncio.Future[Any]] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Job[Any], asyncio.Future[Any], threading.Lock] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._ready: asyncio.Future[None]
@@ -38,10 +42,15 @@ class Worker:
         self._thread.start()
         await self._ready
 
-    def call(self, job: Job[T]) -> asyncio.Future[T]:
-        """Run `job` in the thread. A caller who is cancelled leaves its job to run all the same."""
+    def call(self, job: Job[T], patience: float = 0.0) -> asyncio.Future[T]:
+        """Run `job` in the thread. A caller who is cancelled leaves its job to run all the same. The loop stands still
+        until the job is done, but no longer than `patience` seconds."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put((job, future))
+        running = threading.Lock()
+        running.acquire()
+        self._jobs.put((job, future, running))
+        if patience > 0:
+            running.acquire(timeout=patience)
         return future
 
     async def close(self) -> None:
@@ -59,7 +68,9 @@ class Worker:
         self._tell(self._ready, None, None)
         with contextlib.closing(connection):
             while (work := self._jobs.get()) is not None:
-                self._tell(work[1], *_outcome(work[0], connection))
+                job, future, running = work
+                self._tell(future, *_outcome(job, connection))
+                running.release()
         self._tell(self._ended, None, None)
 
     def _tell(self, future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:

@@ -13,11 +13,14 @@ rows may linger for some milliseconds after the last commit, so that they share 
 A job that raises has its own changes undone and its own caller told; the group goes on. An OperationalError (disk full,
 locked, I/O) undoes the whole group: callers of jobs get Unavailable, sources keep their rows and are asked again after
 50 ms, doubled up to 2 s. Until a group succeeds, `trouble` says what is wrong.
+
+While many rows come, the loop stands still for a group as long as groups are quick: see `upcall.store.worker`.
 """
 
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
@@ -29,10 +32,14 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
 Outcome = tuple[Any, Exception | None]
+Group = tuple[list[Outcome], float]
+"""What the jobs came to, and the seconds that the transaction took."""
 Work = Callable[[sqlite3.Connection], None]
 OnTrouble = Callable[[str | None], None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+MANY, QUICK = 16, 0.001
+"""The loop waits for a group of so many rows, if the last one took no more than so many seconds, and as long."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +64,7 @@ class Writer:
         self._linger = linger
         self._on_trouble = on_trouble
         self._loop = asyncio.get_running_loop()
-        self._sources: list[Callable[[], tuple[Source[Any], Work] | None]] = []
+        self._sources: list[Callable[[], tuple[Source[Any], Work, int] | None]] = []
         self._jobs: list[tuple[Job[Any], asyncio.Future[Any]]] = []
         self._busy = self._stopped = False
         self._missed: bool | None = None
@@ -65,13 +72,15 @@ class Writer:
         self._due: asyncio.Handle | None = None
         self._not_before = 0.0
         self._pause = FIRST_PAUSE
+        self._seconds = 0.0
+        """What the last group took."""
 
     def attach(self, source: Source[Row], write: Callable[[sqlite3.Connection, Sequence[Row]], None]) -> None:
         """From now on rows of `source` go through `write`, in the writer's thread."""
 
-        def take() -> tuple[Source[Row], Work] | None:
+        def take() -> tuple[Source[Row], Work, int] | None:
             rows = source.take()
-            return (source, lambda connection: write(connection, rows)) if rows else None
+            return (source, lambda connection: write(connection, rows), len(rows)) if rows else None
 
         self._sources.append(take)
 
@@ -114,17 +123,22 @@ class Writer:
         if not jobs and not taken:
             return
         self._busy = True
-        group = partial(_commit, jobs=[job for job, _ in jobs], works=[work for _, work in taken])
+        group = partial(_commit, jobs=[job for job, _ in jobs], works=[work for _, work, _ in taken])
         futures = [future for _, future in jobs]
-        sources = [source for source, _ in taken]
-        self._worker.call(group).add_done_callback(partial(self._done, futures, sources))
+        sources = [source for source, _, _ in taken]
+        many = sum(count for _, _, count in taken) >= MANY
+        patience = QUICK if many and self._seconds <= QUICK else 0.0
+        self._worker.call(group, patience).add_done_callback(partial(self._done, futures, sources))
 
     def _done(
-        self, futures: list[asyncio.Future[Any]], sources: list[Source[Any]], group: asyncio.Future[list[Outcome]]
+        self, futures: list[asyncio.Future[Any]], sources: list[Source[Any]], group: asyncio.Future[Group]
     ) -> None:
         self._busy = False
         error = cast(Exception | None, group.exception())
-        outcomes = group.result() if error is None else [(None, _unavailable(error)) for _ in futures]
+        if error is None:
+            outcomes, self._seconds = group.result()
+        else:
+            outcomes = [(None, _unavailable(error)) for _ in futures]
         self._judge(error)
         for source in sources:
             source.done(error)
@@ -164,8 +178,9 @@ def _unavailable(error: Exception) -> Unavailable:
     return reason
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Work]) -> list[Outcome]:
+def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Work]) -> Group:
     """Runs in the writer's thread."""
+    began = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")
     try:
         outcomes = [_attempt(connection, job) for job in jobs]
@@ -176,7 +191,7 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Wo
         if connection.in_transaction:  # after some errors SQLite has rolled back by itself
             connection.execute("ROLLBACK")
         raise
-    return outcomes
+    return outcomes, time.perf_counter() - began
 
 
 def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:

@@ -8,7 +8,7 @@ import pytest
 from upcall.controller.auth import Authenticator, credentials
 from upcall.errors import Unauthorized
 from upcall.model import texts
-from upcall.model.entities import Identity, NamespaceKey, Subject
+from upcall.model.entities import Identity, Limits, NamespaceKey, Subject, UserLimits
 from upcall.store.fake import FakeStore
 
 UUID, KEY = "23bc46b1-71f6-4ed5-8c54-816aa4f8c502", "k" * 64
@@ -21,6 +21,10 @@ def header(text: str = f"{UUID}:{KEY}", scheme: bytes = b"Basic ") -> bytes:
 class CountingStore(FakeStore):
     reads = 0
     gate: asyncio.Event | None = None
+    under_way = False
+
+    def changes(self) -> int | None:
+        return None if self.under_way else super().changes()
 
     async def identity(self, uuid: str, key: str) -> Identity | None:
         self.reads += 1
@@ -99,17 +103,31 @@ async def test_an_entry_ends_with_its_time() -> None:
     assert auth.cached(header()) is None
 
 
-@pytest.mark.parametrize("how", ["forget", "clear"])
-async def test_a_changed_subject_is_looked_up_at_once(how: str) -> None:
-    auth = Authenticator(await a_store())
+async def change(store: FakeStore, key: str) -> None:
+    """Gives the guest another key, as another process does."""
+    rev = (await store.get(Subject, "guest")).rev
+    await store.put(Subject("guest", [NamespaceKey("guest", UUID, key)]), rev)
+
+
+async def test_a_changed_subject_is_looked_up_at_once() -> None:
+    store = await a_store()
+    auth = Authenticator(store)
     await auth.authenticate(header())
-    if how == "clear":
-        auth.clear()
-    else:
-        auth.forget("other")
-        assert auth.cached(header())
-        auth.forget("guest")
+    await change(store, "n" * 64)
     assert auth.cached(header()) is None
+    with pytest.raises(Unauthorized):
+        await auth.authenticate(header())
+    await auth.authenticate(header(f"{UUID}:{'n' * 64}"))
+    assert auth.cached(header(f"{UUID}:{'n' * 64}"))
+    assert auth.cached(header()) is None
+
+
+async def test_changed_limits_are_looked_up_at_once() -> None:
+    store = await a_store()
+    auth = Authenticator(store)
+    await auth.authenticate(header())
+    await store.put(Limits("guest", UserLimits(invocations_per_minute=3)))
+    assert (await auth.authenticate(header())).limits.invocations_per_minute == 3
 
 
 async def test_an_answer_that_was_on_its_way_during_a_change_is_not_kept() -> None:
@@ -119,9 +137,22 @@ async def test_an_answer_that_was_on_its_way_during_a_change_is_not_kept() -> No
     asking = asyncio.ensure_future(auth.authenticate(header()))
     while not store.reads:
         await asyncio.sleep(0)
-    auth.forget("guest")
+    await change(store, "n" * 64)
     store.gate.set()
     await asking
+    assert auth.cached(header()) is None
+
+
+async def test_while_a_change_is_under_way_nothing_is_kept() -> None:
+    store = await a_store()
+    store.under_way = True
+    auth = Authenticator(store)
+    await auth.authenticate(header())
+    assert auth.cached(header()) is None
+    store.under_way = False
+    await auth.authenticate(header())
+    assert auth.cached(header())
+    store.under_way = True
     assert auth.cached(header()) is None
 
 

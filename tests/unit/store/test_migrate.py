@@ -1,5 +1,6 @@
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def test_only_what_is_missing_is_applied(connection: sqlite3.Connection, path: P
     migrate(connection, path, steps(tmp_path / "sql", first, second))
     assert version(connection) == 2
     assert connection.execute("SELECT * FROM t").fetchall() == [(";", None)]
+
+
+def test_a_guest_makes_a_fresh_file_and_leaves_an_older_one(
+    connection: sqlite3.Connection, path: Path, tmp_path: Path
+) -> None:
+    migrate(connection, path, steps(tmp_path / "sql", "CREATE TABLE t (a);"), owner=False)
+    assert version(connection) == 1
+    folder = steps(tmp_path / "sql", "CREATE TABLE t (a);", "CREATE TABLE u (a);")
+    with pytest.raises(Misconfigured, match=r"version 1, .* writes version 2, .*Use that release's command"):
+        migrate(connection, path, folder, owner=False)
+    assert version(connection) == 1
+
+
+def test_many_may_make_a_fresh_file_at_once(path: Path) -> None:
+    def make(_: int) -> int:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+            migrate(connection, path)
+            return version(connection)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(make, range(8))) == {len(list(MIGRATIONS.glob("*.sql")))}
 
 
 def test_a_step_that_fails_leaves_nothing(connection: sqlite3.Connection, path: Path, tmp_path: Path) -> None:
