@@ -3,6 +3,7 @@
     UpcallError
     ├── Rejected                 the caller asked for something it cannot have     (user)
     │   ├── BadRequest      400
+    │   │   └── Malformed   400  what cannot be read, and so never reaches what it asks for
     │   ├── Unauthorized    401
     │   ├── Forbidden       403
     │   ├── NotFound        404
@@ -43,6 +44,10 @@ class Rejected(UpcallError):
 
 class BadRequest(Rejected):
     status = 400
+
+
+class Malformed(BadRequest):
+    """A name, a query or a body that cannot be read; upstream refuses it before a route has it."""
 
 
 class Unauthorized(Rejected):

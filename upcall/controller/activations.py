@@ -11,7 +11,7 @@ from upcall.controller.call import Call, malformed, ok, query_boolean, query_pag
 from upcall.controller.envelope import COMPLETED, Answer
 from upcall.controller.views import activation_bytes, activation_view, response_view
 from upcall.core.rights import check_right
-from upcall.errors import BadRequest, NotFound, Unreadable
+from upcall.errors import BadRequest, Malformed, NotFound, Unreadable
 from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.names import activation_id_error, name_error
@@ -100,7 +100,7 @@ async def _read(call: Call) -> Activation:
     id_ = call.path["name"]
     check_right(call.identity, "READ", call.namespace, id_)
     if wrong := activation_id_error(id_):
-        raise BadRequest(wrong)
+        raise Malformed(wrong)
     try:
         stored = await call.parts.store.get(Activation, f"{call.namespace}/{id_}")
     except NotFound:

@@ -18,7 +18,7 @@ from upcall.controller.cache import ActionCache
 from upcall.controller.envelope import COMPLETED, TID_HEADER, Answer
 from upcall.controller.media import check_json
 from upcall.core.surrogates import mend
-from upcall.errors import BadRequest, TooLarge
+from upcall.errors import Malformed, TooLarge
 from upcall.model import texts
 from upcall.model.entities import Identity
 from upcall.model.names import Json
@@ -114,8 +114,8 @@ def query_time(request: Request, name: str) -> int | None:
     return max(number, 0)
 
 
-def malformed(name: str, detail: str) -> BadRequest:
-    return BadRequest(texts.malformed_query(name, detail))
+def malformed(name: str, detail: str) -> Malformed:
+    return Malformed(texts.malformed_query(name, detail))
 
 
 async def read_json(request: Request) -> Json:
@@ -125,14 +125,14 @@ async def read_json(request: Request) -> Json:
     if body or content_type:
         check_json(content_type)
     if not body:
-        raise BadRequest(texts.ENTITY_EXPECTED)
+        raise Malformed(texts.ENTITY_EXPECTED)
     try:
         try:
             return msgspec.json.decode(body)
         except msgspec.DecodeError:
             return msgspec.json.decode(mend(body))
     except (MsgspecError, ValueError, RecursionError) as error:
-        raise BadRequest(texts.malformed_content(str(error))) from None
+        raise Malformed(texts.malformed_content(str(error))) from None
 
 
 async def _read_body(request: Request) -> bytes:

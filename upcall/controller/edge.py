@@ -5,8 +5,9 @@ other requests go on to the ASGI app as uvicorn does it. An Exchange takes the p
 that uvicorn looks at are named there), so that both kinds of request share its queue of pipelined requests: one runs
 at a time, answers come in order, and reading pauses while any wait.
 
-What uvicorn leaves to us is here too. Head, URL and body are bounded, a request has to arrive within a set time, an
-idle connection is closed, one whose client does not read its answers is cut; `sweep` is the coarse timer of all that.
+What uvicorn leaves to us is here too. Head, trailers, URL and body are bounded, a request has to arrive within a set
+time, an idle connection is closed, one whose client does not read its answers is cut; `sweep` is the coarse timer of
+all that. A wish for another protocol is passed over, and trailers are.
 A refusal that leaves part of a request unread closes softly (`end`): else the client would be reset before it has read
 why. In a shutdown a request that has begun to arrive is still answered. A client that sends nothing more (`nc -N`) may
 still read: what arrived whole is answered before the connection closes. One that has left looks the same until then.
@@ -30,6 +31,7 @@ READ_SIZE = 16384
 """Bytes per read on the stock loop; its own 256 KiB make each one map and unmap memory (docs/DESIGN.md, rule 4)."""
 LAST_REQUESTS = 2.0
 """Seconds for the rest of a request that was arriving when the server was told to stop."""
+EXPECTED = b"100-continue"
 URI_TOO_LONG = "414 Request-URI Too Large"
 HEAD_TOO_LARGE = "The head of the request is larger than the server is willing to process."
 NO_HTTP = "Invalid HTTP request received."
@@ -56,6 +58,8 @@ class EdgeProtocol(HttpToolsProtocol):
         """The Exchange or ASGI cycle whose answer is next."""
         self.receiving = False
         self.in_head = False
+        self.in_trailer = False
+        """After a chunk's size and before its data: where it is 0, what follows is bounded as a head is."""
         self.head_size = 0
         self.body_size = 0
         self.unsent = 0
@@ -72,13 +76,23 @@ class EdgeProtocol(HttpToolsProtocol):
             transport.max_size = READ_SIZE
 
     def data_received(self, data: bytes) -> None:
-        if self.deaf:
+        if len(data) > READ_SIZE:  # uvloop reads more at once, and the head's bound needs steps
+            for start in range(0, len(data), READ_SIZE):
+                self.data_received(data[start : start + READ_SIZE])
             return
-        super().data_received(data)
-        if self.in_head:
-            self.head_size += len(data)
-            if self.head_size > self.edge.max_head:
-                self._break(431, HEAD_TOO_LARGE)
+        while data and not self.deaf:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                self._break(400, NO_HTTP)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_upgrade(data[upgrade.args[0] :])
+                continue
+            if self.in_head or self.in_trailer:
+                self.head_size += len(data)
+                if self.head_size > self.edge.max_head:
+                    self._break(431, HEAD_TOO_LARGE)
+            return
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Whether an answer follows. Comes again when reading resumes; TLS ends both ways at once."""
@@ -130,17 +144,26 @@ class EdgeProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self.receiving = self.in_head = True
+        self.in_trailer = False
         self.head_size = self.body_size = 0
         self.since = self.edge.now
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.in_head:  # else it is a trailer, which must not change what the head said
+            self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
+        parser = self.parser
+        method = parser.get_method()
+        if parser.should_upgrade() and method != b"CONNECT":
+            return  # comes again (`_without_upgrade`)
         self.in_head = False
         if self.deaf or self.transport.is_closing():
             return
         url = self.url
         edge = self.edge
         headers = dict(self.headers)
-        target = edge.target(url) if self.parser.get_method() == b"POST" else None
+        target = edge.target(url) if method == b"POST" else None
         announced = int(headers.get(b"content-length", 0))
         if len(url) > edge.max_url:
             self._refuse_request(headers, 414, URI_TOO_LONG)
@@ -149,11 +172,15 @@ class EdgeProtocol(HttpToolsProtocol):
         elif target is None:
             self._to_app()
         else:
-            parser = self.parser
-            keep_alive = parser.should_keep_alive() and not self.draining and not parser.should_upgrade()
+            keep_alive = parser.should_keep_alive() and not self.draining
             self._enqueue(Exchange(self, target, headers, keep_alive and parser.get_http_version() != "1.0"))
 
+    def on_chunk_header(self) -> None:
+        self.in_trailer = True
+        self.head_size = 0
+
     def on_body(self, body: bytes) -> None:
+        self.in_trailer = False
         cycle: Any = self.cycle
         if self.deaf or self.transport.is_closing():
             return
@@ -167,7 +194,9 @@ class EdgeProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.receiving = False
+        if self.in_head:
+            return
+        self.receiving = self.in_trailer = False
         cycle: Any = self.cycle
         if self.deaf or self.transport.is_closing():
             return
@@ -177,9 +206,6 @@ class EdgeProtocol(HttpToolsProtocol):
                 cycle.submit()
         else:
             super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        self._break(400, NO_HTTP)
 
     # --- requests in their order
 
@@ -240,9 +266,10 @@ class EdgeProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _to_app(self) -> None:
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()  # makes the scope, and resets what was read
-        self.url, self.headers, self.expect_100_continue = url, headers, expect
+        self.url, self.headers = url, headers
+        self.expect_100_continue = any(name == b"expect" and value.lower() == EXPECTED for name, value in headers)
         self.scope["headers"] = headers
         try:
             super().on_headers_complete()
@@ -251,6 +278,20 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if self.draining or self.parser.should_upgrade():
             self.cycle.keep_alive = False
+
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """The head again, without the wish for another protocol, and what came behind it: the parser stops at such a
+        wish and leaves the body unread, though HTTP allows to answer as if there were none (Java's client asks for
+        HTTP/2 so, with its first request). After CONNECT there is no HTTP any more."""
+        parser = self.parser
+        if parser.get_method() == b"CONNECT":
+            self.deaf = True
+            return b""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        first = b"%b %b HTTP/%b\r\n" % (parser.get_method(), self.url, parser.get_http_version().encode())
+        kept = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join([first, *kept, b"\r\n", rest])
 
     def _refuse_request(self, headers: dict[bytes, bytes], status: int, text: str) -> None:
         """Answer the request whose head has arrived, in its turn, and none after it."""

@@ -2,7 +2,7 @@
 
 Errors are `{"error": TEXT, "code": TID}`; `wsk` tells a server's error from an action's by the presence of both. CORS
 headers go on what a route completed, errors included, and not on rejections, which happen before a route is found or
-entered: 401, 405, 406 and the unknown path.
+entered: 401, 405, 406, 415, the unknown path, and names, queries and bodies that cannot be read.
 
 An answer is (status, headers, body). The transaction id's own header is not among the headers: its name is a setting,
 and it goes on every answer, so the edge and the middleware add it in one place each.
@@ -40,7 +40,7 @@ CORS_ROOT = cors(b"OPTIONS, GET, POST")
 COMPLETED: Headers = JSON + CORS
 """Of a JSON answer that a route below `/api/v1` completed."""
 _CHALLENGE: Headers = ((b"WWW-Authenticate", b'Basic realm="OpenWhisk secure realm"'),)
-_REJECTIONS = frozenset((401, 405, 406))
+_REJECTIONS = frozenset((401, 405, 406, 415))
 
 
 def transaction_id(incoming: bytes | str | None) -> str:
@@ -74,6 +74,7 @@ def failure(error: errors.UpcallError, tid: str, allow: Headers = CORS) -> Answe
         extra = _CHALLENGE
     elif isinstance(error, errors.Throttled | errors.Unavailable):
         extra = ((b"Retry-After", b"%d" % error.retry_after),)
+    allow = () if isinstance(error, errors.Malformed) else allow
     return refusal(error.status, str(error), tid, extra, allow)
 
 

@@ -156,7 +156,7 @@ class Exchange:
         self.tid = transaction_id(headers.get(edge.tid_name))
         if self.refused or self.target is None:
             status, text = self.refused or (400, "")
-            self.respond(*refusal(status, text, self.tid))
+            self.respond(*refusal(status, text, self.tid, allow=()))
             return
         chunks = self.chunks
         request = Request(

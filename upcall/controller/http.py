@@ -32,7 +32,7 @@ from upcall.controller.envelope import (
     tid_bytes,
     transaction_id,
 )
-from upcall.errors import BadRequest, Failed, NotFound, UpcallError
+from upcall.errors import Failed, Malformed, NotFound, UpcallError
 from upcall.model import texts
 from upcall.model.names import name_error, namespace_error
 
@@ -205,12 +205,12 @@ def _encoded_again(scope: Scope) -> str:
 
 
 def _checked_path(encoded: Mapping[str, str], own: str) -> dict[str, str]:
-    """The decoded segments. Raises BadRequest for what cannot be a name."""
+    """The decoded segments. Raises Malformed for what cannot be a name."""
     path = {key: unquote(segment) for key, segment in encoded.items()}
     for key, segment in path.items():
         wrong = namespace_error(segment) if key == "namespace" else name_error(segment)
         if wrong:
-            raise BadRequest(wrong)
+            raise Malformed(wrong)
     if path.get("namespace") == "_":
         path["namespace"] = own
     return path

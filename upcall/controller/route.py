@@ -20,7 +20,7 @@ from upcall.controller.views import activation_bytes, result_bytes
 from upcall.core.params import check_object, merge
 from upcall.core.rights import check_right
 from upcall.core.throttle import Rate, admit
-from upcall.errors import BadRequest, Internal, TooLarge, Unauthorized, UpcallError
+from upcall.errors import BadRequest, Internal, Malformed, TooLarge, Unauthorized, UpcallError
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, SUCCESS, Activation
 from upcall.model.entities import Identity
@@ -94,14 +94,14 @@ class InvokeRoute:
     def _enter(self, request: Request, identity: Identity) -> None:
         target = request.target
         if target.name_problem:
-            raise BadRequest(target.name_problem)
+            raise Malformed(target.name_problem)
         space = identity.namespace
         now = self._clock()
         admit(self._rate, identity, self._invocations.in_flight(space.uuid), self._limits, now)
         owner = space.name if target.namespace == "_" else target.namespace
         check_right(identity, "ACTIVATE", f"{owner}/{target.package}" if target.package else owner, target.name)
         if target.query_problem:
-            raise BadRequest(target.query_problem)
+            raise Malformed(target.query_problem)
         self._check_body(request, identity)
         id_ = f"{owner}/{target.resource}"
         plan = self._invocations.plan(id_)

@@ -4,6 +4,7 @@
 when its turn comes: names after authentication, the query after rights.
 """
 
+import re
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
@@ -13,6 +14,7 @@ from upcall.model.names import name_error, namespace_error
 
 _PREFIX = [b"", b"api", b"v1", b"namespaces"]
 LONGEST_WAIT = 60_000
+_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -72,10 +74,10 @@ def _with_query(target: Target, query: bytes) -> Target:
 
 
 def _flag(given: dict[str, str], name: str) -> bool:
-    value = given.get(name) or "false"
-    if value.lower() in _TRUE:
+    value = (given.get(name) or "false").lower()
+    if value in _TRUE:
         return True
-    if value.lower() in _FALSE:
+    if value in _FALSE:
         return False
     raise ValueError(texts.malformed_query(name, texts.not_a_boolean(value)))
 
@@ -83,6 +85,7 @@ def _flag(given: dict[str, str], name: str) -> bool:
 def _timeout(value: str | None) -> int:
     if value is None:
         return LONGEST_WAIT
-    if value.isascii() and value.isdigit() and len(value) <= 5 and 1 <= int(value) <= LONGEST_WAIT:
-        return int(value)
+    number = int(value) if _INTEGER.fullmatch(value) else 0
+    if 1 <= number <= LONGEST_WAIT:
+        return number
     raise ValueError(texts.malformed_query("timeout", texts.TIMEOUT_PARAMETER))

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, structs
 from upcall.core.exec import check_supported, exec_size, read_exec
 from upcall.core.limits import check_limits, effective, standard_limits
 from upcall.core.rights import check_kind
-from upcall.errors import BadRequest, TooLarge
+from upcall.errors import BadRequest, Malformed, TooLarge
 from upcall.model import texts
 from upcall.model.documents import KeyValue
 from upcall.model.entities import SEQUENCE, Action, ActionLimits, Exec, Identity, Parameter
@@ -226,5 +226,5 @@ def _unique(annotations: list[KeyValue]) -> list[KeyValue]:
     return list({entry.key: entry for entry in annotations}.values())
 
 
-def _malformed(detail: str) -> BadRequest:
-    return BadRequest(texts.malformed_content(detail))
+def _malformed(detail: str) -> Malformed:
+    return Malformed(texts.malformed_content(detail))

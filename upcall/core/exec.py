@@ -12,7 +12,7 @@ import re
 
 from msgspec import UNSET, UnsetType
 
-from upcall.errors import BadRequest
+from upcall.errors import BadRequest, Malformed
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX, SEQUENCE, Exec
 from upcall.model.names import Json
@@ -91,5 +91,5 @@ def _main(kind: str, value: dict[str, Json]) -> str | UnsetType:
     return main
 
 
-def _malformed(detail: str) -> BadRequest:
-    return BadRequest(texts.malformed_content(detail))
+def _malformed(detail: str) -> Malformed:
+    return Malformed(texts.malformed_content(detail))

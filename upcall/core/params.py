@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from upcall.core.surrogates import mend
-from upcall.errors import BadRequest
+from upcall.errors import BadRequest, Malformed
 from upcall.model import texts
 from upcall.model.entities import Action, Parameter
 
@@ -77,9 +77,9 @@ def check_object(body: bytes) -> bytes:
             _check(body)
         return body
     except msgspec.ValidationError as error:
-        raise BadRequest(texts.malformed_content(texts.OBJECT_EXPECTED)) from error
+        raise Malformed(texts.malformed_content(texts.OBJECT_EXPECTED)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(texts.malformed_content(str(error))) from error
+        raise Malformed(texts.malformed_content(str(error))) from error
 
 
 def merge(defaults: Defaults, body: bytes) -> Arguments:
@@ -92,7 +92,7 @@ def merge(defaults: Defaults, body: bytes) -> Arguments:
     try:
         given = _members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(texts.malformed_content(str(error))) from error
+        raise Malformed(texts.malformed_content(str(error))) from error
     if not defaults.final.isdisjoint(given):
         raise BadRequest(texts.FINAL_PARAMETERS)
     locked = defaults.locked_args

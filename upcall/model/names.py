@@ -20,6 +20,8 @@ _NAME = re.compile(r"[\w](?:[\w@ .&-]{0,254}[\w@.&-])?", re.ASCII)
 _ACTIVATION_ID = re.compile(r"[0-9a-f]{32}")
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", re.ASCII)
 
+_LARGEST = 2**31 - 1
+
 FIRST_VERSION = "0.0.1"
 
 
@@ -45,10 +47,11 @@ def activation_id_error(activation_id: str) -> str | None:
 
 
 def parse_version(text: str) -> str:
-    """`1` → `1.0.0`, `01.2` → `1.2.0`. Raises ValueError for anything that is no version above 0.0.0."""
+    """`1` → `1.0.0`, `01.2` → `1.2.0`. Raises ValueError for anything that is no version above 0.0.0 of numbers that
+    clients can hold."""
     match = _VERSION.fullmatch(text)
     numbers = [int(part or 0) for part in match.groups()] if match else []
-    if not any(numbers):
+    if not any(numbers) or max(numbers) > _LARGEST:
         raise ValueError(f"bad semantic version {text}")
     return ".".join(map(str, numbers))
 

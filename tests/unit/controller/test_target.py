@@ -63,7 +63,7 @@ def test_options() -> None:
     assert target == Target("_", "", "a", "a", blocking=True, result=True, timeout=1)
 
 
-@pytest.mark.parametrize("value", [b"0", b"60001", b"-1", b"1.5", b"x", b"", b"%D9%A1", b"000001", b"9" * 5000])
+@pytest.mark.parametrize("value", [b"0", b"60001", b"-1", b"1.5", b"x", b"", b"%D9%A1", b"+5", b"9" * 5000])
 def test_a_wait_out_of_bounds(value: bytes) -> None:
     target = parse_target(BASE + b"a?timeout=" + value)
     assert target is not None

@@ -31,7 +31,6 @@ def test_the_protocol_has_the_methods_that_are_overridden_or_called() -> None:
         "on_body": ["self", "body"],
         "on_message_complete": ["self"],
         "on_response_complete": ["self"],
-        "send_400_response": ["self", "msg"],
         "shutdown": ["self"],
         "resume_writing": ["self"],
         "_start_asgi_task": ["self", "cycle", "app"],
