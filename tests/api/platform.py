@@ -15,6 +15,7 @@ from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
+from upcall.controller.doors import Doors
 from upcall.controller.exchange import Edge
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
@@ -185,6 +186,7 @@ class Platform:
         self.invoker = StubInvoker(self.bus)
         self.app = EchoApp()
         self.balancer = balance.Balancer()
+        self.doors = Doors()
         self._clients: list[Client] = []
 
     @asynccontextmanager
@@ -207,7 +209,12 @@ class Platform:
             self.route = InvokeRoute(invocations, self.auth, self.limits, deprecated=["python:2"])
             edge = Edge(self.route, **self.edge_settings)
             self.server = Server(
-                edge, self.app, listen("127.0.0.1", 0), interval=self.interval, expire=self.acks.end_waits
+                edge,
+                self.app,
+                listen("127.0.0.1", 0),
+                doors=self.doors,
+                interval=self.interval,
+                expire=self.acks.end_waits,
             )
             group.create_task(self.server.serve())
             await self.server.ready.wait()
@@ -241,8 +248,8 @@ class Platform:
             await asyncio.sleep(0)
         return list(connections)
 
-    async def connect(self) -> Client:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.server.port))
+    async def connect(self, port: int = 0) -> Client:
+        client = Client(*await asyncio.open_connection("127.0.0.1", port or self.server.port))
         self._clients.append(client)
         return client
 

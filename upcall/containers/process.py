@@ -26,7 +26,10 @@ from upcall.containers import images
 from upcall.containers.sandbox import launch, seccomp
 from upcall.containers.sandbox.container import ProcessContainer
 from upcall.containers.sandbox.host import Host
+from upcall.containers.sandbox.interior import URL, Interior, Serve
 from upcall.containers.sandbox.network import Namespace, Networks
+from upcall.containers.sandbox.outbound import Nothing, Outbound
+from upcall.containers.sandbox.resolvers import Resolvers
 from upcall.containers.sandbox.zygote import Zygote
 from upcall.errors import Misconfigured, StartFailed
 from upcall.ports import ContainerSpec
@@ -39,7 +42,9 @@ _SLOTS = 60_000
 
 
 class ProcessContainers:
-    """The driver. `run` is a folder of its own, private and short of path; `api_host` becomes `__OW_API_HOST`.
+    """The driver. `run` is a folder of its own, private and short of path; `api_host` becomes `__OW_API_HOST` where
+    actions share the host's network, else the API is served inside theirs by `serve_api`. `dns` are resolvers, by
+    default the host's own.
 
     `log_bound` is the greatest log limit that an action may have: more is never kept. `pids` bounds the processes and
     threads of one container.
@@ -51,12 +56,15 @@ class ProcessContainers:
         *,
         isolation: Literal["full", "none"] = "full",
         api_host: str = "",
+        serve_api: Serve | None = None,
+        dns: Sequence[str] = (),
         log_bound: int = 10 << 20,
         pids: int = 1024,
     ) -> None:
         self.kinds: Sequence[str] = ("python:3", f"python:3.{sys.version_info.minor}")
         self._isolation = isolation
         self._api_host = api_host
+        self._api_inside = URL if serve_api else api_host
         self.log_bound = log_bound
         self.pids = pids
         self.host = Host(run)
@@ -65,7 +73,9 @@ class ProcessContainers:
         self._userns = -1
         self._zygote: Zygote | None = None
         self._starting = asyncio.Lock()
-        self._networks = Networks(self._make_network)
+        self._outbound: Outbound = Nothing()
+        self._interior = Interior(self.ask, self._outbound, serve_api, Resolvers(dns))
+        self._networks = Networks(self._interior.make, self._interior.let_go)
         self._containers: dict[int, ProcessContainer] = {}
         self._count = 0
         self._guardian = -1
@@ -131,6 +141,7 @@ class ProcessContainers:
             for container in list(self._containers.values()):
                 group.create_task(container.destroy())
         self._networks.reset()
+        await self._interior.close()
         if self._zygote is not None:
             await self._zygote.close()
             self._zygote = None
@@ -189,7 +200,7 @@ class ProcessContainers:
         if self.mode == confine.WITHOUT_ISOLATION:
             argv = launch.plain(self._api_host)
         else:
-            argv = launch.isolated(self.host.life, self._api_host, keep[0] if keep else None)
+            argv = launch.isolated(self.host.life, self._api_inside, keep[0] if keep else None)
         zygote = Zygote(argv, keep, self._zygote_died)
         try:
             await zygote.request({"op": "hello", "mode": self.mode, "filter": self._filter}, [])
@@ -212,10 +223,10 @@ class ProcessContainers:
             self._networks.reset()
         self._background(asyncio.to_thread(dead.reap))
 
-    async def _make_network(self) -> int:
+    async def ask(self, message: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
+        """One request to the zygote, which is started where there is none."""
         zygote = await self._ready()
-        _, given = await zygote.request({"op": "net"}, [])
-        return given[0]
+        return await zygote.request(message, fds)
 
     def _watch_guardian(self) -> None:
         self._guardian = os.pidfd_open(self.host.guardian_pid())

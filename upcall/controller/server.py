@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import uvicorn
 
+from upcall.controller.doors import Door, Doors, Visitor
 from upcall.controller.edge import EdgeProtocol, sweep
 from upcall.controller.exchange import Edge
 from upcall.errors import Misconfigured
@@ -36,8 +37,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server:
-    """Serves one listening socket, and closes it in the end. `expire` is called when the time to finish is over: it
-    ends the waits of callers."""
+    """Serves one listening socket, and closes it in the end; `doors` are others, for as long as it runs. `expire` is
+    called when the time to finish is over: it ends the waits of callers."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Server:
         app: Callable[..., Any],
         listener: socket.socket,
         *,
+        doors: Doors | None = None,
         certfile: str | None = None,
         keyfile: str | None = None,
         interval: float = 1.0,
@@ -52,6 +54,7 @@ class Server:
     ) -> None:
         self._edge = edge
         self._listener = listener
+        self._doors = doors or Doors()
         self._interval = interval
         self._expire = expire
         self._grace = 0.0
@@ -85,6 +88,7 @@ class Server:
         try:
             await self._turn()
             await server.startup([listener])
+            self._doors.serve(self._admit)
             self.ready.set()
             while not self._stop.is_set():
                 try:
@@ -94,6 +98,7 @@ class Server:
                     await self._turn()
             await self._finish(listener)
         finally:
+            self._doors.close()
             for accepting in getattr(server, "servers", ()):
                 accepting.close()
             listener.close()
@@ -111,12 +116,17 @@ class Server:
         if self.ready.is_set():
             await self._stopped.wait()
 
+    def _admit(self, door: Door) -> Visitor:
+        server = self._uvicorn
+        return Visitor(server.config, server.server_state, server.lifespan.state, edge=self._edge, door=door)
+
     async def _turn(self) -> None:
         await self._uvicorn.on_tick(0)  # the date
         sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time())
 
     async def _finish(self, listener: socket.socket) -> None:
         sweeping = asyncio.get_running_loop().create_task(self._sweep())
+        self._doors.close()
         try:
             async with asyncio.timeout(self._grace):
                 await self._uvicorn.shutdown([listener])

@@ -12,6 +12,7 @@ from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
+from upcall.controller.doors import Doors
 from upcall.controller.exchange import Edge
 from upcall.controller.http import make_app
 from upcall.controller.invoke import Invocations
@@ -39,12 +40,14 @@ class Controller:
         manifest: Manifest,
         limits: SystemLimits,
         invokers: Callable[[], dict[str, str]],
+        doors: Doors | None = None,
         tid_header: str = "X-Request-ID",
     ) -> None:
         self._name = name
         self._bus = bus
         self._store = store
         self._listener = listener
+        self._doors = doors
         self._manifest = manifest
         self._limits = limits
         self._invokers = invokers
@@ -72,7 +75,7 @@ class Controller:
             route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated)
             app = make_app(self._parts(authenticator, actions, acks))
             edge = Edge(route, tid_header=self._tid_header)
-            self._server = Server(edge, app, self._listener, expire=acks.end_waits)
+            self._server = Server(edge, app, self._listener, doors=self._doors, expire=acks.end_waits)
             self.ended = asyncio.create_task(self._serve(), name="http")
             stack.push_async_callback(self._end)
             await self._listening()

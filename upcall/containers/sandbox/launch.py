@@ -15,6 +15,7 @@ from pathlib import Path
 from upcall.containers.sandbox import enter
 from upcall.errors import Misconfigured
 from upcall.runtimes.python import confine
+from upcall.runtimes.python.net import ADDRESS
 
 WITHOUT = "`--isolation none` runs actions without isolation."
 _RUNTIME = "/opt/upcall/upcall_runtime"
@@ -56,7 +57,7 @@ def write_etc(folder: Path) -> None:
     (folder / "group").write_text("root:x:0:\naction:x:1000:\nnogroup:x:65534:\n")
     (folder / "hosts").write_text("127.0.0.1 localhost sandbox\n::1 localhost\n")
     (folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
-    (folder / "resolv.conf").write_text("")
+    (folder / "resolv.conf").write_text(f"nameserver {ADDRESS}\noptions timeout:2 attempts:3\n")
     _open_up(folder)
 
 

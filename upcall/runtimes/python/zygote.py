@@ -1,10 +1,10 @@
 """The process from which every Python sandbox is forked: modules loaded, heap frozen, a single thread.
 
 It speaks to the platform over a unix socket of packets: one JSON object per packet, file descriptors alongside.
-`hello` brings the mode and the seccomp filter; `net` makes a network namespace with its loopback up and gives it
-back; `link` sets up its way out; `spawn` forks a container from listening socket, output pipes, status pipe, network
-namespace and cgroups, and gives back its pidfd. The status pipe then reads "ok" when the runtime listens, or the reason why it never will,
-and "paused" each time that init has stopped everybody.
+`hello` brings the mode and the seccomp filter; `net` makes a network namespace and gives it back with the sockets in
+it that the platform serves; `link` sets up its way out; `spawn` forks a container from listening socket, output pipes,
+status pipe, network namespace and cgroups, and gives back its pidfd. The status pipe then reads "ok" when the runtime
+listens, or the reason why it never will, and "paused" each time that init has stopped everybody.
 
 Its end of the socket closing is the end of the platform: it exits, and as pid 1 of the outer pid namespace takes every
 container with it. Children are reaped by the kernel (SIGCHLD ignored); the platform watches pidfds. What is
@@ -27,6 +27,7 @@ from typing import Any
 from ..native.program import Program
 from . import confine, link, linux, server
 from .action import Code
+from .net import network
 from .protocol import Action
 
 _KEPT = 5
@@ -76,7 +77,7 @@ class Zygote:
                     self._mode, self._program = request["mode"], bytes.fromhex(request["filter"])
                     reply = {"version": list(sys.version_info[:3])}
                 case "net":
-                    given = [_network()]
+                    given = network()
                 case "link":
                     link.set_up(request, fds[0])
                 case "spawn":
@@ -126,18 +127,6 @@ class Zygote:
 def _high(fd: int) -> int:
     """A copy out of the way of the numbers that the child puts its own on."""
     return fcntl.fcntl(fd, fcntl.F_DUPFD, _HIGH)
-
-
-def _network() -> int:
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
-    try:
-        linux.unshare(linux.CLONE_NEWNET)
-        linux.loopback_up()
-        made = os.open("/proc/self/ns/net", os.O_RDONLY)
-        linux.setns(home, linux.CLONE_NEWNET)
-        return made
-    finally:
-        os.close(home)
 
 
 def _warm_up() -> None:
