@@ -5,24 +5,27 @@
         └── unix socket for HTTP, pipes for stdout and stderr ─┘
 
 A container's socket, pipes and cgroups are made by the platform and handed to the zygote as descriptors; the container
-sees none of their paths. Its pidfd tells when it dies, whoever killed it. A prewarmed container has everything
-but its process, which is forked when the tenant is known: that costs some milliseconds, and a process cannot be moved
-to another tenant's network. Zygote and guardian are restarted when they die.
+sees none of their paths. Its pidfd tells when it dies, whoever killed it. Zygote and guardian are restarted when they
+die.
+
+A prewarmed container of a runtime that is forked has everything but its process: that costs some milliseconds when the
+tenant is known, and a process cannot be moved to another tenant's network. Node.js is executed by the fork and needs
+some 80 ms to start, so it is prewarmed with its process, in a network that nobody has: with the tenant that becomes the
+tenant's, unless there is one already (`Networks.give`).
 
 As root every container has a user id of its own; as an ordinary user all share one, in user namespaces of their own.
 Freezing is the cgroup's; without one, init stops everybody but itself. Images are not run (`images`): what runs
-is the platform's own Python, and native executables.
+is the platform's own Python, the host's Node.js (`kinds`), and native executables.
 """
 
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from upcall.containers import images
+from upcall.containers import images, kinds
 from upcall.containers.sandbox import launch, seccomp
 from upcall.containers.sandbox.container import ProcessContainer
 from upcall.containers.sandbox.host import Host
@@ -32,6 +35,7 @@ from upcall.containers.sandbox.outbound import Nothing, Outbound
 from upcall.containers.sandbox.resolvers import Resolvers
 from upcall.containers.sandbox.zygote import Zygote
 from upcall.errors import Misconfigured, StartFailed
+from upcall.model.entities import BLACKBOX
 from upcall.ports import ContainerSpec
 from upcall.runtimes.python import confine
 
@@ -61,7 +65,8 @@ class ProcessContainers:
         log_bound: int = 10 << 20,
         pids: int = 1024,
     ) -> None:
-        self.kinds: Sequence[str] = ("python:3", f"python:3.{sys.version_info.minor}")
+        self._node = kinds.find_node()
+        self.kinds: Sequence[str] = (*kinds.python_kinds(), *kinds.node_kinds(self._node))
         self._isolation = isolation
         self._api_host = api_host
         self._api_inside = URL if serve_api else api_host
@@ -113,7 +118,7 @@ class ProcessContainers:
     async def create(self, spec: ContainerSpec) -> "ProcessContainer":
         """A container; without a tenant one that waits for `claim`."""
         if spec.kind not in self.kinds and not images.is_native(spec):
-            raise images.refusal(spec)
+            raise images.refusal(spec) if spec.kind == BLACKBOX else kinds.refusal(spec.kind, self._node)
         if self._closing:
             raise StartFailed("The driver is closing.")
         number = self._number()
@@ -123,6 +128,8 @@ class ProcessContainers:
             await asyncio.to_thread(container.prepare)
             if spec.tenant:
                 await container.claim(spec.tenant)
+            elif kinds.runtime_of(spec.kind) == confine.NODEJS:
+                await container.warm_up()
         except OSError as error:
             await container.destroy()
             raise StartFailed(f"The container cannot be made: {error}") from error
@@ -152,12 +159,13 @@ class ProcessContainers:
         await asyncio.to_thread(self.host.close)
 
     async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> tuple[int, Namespace | None]:
-        """Fork a container; gives its pidfd and its network. `fds`: socket, stdout, stderr, status, cgroups."""
+        """Fork a container; gives its pidfd and its network, which is nobody's yet where there is no tenant. `fds`:
+        socket, stdout, stderr, status, cgroups."""
         zygote = await self._ready()
         if self.mode == confine.WITHOUT_ISOLATION:
             _, given = await zygote.request({"op": "spawn", "net": False, **order}, fds)
             return given[0], None
-        namespace = await self._networks.hold(tenant)
+        namespace = await (self._networks.hold(tenant) if tenant else self._networks.fresh())
         try:
             message = {"op": "spawn", "net": True, **order}
             _, given = await zygote.request(message, [*fds[:4], namespace.fd, *fds[4:]])
@@ -165,6 +173,10 @@ class ProcessContainers:
             self._networks.release(namespace)
             raise
         return given[0], namespace
+
+    def give(self, namespace: Namespace, tenant: str) -> None:
+        """A container that had none has got its tenant."""
+        self._networks.give(namespace, tenant)
 
     def settled(self) -> None:
         """A container has started: time to make ready for the next one."""
@@ -197,13 +209,15 @@ class ProcessContainers:
 
     async def _launch(self) -> Zygote:
         keep = [self._userns] if self._userns >= 0 else []
+        node = self._node.program if self._node else ""
         if self.mode == confine.WITHOUT_ISOLATION:
             argv = launch.plain(self._api_host)
         else:
-            argv = launch.isolated(self.host.life, self._api_inside, keep[0] if keep else None)
+            argv = launch.isolated(self.host.life, self._api_inside, keep[0] if keep else None, [node] if node else [])
+            node = launch.seen(node)
         zygote = Zygote(argv, keep, self._zygote_died)
         try:
-            await zygote.request({"op": "hello", "mode": self.mode, "filter": self._filter}, [])
+            await zygote.request({"op": "hello", "mode": self.mode, "filter": self._filter, "node": node}, [])
         except StartFailed as error:
             await zygote.close()
             raise StartFailed(zygote.complaint or str(error)) from error

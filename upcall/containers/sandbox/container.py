@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from upcall.containers import kinds
 from upcall.containers.loss import Mortal
 from upcall.containers.sandbox import guardian
 from upcall.containers.sandbox.cgroups import Group
@@ -17,7 +18,6 @@ from upcall.containers.sandbox.network import Namespace
 from upcall.containers.sandbox.output import TURNS, Output
 from upcall.errors import Failed, StartFailed
 from upcall.logs.stream import LogStream
-from upcall.model.entities import BLACKBOX
 from upcall.ports import Address, ContainerSpec, Lines
 from upcall.runtimes.python import confine
 
@@ -39,18 +39,21 @@ class Driver(Protocol):
 
     async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> tuple[int, Namespace | None]: ...
 
+    def give(self, namespace: Namespace, tenant: str) -> None: ...
+
     def settled(self) -> None: ...
 
     def forget(self, number: int, namespace: Namespace | None) -> None: ...
 
 
 class ProcessContainer(Mortal):
-    """Implements `upcall.ports.Container`. Unclaimed it has no process yet, and pausing it is nothing."""
+    """Implements `upcall.ports.Container`. Unclaimed it has no process, unless it was told to `warm_up`."""
 
     def __init__(self, driver: Driver, spec: ContainerSpec, number: int) -> None:
         self._driver = driver
         self._spec = spec
         self._number = number
+        self._tenant = ""
         self._loop = asyncio.get_running_loop()
         self.id = os.urandom(16).hex()
         self._base = str(driver.host.life / str(number))
@@ -80,11 +83,21 @@ class ProcessContainer(Mortal):
             self._group = self._driver.host.cgroups.group(str(self._number), memory, self._driver.pids)
 
     async def claim(self, tenant: str) -> None:
-        """Fork the process into the tenant's network."""
-        if self._pidfd >= 0 or self._gone is not None:
+        """Fork the process into the tenant's network, or give the tenant what waits with its process."""
+        if self._tenant or self._gone is not None:
             raise StartFailed("The container has its tenant already, or is gone.")
+        self._tenant = tenant
+        if self._pidfd < 0:
+            await self.warm_up()
+        elif self._exited.is_set():
+            raise StartFailed("The container has ended before it was used.")
+        elif self._namespace is not None:
+            self._driver.give(self._namespace, tenant)
+
+    async def warm_up(self) -> None:
+        """Have a process, in the tenant's network or in one that is nobody's."""
         try:
-            await self._start(tenant)
+            await self._start(self._tenant)
         except OSError as error:
             raise StartFailed(f"The container cannot be started: {error}") from error
         self._driver.settled()
@@ -194,7 +207,7 @@ class ProcessContainer(Mortal):
             "rlimits": self._group is None or "memory" not in self._group.places,
             "folder": "/tmp" if isolated else self._base,  # noqa: S108 - the sandbox's own
             "code": "/action" if isolated else f"{self._base}/action",
-            "runtime": confine.NATIVE if self._spec.kind == BLACKBOX else confine.PYTHON,
+            "runtime": kinds.runtime_of(self._spec.kind),
         }
 
     async def _said(self) -> bytes:

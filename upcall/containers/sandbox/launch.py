@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from upcall.containers.sandbox import enter
@@ -19,6 +20,7 @@ from upcall.runtimes.python.net import ADDRESS
 
 WITHOUT = "`--isolation none` runs actions without isolation."
 _RUNTIME = "/opt/upcall/upcall_runtime"
+_PROGRAMS = "/opt/upcall/bin"
 _PACKAGE = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.append({!r}); from {} import main; sys.path.remove({!r}); main()"
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -64,7 +66,7 @@ def write_etc(folder: Path) -> None:
 def write_runtime(folder: Path) -> None:
     """A copy of the runtime that the sandbox's users can read, whatever the modes and the fate of the original."""
     runtimes = _PACKAGE / "runtimes"
-    for source in runtimes.rglob("*.py"):
+    for source in (*runtimes.rglob("*.py"), *runtimes.rglob("*.cjs")):
         target = folder / source.relative_to(runtimes)
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
@@ -84,16 +86,23 @@ def plain(api_host: str) -> list[str]:
     return ["/usr/bin/env", "-i", *environment, *_python(start), "{control}"]
 
 
-def isolated(life: Path, api_host: str, userns: int | None) -> list[str]:
-    """The command for the outer sandbox, by way of `enter` when run by root."""
+def seen(program: str) -> str:
+    """Where a program of the host is in the outer sandbox. One from outside of /usr is bound alone, without its folder,
+    which may be somebody's home."""
+    return program if Path(program).is_relative_to("/usr") or not program else f"{_PROGRAMS}/{Path(program).name}"
+
+
+def isolated(life: Path, api_host: str, userns: int | None, programs: Sequence[str] = ()) -> list[str]:
+    """The command for the outer sandbox, by way of `enter` when run by root. `programs` are to be `seen` there."""
     as_root = os.geteuid() == 0
     etc = life / "etc"
     binds = [(str(etc), "/etc"), (str(life / "runtime"), _RUNTIME)]
     binds += [(f"/etc/{name}", f"/etc/{name}") for name in _HOST_ETC_FOLDERS if (etc / name).is_dir()]
     prefixes = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix), sys.base_prefix}
     binds += [(prefix, prefix) for prefix in sorted(prefixes) if not Path(prefix).is_relative_to("/usr")]
-    seen = [f"{enter.STAGE}/{n}" if as_root else source for n, (source, _) in enumerate(binds)]
-    argv = _bubblewrap([(source, target) for source, (_, target) in zip(seen, binds, strict=True)], as_root, api_host)
+    binds += [(program, seen(program)) for program in programs if program != seen(program)]
+    staged = [f"{enter.STAGE}/{n}" if as_root else source for n, (source, _) in enumerate(binds)]
+    argv = _bubblewrap([(source, target) for source, (_, target) in zip(staged, binds, strict=True)], as_root, api_host)
     if not as_root:
         return argv
     plan = {"sources": [source for source, _ in binds], "userns": userns, "argv": argv}

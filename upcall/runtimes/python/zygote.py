@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..native.program import Program
+from ..nodejs import start
 from . import confine, link, linux, server
 from .action import Code
 from .net import network
@@ -66,6 +67,7 @@ class Zygote:
         self._control = control
         self._mode = confine.WITHOUT_ISOLATION
         self._program = b""
+        self._node = ""
 
     def answer(self, request: dict[str, Any], fds: list[int]) -> None:
         """Carry out one request; every request gets exactly one reply."""
@@ -75,6 +77,7 @@ class Zygote:
             match request["op"]:
                 case "hello":
                     self._mode, self._program = request["mode"], bytes.fromhex(request["filter"])
+                    self._node = request["node"]
                     reply = {"version": list(sys.version_info[:3])}
                 case "net":
                     given = network()
@@ -117,6 +120,8 @@ class Zygote:
         if not runtime:
             linux.set_dumpable(True)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            if order.runtime == confine.NODEJS:
+                start.become(self._node, order.code, order.memory)
             action = _RUNTIMES[order.runtime](order.code)
             server.serve(socket.socket(fileno=3), status=4, action=action)
         for fd in (0, 3):

@@ -1,0 +1,1 @@
+"""What runs inside a sandbox for Node.js actions: `main.cjs` and its parts, and how a confined process becomes it."""
