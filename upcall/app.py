@@ -23,6 +23,7 @@ from upcall.bus.memory import MemoryBus
 from upcall.config import Settings
 from upcall.containers import images
 from upcall.containers.process import ProcessContainers
+from upcall.controller.doors import Doors
 from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
@@ -78,11 +79,12 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         listener = stack.enter_context(listen(settings.host, settings.port))
         url = f"http://{reachable(settings.host)}:{listener.getsockname()[1]}"
         write_properties(data, url, auth)
-        containers = _containers(settings, data, url)
+        doors = Doors()
+        containers = _containers(settings, data, url, doors)
         pool = PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container)
         invoker = await stack.enter_async_context(_invoker(settings, pool, bus, store, containers))
         controller = await stack.enter_async_context(
-            _controller(settings, bus, store, invoker, containers, listener=listener)
+            _controller(settings, bus, store, invoker, containers, listener=listener, doors=doors)
         )
         owner.announce(controller.port)
         _freeze_heap()
@@ -105,11 +107,13 @@ async def _guest(store: SqliteStore, data: Path, auth: str | None) -> str:
         raise unusable(data, store.trouble or "it takes no writes") from error
 
 
-def _containers(settings: Settings, data: Path, url: str) -> ProcessContainers:
+def _containers(settings: Settings, data: Path, url: str, doors: Doors) -> ProcessContainers:
     return ProcessContainers(
         run_folder(data),
         isolation=settings.isolation,
         api_host=url,
+        serve_api=doors.open,
+        dns=settings.dns,
         log_bound=settings.limits.logs.max * MB,
     )
 
@@ -139,12 +143,14 @@ def _controller(
     containers: ProcessContainers,
     *,
     listener: socket.socket,
+    doors: Doors,
 ) -> Controller:
     return Controller(
         "0",
         bus,
         store,
         listener=listener,
+        doors=doors,
         manifest=manifest_of(containers.kinds),
         limits=settings.limits,
         invokers=lambda: {"invoker0/0": "up" if invoker.enabled else "down"},

@@ -36,6 +36,7 @@ from upcall.model.forms import (
     port_number,
 )
 from upcall.model.keep import Keep, parse_keep
+from upcall.model.resolvers import Address, parse_resolvers
 from upcall.model.sizes import MB, Bounds, SystemLimits, parse_duration, parse_size
 
 
@@ -110,6 +111,14 @@ SETTINGS: tuple[Setting, ...] = (
         "full",
         "full: the kernel keeps actions apart; none: only for code that you trust as your own",
         form="full|none",
+    ),
+    Setting(
+        "dns",
+        parse_resolvers,
+        "",
+        "DNS resolvers that answer actions, with commas between them  [default: the host's]",
+        ("whisk.container-factory.container-args.dns-servers",),
+        form="ADDRESSES",
     ),
     Setting("grace", parse_duration, "30 s", "how long running actions may take to end when stopping", form="TIME"),
     Setting(
@@ -242,6 +251,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     driver: Literal["process"]
     auth: str | None
     isolation: Literal["full", "none"]
+    dns: tuple[Address, ...]
     grace: float
     durability: Literal["normal", "full"]
     keep: Keep
@@ -277,7 +287,8 @@ def load(
 
 
 def upstream_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """`CONFIG_whisk_aB_c=x` → `whisk.a-b.c: x` (spec: invoker.md §2.1); a part that begins with a capital stays."""
+    """`CONFIG_whisk_aB_c=x` → `whisk.a-b.c: x` (spec: invoker.md §2.1); a part that begins with a capital stays. The
+    elements of a list, `…_0`, `…_1`, are joined by commas under the list's name, too."""
     found: dict[str, str] = {}
     for name, raw in environment.items():
         if not name.startswith("CONFIG_"):
@@ -286,7 +297,13 @@ def upstream_keys(environment: Mapping[str, str]) -> dict[str, str]:
         value = value.strip().strip("'\"").strip()
         if value:
             found[".".join(map(_kebab, name.removeprefix("CONFIG_").split("_")))] = value
-    return found
+    return {**found, **_lists(found)}
+
+
+def _lists(found: Mapping[str, str]) -> dict[str, str]:
+    elements = [(name.rpartition("."), value) for name, value in found.items()]
+    numbered = sorted((name, int(last), value) for (name, _, last), value in elements if last.isdecimal())
+    return {name: ",".join(value for other, _, value in numbered if other == name) for name, _, _ in numbered}
 
 
 def _kebab(part: str) -> str:
@@ -329,8 +346,12 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", str(value).lower() if isinstance(value, bool) else str(value)))
+            rows.append((f"{prefix}{key}", ",".join(map(_text, value)) if isinstance(value, list) else _text(value)))
     return rows
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _settings(values: dict[str, Any]) -> Settings:

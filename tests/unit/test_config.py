@@ -51,6 +51,24 @@ def test_config_variables_become_keys() -> None:
     }
 
 
+def test_a_list_is_written_with_commas_as_a_toml_array_or_as_numbered_variables(tmp_path: Path) -> None:
+    expected = (("192.0.2.9", 53), ("::1", 5353))
+    file = tmp_path / "upcall.toml"
+    file.write_text('dns = ["192.0.2.9", "[::1]:5353"]\n')
+    name = "CONFIG_whisk_containerFactory_containerArgs_dnsServers"
+    assert load({}, {}, file)[0].dns == expected
+    assert settings(dns="192.0.2.9, [::1]:5353").dns == expected
+    assert settings({f"{name}_1": "[::1]:5353", f"{name}_0": "192.0.2.9", f"{name}_2": ""}).dns == expected
+    assert settings({f"{name}_{n}": f"10.0.0.{n}" for n in reversed(range(11))}).dns[10] == ("10.0.0.10", 53)
+    assert settings().dns == ()
+
+
+@pytest.mark.parametrize("text", ["localhost", "1.2.3", "1.2.3.4:0", "1.2.3.4:70000", "[::1", "[::1]:x", "::1:5:"])
+def test_a_resolver_is_named_by_its_address(text: str) -> None:
+    with pytest.raises(Misconfigured, match="is no address of a resolver; write it as"):
+        settings(dns=text)
+
+
 def test_tables_of_the_file_are_dots_in_names(tmp_path: Path) -> None:
     file = tmp_path / "upcall.toml"
     file.write_text('port = 80\n[limits]\ninvocations-per-minute = 7\n[log]\nlevel = "debug"\n')

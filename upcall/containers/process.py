@@ -36,6 +36,7 @@ from upcall.containers.sandbox.resolvers import Resolvers
 from upcall.containers.sandbox.zygote import Zygote
 from upcall.errors import Misconfigured, StartFailed
 from upcall.model.entities import BLACKBOX
+from upcall.model.resolvers import Address
 from upcall.ports import ContainerSpec
 from upcall.runtimes.python import confine
 
@@ -61,7 +62,7 @@ class ProcessContainers:
         isolation: Literal["full", "none"] = "full",
         api_host: str = "",
         serve_api: Serve | None = None,
-        dns: Sequence[str] = (),
+        dns: Sequence[Address] = (),
         log_bound: int = 10 << 20,
         pids: int = 1024,
     ) -> None:

@@ -5,14 +5,16 @@ again when it changes. At most three are used, as by the C library.
 """
 
 import contextlib
-import ipaddress
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from upcall.errors import Misconfigured
+from upcall.model.resolvers import Address, parse_resolver
+
 _MOST = 3
-_PORT = 53
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class Resolver(NamedTuple):
@@ -22,33 +24,18 @@ class Resolver(NamedTuple):
     address: Any
 
 
-def parse_resolver(text: str) -> Resolver:
-    """`1.2.3.4`, `1.2.3.4:5353`, `::1`, `[::1]:5353`, `fe80::1%eth0`. Raises ValueError."""
-    host, port = text, str(_PORT)
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    try:
-        ipaddress.ip_address(host)
-        number = int(port)
-        family, _, _, _, address = socket.getaddrinfo(
-            host, number, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        )[0]
-    except (ValueError, OSError, OverflowError) as error:
-        raise ValueError(f"'{text}' is no address of a resolver, such as 192.168.1.1 or 192.168.1.1:5353") from error
-    return Resolver(family, address)
-
-
 class Resolvers:
     """Called, it gives the resolvers to ask now, the first first."""
 
-    def __init__(self, given: Sequence[str] = (), file: Path = Path("/etc/resolv.conf")) -> None:
-        self._given = [parse_resolver(text) for text in given][:_MOST]
+    def __init__(self, given: Sequence[Address] = (), file: Path = Path("/etc/resolv.conf")) -> None:
+        """Raises Misconfigured where an address names a network interface that is not there."""
         self._file = file
         self._seen: tuple[int, int, int] | None = None
         self._found: list[Resolver] = []
+        try:
+            self._given = [_resolver(address) for address in given][:_MOST]
+        except OSError as error:
+            raise Misconfigured(f"A DNS resolver cannot be used: {error}") from error
 
     def __call__(self) -> list[Resolver]:
         if self._given:
@@ -61,7 +48,7 @@ class Resolvers:
                 self._seen = seen
         except OSError:
             self._found, self._seen = [], None
-        return self._found or [parse_resolver("127.0.0.1")]
+        return self._found or [_resolver(Address("127.0.0.1", 53))]
 
 
 def _read(file: Path) -> list[Resolver]:
@@ -69,6 +56,11 @@ def _read(file: Path) -> list[Resolver]:
     for line in file.read_text("utf-8", "replace").splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":
-            with contextlib.suppress(ValueError):  # as the C library passes over what it cannot read
-                found.append(parse_resolver(words[1]))
+            with contextlib.suppress(ValueError, OSError):  # as the C library passes over what it cannot use
+                found.append(_resolver(parse_resolver(words[1])))
     return found[:_MOST]
+
+
+def _resolver(address: Address) -> Resolver:
+    family, _, _, _, found = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM, flags=_NUMERIC)[0]
+    return Resolver(family, found)
