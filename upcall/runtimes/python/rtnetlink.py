@@ -27,7 +27,8 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _MAIN, _BOOT, _UNIVERSE, _ON_LINK = 254, 3, 0, 253
 _UNICAST, UNREACHABLE = 1, 7
-_UP, _GENERATE_NONE = 1, 1
+_UP, _GENERATE_NONE, _INET_CONF = 1, 1, 1
+_FORWARDING, _PROXY_ARP = 1, 3
 _HEADER, _LINK, _ADDRESS, _ROUTE = (struct.Struct(text) for text in ("=IHHII", "=BxHiII", "=BBBBi", "=BBBBBBBBI"))
 _ATTRIBUTE = struct.Struct("=HH")
 _LARGEST = 1 << 16
@@ -76,6 +77,12 @@ class Netlink:
         with contextlib.suppress(OSError):  # a kernel without IPv6
             self._change(_NEWLINK, 0, body, f"keep IPv6 from interface {index}")
         self._change(_NEWLINK, 0, _LINK.pack(0, 0, index, _UP, _UP), f"set interface {index} up")
+
+    def forward(self, index: int, *, answer: bool = False) -> None:
+        """Let packets that come in by this link go on by others; `answer` for whom they reach (proxy ARP)."""
+        values = _number(_FORWARDING, 1) + (_number(_PROXY_ARP, 1) if answer else b"")
+        form = _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET, _attribute(_INET_CONF, values)))
+        self._change(_NEWLINK, 0, _LINK.pack(0, 0, index, 0, 0) + form, f"forward by interface {index}")
 
     def add_address(self, index: int, address: str, prefix: int) -> None:
         packed = socket.inet_aton(address)
