@@ -2,7 +2,7 @@
 
 It speaks to the platform over a unix socket of packets: one JSON object per packet, file descriptors alongside.
 `hello` brings the mode and the seccomp filter; `net` makes a network namespace and gives it back with the sockets in
-it that the platform serves; `link` sets up its way out; `spawn` forks a container from listening socket, output pipes,
+it that the platform serves; `link` and `gateway` are parts of its way out; `spawn` forks a container from listening socket, output pipes,
 status pipe, network namespace and cgroups, and gives back its pidfd. The status pipe then reads "ok" when the runtime
 listens, or the reason why it never will, and "paused" each time that init has stopped everybody.
 
@@ -82,7 +82,9 @@ class Zygote:
                 case "net":
                     given = network()
                 case "link":
-                    link.set_up(request, fds[0])
+                    reply = {"set": link.set_up(request, fds[0])}
+                case "gateway":
+                    given = [link.make_gateway(request, fds[0])]
                 case "spawn":
                     given = [self._spawn(request, fds)]
         except OSError as error:
