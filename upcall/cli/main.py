@@ -16,6 +16,13 @@ from upcall.cli.refusal import GENERAL, INTERRUPTED, PIPE_CLOSED, Refused, colou
 from upcall.errors import UpcallError
 
 VERBS = {
+    "action": ("upcall.cli.action", "Create, call, read, list and delete actions."),
+    "limits": ("upcall.cli.limits", "Set a namespace's own limits (operator)."),
+    "user": ("upcall.cli.user", "Make and block subjects, show and replace keys (operator)."),
+    "activation": ("upcall.cli.activation", "Read records, logs and results of calls."),
+    "completion": ("upcall.cli.completion", "Print the script for a shell's completion."),
+    "namespace": ("upcall.cli.namespace", "List namespaces and what is in one."),
+    "property": ("upcall.cli.property", "Say once which server and key are used."),
     "serve": ("upcall.cli.serve", "Run the whole platform on this machine."),
 }
 """Module, which has the click command as `command`, and the line of the help."""
