@@ -32,10 +32,7 @@ class Resolvers:
         self._file = file
         self._seen: tuple[int, int, int] | None = None
         self._found: list[Resolver] = []
-        try:
-            self._given = [_resolver(address) for address in given][:_MOST]
-        except OSError as error:
-            raise Misconfigured(f"A DNS resolver cannot be used: {error}") from error
+        self._given = [_given(address) for address in given][:_MOST]
 
     def __call__(self) -> list[Resolver]:
         if self._given:
@@ -59,6 +56,13 @@ def _read(file: Path) -> list[Resolver]:
             with contextlib.suppress(ValueError, OSError):  # as the C library passes over what it cannot use
                 found.append(_resolver(parse_resolver(words[1])))
     return found[:_MOST]
+
+
+def _given(address: Address) -> Resolver:
+    try:
+        return _resolver(address)
+    except OSError as error:
+        raise Misconfigured(f"The DNS resolver {address.host} is out of reach: no such network interface.") from error
 
 
 def _resolver(address: Address) -> Resolver:
