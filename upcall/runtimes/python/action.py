@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .archive import unpack
-from .protocol import NO_CODE, TWICE, UNINITIALISED, Refused, context, encode, set_environment
+from .protocol import EXHAUSTED, NO_CODE, TWICE, UNINITIALISED, Refused, context, encode, set_environment
 
 _MODULE = "main__"
 _FILE = "main__.py"
@@ -110,7 +110,7 @@ def _load(source: str | bytes, file: str, main: str) -> Callable[..., Any]:
         raise
     except BaseException as error:
         _print(error)
-        raise Refused(502, _NOT_STARTED) from error
+        raise Refused(502, EXHAUSTED if isinstance(error, MemoryError) else _NOT_STARTED) from error
     found: Any = module
     for part in main.split("."):
         found = getattr(found, part, None)
@@ -133,6 +133,8 @@ def _activate(virtualenv: str) -> None:
 
 def _failed(error: BaseException) -> NoReturn:
     _print(error)
+    if isinstance(error, MemoryError):
+        raise Refused(502, EXHAUSTED) from error
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - an exception class of the user's

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 NO_CODE = "Missing main/no code to execute."
 TWICE = "Cannot initialize the action more than once."
 UNINITIALISED = "Cannot invoke an uninitialized action."
+EXHAUSTED = "The action exhausted its memory and was aborted."
+"""Upstream's text where the kernel kills; here also where it refuses memory, and the code could not do without."""
 
 
 class Refused(Exception):
