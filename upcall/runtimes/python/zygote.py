@@ -29,6 +29,7 @@ from ..nodejs import start
 from . import confine, link, linux, server
 from .action import Code
 from .net import network
+from .order import OUTPUT
 from .protocol import Action
 
 _KEPT = 5
@@ -123,7 +124,7 @@ class Zygote:
             linux.set_dumpable(True)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             if order.runtime == confine.NODEJS:
-                start.become(self._node, order.code, order.memory)
+                start.become(self._node, order)
             action = _RUNTIMES[order.runtime](order.code)
             server.serve(socket.socket(fileno=3), status=4, action=action)
         for fd in (0, 3):
@@ -146,5 +147,4 @@ def _warm_up() -> None:
         path = sysconfig.get_path(key)
         if path not in sys.path and os.path.isdir(path):
             sys.path.append(path)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    OUTPUT.follow()
