@@ -12,8 +12,14 @@ Docker cuts it (but never inside a character).
 Exceeding the limit is not a collection error here, unlike upstream, because it need not cost the container
 (logs.md §7). Runtimes that mark the end of an activation are told apart by `sentinel`: `ended` is true when both
 streams have said so, and `take` complains when they have not, unless it was told not to expect it.
+
+Which of the two streams was written to first no pipe can tell. A runtime that knows says so in a line of its own
+(`ORDER` and numbers: so many lines of stdout, so many of stderr, of stdout again), which is no log line. Where the
+numbers are those of the lines that came, `take` puts these in that order; else they stay in the order in which they
+were read.
 """
 
+import itertools
 import re
 import time
 from bisect import bisect_right
@@ -27,8 +33,12 @@ Stream = Literal["stdout", "stderr"]
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 _SENTINEL = SENTINEL.encode()
+ORDER = b"\0order "
+_TURNS = re.compile(rb"[0-9]{1,9}( [0-9]{1,9})*")
 _LONGEST = 16384
 _ENVELOPE = len('{"log":"\\n","stream":"stdout","time":"2026-01-02T03:04:05.123456789Z"}\n')
+_STAMPED = 31
+"""Characters before the name of the stream."""
 _ESCAPED = re.compile(rb'["\\\x00-\x1f]')
 
 
@@ -59,6 +69,9 @@ class LogStream:
     def _begin(self) -> None:
         self._lines: list[str] = []
         self._sums: list[int] = []
+        self._unended: set[int] = set()
+        """Entries that no newline follows."""
+        self._turns: list[int] = []
         self._size = 0
         self._ends = 0
 
@@ -90,7 +103,10 @@ class LogStream:
         for stream, rest in self._partial.items():
             if rest:
                 self._add(entry(self._clock(), stream, ""), rest)
+                self._unended.add(len(self._lines) - 1)
                 self._partial[stream] = b""
+        if self._turns:
+            self._put_in_order()
         lines, ended, cut = self._lines, self.ended, self._size > limit
         if cut:
             del lines[bisect_right(self._sums, limit) :]
@@ -110,12 +126,19 @@ class LogStream:
         while end > _LONGEST - 4 and data[end] & 0xC0 == 0x80:
             end -= 1
         self._keep(head, data[:end])
+        self._unended.add(len(self._lines) - 1)
         return data[end:]
 
     def _add(self, head: str, line: bytes) -> None:
         if self._sentinel and line.rstrip(b"\r") == _SENTINEL:
             self._ends += 1
             return
+        if ORDER in line:
+            line, _, turns = line.partition(ORDER)
+            self._turn(turns)
+            if not line:
+                return
+            self._unended.add(len(self._lines))
         while len(line) > _LONGEST:
             line = self._piece(head, line)
         self._keep(head, line)
@@ -126,6 +149,43 @@ class LogStream:
         self._size += _ENVELOPE + len(line) + len(_ESCAPED.findall(line))
         self._sums.append(self._size)
         self._lines.append(head + line.removesuffix(b"\r").decode("utf-8", "replace"))
+
+    def _turn(self, turns: bytes) -> None:
+        if _TURNS.fullmatch(turns):
+            self._turns += map(int, turns.split())
+            self._turns += [0] * (len(self._turns) % 2)  # what may follow begins with stdout
+
+    def _put_in_order(self) -> None:
+        """Arrange the lines by the turns, where these fit. The times stay where they are: none is earlier than the one
+        before it."""
+        found = ordered(self._lines, self._unended, self._turns)
+        if found is None:
+            return
+        lines, sums = self._lines, self._sums
+        sizes = [end - begin for begin, end in zip([0, *sums], sums, strict=False)]
+        self._lines = [line[:_STAMPED] + lines[number][_STAMPED:] for line, number in zip(lines, found, strict=True)]
+        self._sums = list(itertools.accumulate(sizes[number] for number in found))
+
+
+def ordered(lines: list[str], unended: set[int], turns: list[int]) -> list[int] | None:
+    """The numbers of the entries as the turns have them; None where these are of other lines. Entries that no newline
+    follows belong to the next of their stream, or to its end."""
+    queues: tuple[list[list[int]], list[list[int]]] = ([[]], [[]])
+    for number, line in enumerate(lines):
+        queue = queues[line.startswith("stderr", _STAMPED)]
+        queue[-1].append(number)
+        if number not in unended:
+            queue.append([])
+    if any(sum(turns[stream::2]) != len(queues[stream]) - 1 for stream in (0, 1)):
+        return None
+    parts = [iter(queue) for queue in queues]
+    found = [
+        number
+        for turn, count in enumerate(turns)
+        for part in itertools.islice(parts[turn % 2], count)
+        for number in part
+    ]
+    return found + [number for queue in queues for number in queue[-1]]
 
 
 class _Second:
