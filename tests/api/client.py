@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp
 
+from tests.api.contract import check
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
@@ -127,7 +128,9 @@ class Api:
         if user:
             headers.append((b"authorization", self.basic(user)))
         full = path if path.startswith("/") else f"/api/v1/namespaces/{path}"
-        return await exchange(self.app, method, full, headers, body)
+        reply = await exchange(self.app, method, full, headers, body)
+        check(method, full, reply.status, reply.headers.get("content-type", ""), reply.body)
+        return reply
 
 
 async def exchange(app: Callable[..., Any], method: str, path: str, headers: Headers, body: bytes) -> Reply:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from tests.api.contract import check
 from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
@@ -149,7 +150,11 @@ class Client:
 
     async def ask(self, data: bytes) -> Answered:
         self.send(data)
-        return await self.answer()
+        answered = await self.answer()
+        if data.startswith(b"POST /"):
+            url = data.split(b" ", 2)[1].decode("latin-1")
+            check("POST", url, answered.status, answered.headers.get("content-type", ""), answered.body)
+        return answered
 
     async def ended(self) -> bool:
         """Wait for the end of what the server sends; whether there was nothing before it."""

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from upcall.controller import activations, entities, system
+from upcall.controller import activations, docs, entities, system
 from upcall.controller.call import Call, Parts
 from upcall.controller.envelope import (
     CORS,
@@ -48,6 +48,16 @@ ADMIN = {
     "/invokers/ready": system.ready,
     "/activation": system.in_flight,
     "/activation/count": system.in_flight_count,
+    "/docs": docs.to_page,
+    "/docs/index.html": docs.page,
+    "/api-docs": docs.api_docs,
+}
+API_OPEN = {
+    API: system.api_info,
+    f"{API}/": system.api_info,
+    f"{API}/docs": docs.to_api_page,
+    f"{API}/docs/index.html": docs.page,
+    f"{API}/api-docs": docs.api_docs,
 }
 COLLECTIONS: Mapping[str, Handler] = {
     "": system.list_namespaces,
@@ -76,8 +86,7 @@ _log = logging.getLogger(__name__)
 
 def make_app(parts: Parts) -> ASGIApp:
     """The app that answers everything but invokes."""
-    routes = [Route(path, Open(parts, handler)) for path, handler in ADMIN.items()]
-    routes += [Route(path, Open(parts, system.api_info)) for path in (API, f"{API}/")]
+    routes = [Route(path, Open(parts, handler)) for path, handler in (ADMIN | API_OPEN).items()]
     for path, handler in COLLECTIONS.items():
         routes.append(Route(f"{NAMESPACES}{path}", Closed(parts, {"GET": handler})))
         routes.append(Route(f"{NAMESPACES}{path}/", Closed(parts, {"GET": handler}, nameless=True)))

@@ -1,0 +1,81 @@
+"""The API's description, for programs and for people (spec: rest-api.md §3).
+
+`/api-docs` is the Swagger document, `/docs` leads to a page that is made of it: no script, nothing from elsewhere.
+Clients know the page by its title.
+"""
+
+from functools import cache
+from html import escape
+
+import msgspec
+
+from upcall.controller.call import Parts
+from upcall.controller.envelope import COMPLETED, CORS, TEXT, Answer, Headers
+from upcall.controller.openapi import make_document
+from upcall.controller.schemas import Schema
+
+TITLE = "Swagger UI"
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
+code{font:13px ui-monospace,monospace}h2{font-size:1rem;margin:2rem 0 .3rem}b{display:inline-block;min-width:4.5rem}
+table{border-collapse:collapse}td{padding:.1rem .8rem .1rem 0;vertical-align:top}
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1b}a{color:#8cf}}
+"""
+_PAGE: Headers = (
+    (b"content-type", b"text/html; charset=UTF-8"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
+    *CORS,
+)
+
+
+async def api_docs(parts: Parts) -> Answer:
+    return 200, COMPLETED, _document()
+
+
+async def page(parts: Parts) -> Answer:
+    return 200, _PAGE, _page()
+
+
+async def to_page(parts: Parts) -> Answer:
+    """`GET /docs`."""
+    return _moved("")
+
+
+async def to_api_page(parts: Parts) -> Answer:
+    """`GET /api/v1/docs`."""
+    return _moved("/api/v1")
+
+
+def _moved(base: str) -> Answer:
+    location = f"{base}/docs/index.html?url={base}/api-docs"
+    return 308, (*TEXT, (b"Location", location.encode()), *CORS), location.encode()
+
+
+@cache
+def _document() -> bytes:
+    return msgspec.json.encode(make_document())
+
+
+@cache
+def _page() -> bytes:
+    document = make_document()
+    info = document["info"]
+    parts = [
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{_STYLE}</style>',
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}",
+        '<p><a href="../api-docs">The same for programs</a>: Swagger 2.0.',
+    ]
+    for path, item in document["paths"].items():
+        for method in ("get", "put", "post", "delete"):
+            if method in item:
+                parts.append(_operation(method, path, item[method], item.get("parameters", [])))
+    return "\n".join([*parts, "</html>"]).encode()
+
+
+def _operation(method: str, path: str, operation: Schema, shared: list[Schema]) -> str:
+    given = [*shared, *operation.get("parameters", [])]
+    rows = [(each["name"], each.get("description", "")) for each in given if each["in"] != "path"]
+    rows += [(status, response["description"]) for status, response in operation["responses"].items()]
+    cells = "".join(f"<tr><td><code>{escape(name)}</code><td>{escape(text)}" for name, text in rows)
+    head = f"<b>{method.upper()}</b> <code>{escape(path)}</code>"
+    return f"<h2>{head}</h2>{escape(operation['summary'])}<table>{cells}</table>"

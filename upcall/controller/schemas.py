@@ -1,0 +1,164 @@
+"""What the API's documents look like to clients, as definitions of Swagger 2.0 (spec: entities.md §11).
+
+Clients validate against definitions of these names, so a document has these members and no others. `RuleMeta` and
+`TriggerMeta` are among the names that clients look for; no route of this version gives such documents.
+"""
+
+from upcall.model.names import Json
+
+Schema = dict[str, Json]
+
+NAME = r"^([A-Za-z0-9_]|[A-Za-z0-9_][A-Za-z0-9_@ .&-]{0,254}[A-Za-z0-9_@.&-])$"
+ANYTHING: Schema = {}
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def list_of(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def closed(properties: dict[str, Schema], required: str = "", description: str = "") -> Schema:
+    """An object with these members and no others; `required` are names with blanks between."""
+    schema: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    if required:
+        schema["required"] = required.split()
+    if description:
+        schema["description"] = description
+    return schema
+
+
+def _integer(description: str, **bounds: int) -> Schema:
+    return {"type": "integer", "description": description, **bounds}
+
+
+def _text(description: str) -> Schema:
+    return {"type": "string", "description": description}
+
+
+NAMED = {
+    "namespace": _text("The namespace, and the package of what lies in one."),
+    "name": _text("Unique among all entities of the namespace or package."),
+    "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$", "description": "Grows with each update."},
+    "publish": {"type": "boolean", "description": "Kept, and without effect on actions."},
+    "annotations": list_of(ref("KeyValue")),
+    "updated": _integer("Epoch ms of the last write."),
+}
+_REQUIRED = "namespace name version publish"
+_LIMITS = {
+    "timeout": _integer("ms", minimum=0),
+    "memory": _integer("MB", minimum=0),
+    "logs": _integer("MB", minimum=0),
+    "concurrency": _integer("Activations in one container at a time.", minimum=0),
+    "instances": _integer("Containers at a time.", minimum=0),
+}
+_EXEC = {
+    "kind": _text("The runtime, as in `python:3`; of the family's default, `python:default`."),
+    "code": _text("Source text, or base64 of an archive or executable."),
+    "image": _text("Of a blackbox."),
+    "main": _text("The entry point."),
+    "binary": {"type": "boolean", "description": "Whether the code is base64."},
+    "components": list_of(STRING),
+}
+_PARAMETER = {
+    "key": STRING,
+    "value": ANYTHING,
+    "init": {"type": "boolean", "description": "Given to the container at its start, as environment."},
+    "encryption": STRING,
+}
+_TIMES = {
+    "start": _integer("Epoch ms."),
+    "end": _integer("Epoch ms."),
+    "duration": _integer("ms"),
+    "cause": _text("The activation that caused this one."),
+    "statusCode": {"type": "integer", "enum": [0, 1, 2, 3]},
+}
+_ACTIVATION = {
+    **{key: schema for key, schema in NAMED.items() if key != "updated"},
+    "activationId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    **_TIMES,
+}
+_NUMBERS = (
+    "invocationsPerMinute concurrentInvocations firesPerMinute minActionMemory maxActionMemory minActionLogs"
+    " maxActionLogs minActionTimeout maxActionTimeout minActionConcurrency maxActionConcurrency maxActionInstances"
+)
+
+_WHOLE = {**_ACTIVATION, "subject": STRING, "response": ref("ActivationResult"), "logs": list_of(STRING)}
+_BRIEF = f"{_REQUIRED} activationId start annotations"
+LISTED_ACTIVATION = closed(_WHOLE, _BRIEF)
+"""What lists have: the brief form, or with `docs` the whole."""
+
+DEFINITIONS: dict[str, Schema] = {
+    "ErrorMessage": closed(
+        {"error": STRING, "code": _text("The transaction's id, as in the X-Request-ID header.")}, "error code"
+    ),
+    "KeyValue": closed({"key": STRING, "value": ANYTHING}, "key value"),
+    "Parameter": closed(_PARAMETER, "key value"),
+    "ActionLimits": closed(_LIMITS),
+    "ActionExec": closed(_EXEC, "kind"),
+    "ActionExecMeta": closed({"binary": BOOLEAN}, "binary"),
+    "Action": closed(
+        {**NAMED, "exec": ref("ActionExec"), "limits": ref("ActionLimits"), "parameters": list_of(ref("Parameter"))},
+        f"{_REQUIRED} exec limits parameters annotations updated",
+    ),
+    "ActionMeta": closed(
+        {**NAMED, "exec": ref("ActionExecMeta"), "limits": ref("ActionLimits")},
+        f"{_REQUIRED} exec limits annotations updated",
+        "An action in a list.",
+    ),
+    "ActionPut": {
+        "type": "object",
+        "description": "What an action shall be; other members are passed over.",
+        "properties": {
+            "exec": {
+                "type": "object",
+                "required": ["kind"],
+                "properties": {
+                    "kind": _EXEC["kind"],
+                    "code": _EXEC["code"],
+                    "main": _EXEC["main"],
+                    "image": _EXEC["image"],
+                },
+            },
+            "parameters": list_of(ref("Parameter")),
+            "limits": ref("ActionLimits"),
+            "version": {"type": "string"},
+            "publish": BOOLEAN,
+            "annotations": list_of(ref("KeyValue")),
+            "delAnnotations": list_of(STRING),
+        },
+    },
+    "ActivationId": closed({"activationId": _ACTIVATION["activationId"]}, "activationId"),
+    "ActivationBrief": closed(_ACTIVATION, _BRIEF, "An activation in a list."),
+    "ActivationResult": closed(
+        {
+            "status": {
+                "type": "string",
+                "enum": ["success", "application error", "action developer error", "whisk internal error"],
+            },
+            "success": BOOLEAN,
+            "result": ANYTHING,
+            "size": _integer("Length of the result's text."),
+        },
+        "status success",
+    ),
+    "ActivationLogs": closed({"logs": list_of(STRING)}, "logs"),
+    "Activation": closed(_WHOLE, f"{_BRIEF} subject response logs"),
+    "UserLimits": closed(
+        {
+            **dict.fromkeys(_NUMBERS.split(), INTEGER),
+            "maxParameterSize": STRING,
+            "allowedKinds": list_of(STRING),
+            "storeActivations": BOOLEAN,
+        },
+        f"{_NUMBERS} maxParameterSize",
+    ),
+    "PathName": closed({"path": STRING, "name": STRING}),
+    "RuleMeta": closed({**NAMED, "trigger": ref("PathName"), "action": ref("PathName"), "status": STRING}, _REQUIRED),
+    "TriggerMeta": closed(NAMED, _REQUIRED),
+}
