@@ -17,11 +17,21 @@ import socket
 import sys
 from typing import Any, NoReturn
 
+from .order import OUTPUT
 from .protocol import Action, Refused, encode
 
 _REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 502: b"Bad Gateway"}
 _HEAD = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _CHUNK = 65536
+
+
+class _Process:
+    copied = False
+    """Whether the user's code has forked it, and came back from there: it must not answer, too."""
+
+    @classmethod
+    def copy(cls) -> None:
+        cls.copied = True
 
 
 def serve(listening: socket.socket, status: int, action: Action) -> NoReturn:
@@ -30,6 +40,8 @@ def serve(listening: socket.socket, status: int, action: Action) -> NoReturn:
     poll = select.poll()
     poll.register(listening, select.POLLIN)
     open_: dict[int, socket.socket] = {}
+    OUTPUT.begin()
+    os.register_at_fork(after_in_child=_Process.copy)
     os.write(status, b"ok")
     os.close(status)
     while True:
@@ -70,6 +82,8 @@ def _exchange(connection: socket.socket, action: Action) -> bool:
             return False
         path, body = request
         code, answer = _answer(action, path, body)
+        if _Process.copied:
+            os._exit(0)
         connection.sendall(_HEAD % (code, _REASONS[code], len(answer)) + answer)
     except OSError:
         return False
@@ -121,6 +135,7 @@ def _answer(action: Action, path: str, body: bytes) -> tuple[int, bytes]:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # user code may have closed or replaced it
                 stream.flush()
+        OUTPUT.tell()
 
 
 def _object(body: bytes) -> dict[str, Any]:
