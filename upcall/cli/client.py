@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -26,6 +27,8 @@ from upcall.cli.upload import chunks
 CONNECT, SILENCE = 10.0, 90.0
 """Seconds."""
 ACTIVATION_HEADER = "x-openwhisk-activation-id"
+
+_HOST = re.compile(r"[\w.:%-]+")
 
 Query = Mapping[str, str | int | bool]
 Trace = Callable[[str], None]
@@ -83,7 +86,11 @@ class Client:
     def ask(self, method: str, *segments: str, query: Query | None = None, body: Any = None, name: str = "") -> Answer:
         """A request to `/namespaces` or below. `name` is what an upload is called."""
         if not self._properties.get("auth"):
-            raise Refused(f"no key: {_looked(self._properties, '--auth, UPCALL_AUTH')}", USAGE)
+            raise Refused(
+                f"no key for {self.address} is known: give it with --auth or UPCALL_AUTH, or keep it with "
+                f"'upcall property set --auth UUID:KEY'{_looked(self._properties)}",
+                USAGE,
+            )
         path = "".join(f"/{_quoted(part)}" for part in ("namespaces", *segments))
         return self._send(method, self._api(path) + _asked(query), body, name)
 
@@ -160,23 +167,23 @@ def address(properties: Properties) -> Address:
     """Of the text `HOST`, `HOST:PORT` (both mean HTTPS) or a URL. Raises Refused."""
     text = properties.get("apihost")
     if not text:
-        raise Refused(f"no server: {_looked(properties, '--apihost, UPCALL_APIHOST')}", USAGE)
+        raise Refused(
+            "no server is known: start one here with 'upcall serve', or name one with --apihost, UPCALL_APIHOST or "
+            f"'upcall property set --apihost HOST --auth UUID:KEY'{_looked(properties)}",
+            USAGE,
+        )
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
-        port = parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        parts, host, port = urlsplit(""), "", None
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or parts.query or parts.username:
         raise Refused(f"'{text}' is no address of a server: write HOST or http://HOST:PORT", USAGE)
-    return Address(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+    return Address(parts.scheme, host, port, parts.path.rstrip("/"))
 
 
-def _looked(properties: Properties, settings: str) -> str:
-    own, data = properties.files
-    return (
-        f"neither {settings} nor {own} or {data} says one; "
-        "run 'upcall serve' on this machine, or 'upcall property set --apihost HOST --auth KEY'"
-    )
+def _looked(properties: Properties) -> str:
+    return f" (looked in {' and '.join(map(str, properties.files))})"
 
 
 def _connection(where: Address, properties: Properties) -> http.client.HTTPConnection:

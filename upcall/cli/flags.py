@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from upcall.cli.refusal import Unwritable
+
 _HELD = "upcall.flags"
 
 
@@ -62,7 +64,13 @@ class Flagged(click.Command):
 
 
 class Verb(Flagged):
-    """A verb that talks to a server."""
+    """A verb that talks to a server. Files and network are looked after where they are used: what is left is output."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            raise Unwritable(error) from error
 
 
 class VerbGroup(Flagged, click.Group):

@@ -5,6 +5,7 @@ take `wsk`'s flags before and after the verb (`upcall.cli.flags`).
 """
 
 import importlib
+import io
 import os
 import sys
 
@@ -12,7 +13,7 @@ import click
 
 from upcall import __version__
 from upcall.cli.flags import Flagged, VerbGroup, given
-from upcall.cli.refusal import GENERAL, INTERRUPTED, PIPE_CLOSED, Refused, colour, tell
+from upcall.cli.refusal import GENERAL, INTERRUPTED, PIPE_CLOSED, Refused, Unwritable, colour, tell
 from upcall.errors import UpcallError
 
 VERBS = {
@@ -72,13 +73,16 @@ def cli(context: click.Context) -> None:
 
 def main() -> None:
     """The entry point."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know a result's characters
     try:
         code = _run()
-        if sys.stdout:
-            sys.stdout.flush()
-    except BrokenPipeError:
+        _flush()
+    except Unwritable as error:
+        code = error.code
         _let_go()
-        code = PIPE_CLOSED
+        if code != PIPE_CLOSED:
+            tell(Refused(str(error)))
     sys.exit(code)
 
 
@@ -95,7 +99,15 @@ def _run() -> int:
     return returned if isinstance(returned, int) else 0
 
 
+def _flush() -> None:
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError as error:
+        raise Unwritable(error) from error
+
+
 def _let_go() -> None:
-    """Nobody reads: what is still buffered must not be tried once more at exit."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    """What standard output did not take would be tried once more at exit."""
+    if sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

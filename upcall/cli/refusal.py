@@ -24,6 +24,14 @@ class Refused(Exception):
         self.code = code
 
 
+class Unwritable(Exception):
+    """Standard output takes no more: its reader has gone (`code` 141), or its disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"the output cannot be written: {error.strerror}")
+        self.code = PIPE_CLOSED if isinstance(error, BrokenPipeError) else GENERAL
+
+
 def exit_code(status: int) -> int:
     """Of a server's answer: 404 → 148."""
     return (status - 256) % 256
