@@ -29,6 +29,7 @@ from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
+from upcall.core.stems import stem_cells
 from upcall.errors import Unavailable
 from upcall.host import pool_memory
 from upcall.invoker.service import Invoker
@@ -81,7 +82,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         write_properties(data, url, auth)
         doors = Doors()
         containers = _containers(settings, data, url, doors)
-        pool = PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container)
+        pool = _pool(settings, memory, containers.kinds)
         invoker = await stack.enter_async_context(_invoker(settings, pool, bus, store, containers))
         controller = await stack.enter_async_context(
             _controller(settings, bus, store, invoker, containers, listener=listener, doors=doors)
@@ -116,6 +117,11 @@ def _containers(settings: Settings, data: Path, url: str, doors: Doors) -> Proce
         dns=settings.dns,
         log_bound=settings.limits.logs.max * MB,
     )
+
+
+def _pool(settings: Settings, memory: int, kinds: Sequence[str]) -> PoolConfig:
+    cells = stem_cells(settings.prewarm, kinds, memory, settings.limits.memory.std)
+    return PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container, prewarm=cells)
 
 
 def _invoker(

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from upcall.core.record import StoreLevel
+from upcall.core.stems import Wish, parse_prewarm
 from upcall.errors import Misconfigured
 from upcall.model.forms import (
     Parse,
@@ -119,6 +120,13 @@ SETTINGS: tuple[Setting, ...] = (
         "DNS resolvers that answer actions, with commas between them  [default: the host's]",
         ("whisk.container-factory.container-args.dns-servers",),
         form="ADDRESSES",
+    ),
+    Setting(
+        "prewarm",
+        parse_prewarm,
+        "",
+        "containers kept ready, as in nodejs:20=2 or python:3=1/512m; none: no  [default: one of Node.js]",
+        form="KIND=COUNT",
     ),
     Setting("grace", parse_duration, "30 s", "how long running actions may take to end when stopping", form="TIME"),
     Setting(
@@ -252,6 +260,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     auth: str | None
     isolation: Literal["full", "none"]
     dns: tuple[Address, ...]
+    prewarm: tuple[Wish, ...] | None
     grace: float
     durability: Literal["normal", "full"]
     keep: Keep
