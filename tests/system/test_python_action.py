@@ -192,7 +192,7 @@ async def test_a_zip_that_cannot_be_decompressed_is_refused(container: Container
         (zipped({"other.py": "x = 1"}), "Zip file does not include __main__.py."),
         (zipped({"__main__.py": "", "../up.py": "x"}), "The action's zip file holds a path outside of it: ../up.py"),
         (zipped({"__main__.py": "", "/etc/up": "x"}), "The action's zip file holds a path outside of it: /etc/up"),
-        ("\xe9", "The action's code is not a zip file in base64: string argument should contain only ASCII characters"),
+        ("\xe9", "The action's code is not base64: string argument should contain only ASCII characters"),
         ("bm90IGEgemlw", "The action's code is not a zip file in base64: File is not a zip file"),
     ],
 )

@@ -11,7 +11,6 @@ it was killed and gave no result, the runtime ends too: want of memory shows lik
 whether it was that, says so where a container dies without an answer.
 """
 
-import base64
 import json
 import os
 import re
@@ -19,8 +18,8 @@ import signal
 import subprocess
 from typing import Any
 
-from ..python.archive import unpack
-from ..python.protocol import NO_CODE, TWICE, UNINITIALISED, Refused, context, set_environment
+from ..python.archive import decoded, unpack
+from ..python.protocol import TWICE, UNINITIALISED, Refused, check_code, context, set_environment
 from .tail import LONGEST, log, read_to_end
 
 NOT_OBJECT = "The action did not return a dictionary or array."
@@ -46,13 +45,12 @@ class Program:
         if self._ready:
             raise Refused(403, TWICE)
         value = body.get("value") or {}
-        code = value.get("code")
-        if not code or not code.strip():
-            raise Refused(403, NO_CODE)
+        check_code(value)
         set_environment(value.get("env") or {})
         try:
             os.makedirs(self._folder, exist_ok=True)
-            self._write(_decoded(code) if value.get("binary") else code.encode("utf-8", "surrogatepass"))
+            code = value.pop("code")
+            self._write(decoded(code) if value.get("binary") else code.encode("utf-8", "surrogatepass"))
             os.chmod(self._path, 0o755)  # noqa: S103
             os.chdir(self._folder)
         except OSError as error:
@@ -111,13 +109,6 @@ class Program:
                 return subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE)
             except OSError as error:
                 raise Refused(502, f"The action's program cannot be started: {error.strerror}.") from error
-
-
-def _decoded(code: str) -> bytes:
-    try:
-        return base64.b64decode(code, validate=False)
-    except ValueError as error:
-        raise Refused(502, f"The action's code is not base64: {error}") from error
 
 
 def _is_result(line: bytearray) -> bool:

@@ -10,14 +10,16 @@ import contextlib
 import glob
 import linecache
 import os
+import runpy
+import site
 import sys
 import traceback
 import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .archive import unpack
-from .protocol import EXHAUSTED, NO_CODE, TWICE, UNINITIALISED, Refused, context, encode, set_environment
+from .archive import decoded, unpack
+from .protocol import EXHAUSTED, TWICE, UNINITIALISED, Refused, check_code, context, encode, set_environment
 
 _MODULE = "main__"
 _FILE = "main__.py"
@@ -41,12 +43,10 @@ class Code:
         if self._main is not None:
             raise Refused(403, TWICE)
         value = body.get("value") or {}
-        code = value.get("code")
-        if not code or not code.strip():
-            raise Refused(403, NO_CODE)
+        check_code(value)
         set_environment(value.get("env") or {})
         main = value.get("main") or "main"
-        source, file = self._unpack(code) if value.get("binary") else (code, _FILE)
+        source, file = self._unpack(decoded(value.pop("code"))) if value.get("binary") else (value["code"], _FILE)
         self._main = _load(source, file, main)
         flags = getattr(self._main, "__code__", None)
         self._wants_argument = flags is None or bool(flags.co_argcount or flags.co_flags & _VARARGS)
@@ -85,15 +85,15 @@ class Code:
             self._runner = asyncio.Runner()
         return self._runner.run(awaited())
 
-    def _unpack(self, code: str) -> tuple[bytes, str]:
-        """Extract a base64 zip; gives the content and the path of its `__main__.py`."""
+    def _unpack(self, code: bytes) -> tuple[bytes, str]:
+        """Extract a zip; gives the content and the path of its `__main__.py`."""
         unpack(code, self._folder)
         file = os.path.join(self._folder, "__main__.py")
         if not os.path.isfile(file):
             raise Refused(502, "Zip file does not include __main__.py.")
         os.chdir(self._folder)
-        sys.path.insert(0, self._folder)
         _activate(os.path.join(self._folder, "virtualenv"))
+        sys.path.insert(0, self._folder)
         with open(file, "rb") as stream:
             return stream.read(), file
 
@@ -104,13 +104,7 @@ def _load(source: str | bytes, file: str, main: str) -> Callable[..., Any]:
     sys.modules[_MODULE] = module
     if isinstance(source, str):  # there is no file to read
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    try:
-        exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the user's code
-    except SystemExit:
-        raise
-    except BaseException as error:
-        _print(error)
-        raise Refused(502, EXHAUSTED if isinstance(error, MemoryError) else _NOT_STARTED) from error
+    _loaded(lambda: exec(compile(source, file, "exec", dont_inherit=True), module.__dict__))  # noqa: S102 - the user's
     found: Any = module
     for part in main.split("."):
         found = getattr(found, part, None)
@@ -124,11 +118,29 @@ def _load(source: str | bytes, file: str, main: str) -> Callable[..., Any]:
 
 
 def _activate(virtualenv: str) -> None:
-    """Put a virtual environment that came in the zip to use, whatever Python made it."""
+    """Put a virtual environment that came in the zip to use: by its own script, as upstream does, and where that is
+    missing or knows another Python only, by its folders. Raises Refused when the script fails."""
+    script = os.path.join(virtualenv, "bin", "activate_this.py")
+    if os.path.isfile(script):
+        _loaded(lambda: runpy.run_path(script))
     for packages in glob.glob(os.path.join(virtualenv, "lib", "python3*", "site-packages")):
-        sys.path.insert(1, packages)
-        os.environ["VIRTUAL_ENV"] = virtualenv
-        os.environ["PATH"] = f"{virtualenv}/bin:{os.environ.get('PATH', '')}"
+        if packages not in sys.path:
+            count = len(sys.path)
+            site.addsitedir(packages)
+            sys.path[:] = sys.path[count:] + sys.path[:count]
+            os.environ["VIRTUAL_ENV"] = virtualenv
+            os.environ["PATH"] = f"{virtualenv}/bin:{os.environ.get('PATH', '')}"
+
+
+def _loaded(load: Callable[[], object]) -> None:
+    """Run what the user sent; raises Refused, with the traceback in the log."""
+    try:
+        load()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _print(error)
+        raise Refused(502, EXHAUSTED if isinstance(error, MemoryError) else _NOT_STARTED) from error
 
 
 def _failed(error: BaseException) -> NoReturn:

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any, Protocol
 
-NO_CODE = "Missing main/no code to execute."
+_NO_CODE = "Missing main/no code to execute."
 TWICE = "Cannot initialize the action more than once."
 UNINITIALISED = "Cannot invoke an uninitialized action."
 EXHAUSTED = "The action exhausted its memory and was aborted."
@@ -36,6 +36,13 @@ def encode(value: Any) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def check_code(value: dict[str, Any]) -> None:
+    """Raises Refused where /init brings no code."""
+    code = value.get("code")
+    if not code or code.isspace():
+        raise Refused(403, _NO_CODE)
 
 
 def context(body: dict[str, Any]) -> dict[str, Any]:

@@ -74,14 +74,32 @@ def _accepted(listening: socket.socket) -> socket.socket:
         return socket.socket(fileno=fcntl.fcntl(connection, fcntl.F_DUPFD_CLOEXEC, 3))
 
 
+class _Request:
+    """One request. The bytes of its body are let go before they are parsed: code may have 50 MB."""
+
+    def __init__(self, path: str, body: bytes | bytearray) -> None:
+        self.path = path
+        self._body = body
+
+    def take(self) -> dict[str, Any]:
+        """The body, which is then gone; raises Refused."""
+        try:
+            text, self._body = self._body.decode(), b""
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, f"The request is not valid JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise Refused(400, "The request is not a JSON object.")
+        return found
+
+
 def _exchange(connection: socket.socket, action: Action) -> bool:
     """Read one request, answer it; false when the connection is over."""
     try:
         request = _read(connection)
         if request is None:
             return False
-        path, body = request
-        code, answer = _answer(action, path, body)
+        code, answer = _answer(action, request)
         if _Process.copied:
             os._exit(0)
         connection.sendall(_HEAD % (code, _REASONS[code], len(answer)) + answer)
@@ -90,7 +108,7 @@ def _exchange(connection: socket.socket, action: Action) -> bool:
     return True
 
 
-def _read(connection: socket.socket) -> tuple[str, bytes] | None:
+def _read(connection: socket.socket) -> _Request | None:
     data = connection.recv(_CHUNK)
     while (end := data.find(b"\r\n\r\n")) < 0:
         more = connection.recv(_CHUNK)
@@ -99,17 +117,18 @@ def _read(connection: socket.socket) -> tuple[str, bytes] | None:
         data += more
     head = data[:end].decode("latin-1")
     length = _content_length(head)
-    body = data[end + 4 :]
-    if len(body) < length:
-        parts, missing = [body], length - len(body)
-        while missing:
-            more = connection.recv(min(missing, 1 << 20))
-            if not more:
+    path, body = head.split(" ", 2)[1], data[end + 4 :]
+    if len(body) >= length:
+        return _Request(path, body)
+    whole, have = bytearray(length), len(body)
+    whole[:have] = body
+    with memoryview(whole) as rest:
+        while have < length:
+            count = connection.recv_into(rest[have:])
+            if not count:
                 return None
-            parts.append(more)
-            missing -= len(more)
-        body = b"".join(parts)
-    return head.split(" ", 2)[1], body
+            have += count
+    return _Request(path, whole)
 
 
 def _content_length(head: str) -> int:
@@ -120,13 +139,13 @@ def _content_length(head: str) -> int:
     return 0
 
 
-def _answer(action: Action, path: str, body: bytes) -> tuple[int, bytes]:
+def _answer(action: Action, request: _Request) -> tuple[int, bytes]:
     try:
-        match path:
+        match request.path:
             case "/run":
-                return 200, action.run(_object(body))
+                return 200, action.run(request.take())
             case "/init":
-                action.init(_object(body))
+                action.init(request.take())
                 return 200, b'{"ok":true}'
         raise Refused(404, "Not found.")
     except Refused as refused:
@@ -136,13 +155,3 @@ def _answer(action: Action, path: str, body: bytes) -> tuple[int, bytes]:
             with contextlib.suppress(Exception):  # user code may have closed or replaced it
                 stream.flush()
         OUTPUT.tell()
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"The request is not valid JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise Refused(400, "The request is not a JSON object.")
-    return found
