@@ -111,6 +111,8 @@ class ProcessContainers:
         await asyncio.to_thread(self.host.start)
         await asyncio.to_thread(launch.prepare, self.host.life)
         self._watch_guardian()
+        if missing := kinds.remark(self._node):
+            log.info(missing)
         probe = await self.create(ContainerSpec(kind="python:3", memory=64, name="probe", tenant="probe"))
         await probe.destroy()
         if self.host.cgroups is None:

@@ -73,7 +73,9 @@ def _read_blackbox(value: dict[str, Json]) -> Exec:
 def _read_managed(kind: str, value: dict[str, Json], manifest: Manifest) -> Exec:
     runtime = manifest.runtime(kind)
     if runtime is None:
-        raise _malformed(texts.unknown_kind(kind, [*manifest.kinds, SEQUENCE, BLACKBOX]))
+        family = kind.partition(":")[0]
+        install = "" if family in manifest.runtimes else texts.INSTALL.get(family, "")
+        raise _malformed(texts.unknown_kind(kind, [*manifest.kinds, SEQUENCE, BLACKBOX]) + install)
     kind = runtime.kind
     code = value.get("code", value.get("jar"))
     if not isinstance(code, str):
