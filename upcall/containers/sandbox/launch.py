@@ -80,10 +80,8 @@ def _open_up(folder: Path) -> None:
 
 def plain(api_host: str) -> list[str]:
     """The zygote without any isolation."""
-    parent = str(_PACKAGE.parent)
     environment = [f"{name}={value}" for name, value in _environment(api_host).items()]
-    start = _START.format(parent, "upcall.runtimes.python.zygote", parent)
-    return ["/usr/bin/env", "-i", *environment, *_python(start), "{control}"]
+    return ["/usr/bin/env", "-i", *environment, *module("upcall.runtimes.python.zygote"), "{control}"]
 
 
 def seen(program: str) -> str:
@@ -106,9 +104,13 @@ def isolated(life: Path, api_host: str, userns: int | None, programs: Sequence[s
     if not as_root:
         return argv
     plan = {"sources": [source for source, _ in binds], "userns": userns, "argv": argv}
+    return [*module("upcall.containers.sandbox.enter"), json.dumps(plan)]
+
+
+def module(name: str) -> list[str]:
+    """The command that calls `main` of a module of the platform in a bare interpreter."""
     parent = str(_PACKAGE.parent)
-    start = _START.format(parent, "upcall.containers.sandbox.enter", parent)
-    return [*_python(start), json.dumps(plan)]
+    return _python(_START.format(parent, name, parent))
 
 
 def _bubblewrap(binds: list[tuple[str, str]], as_root: bool, api_host: str) -> list[str]:
