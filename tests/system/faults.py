@@ -223,6 +223,20 @@ OUTPUT = (
 
 RESULTS = (
     Fault(
+        name="a forked copy that returns, too",
+        status="success",
+        result={"ok": 2},
+        kept=True,
+        cases={
+            PYTHON: Case(
+                run(
+                    "if not os.fork():\n    return {'ok': 'copy'}\ntime.sleep(0.1)\nreturn {'ok': 2}",
+                    "import os, time",
+                )
+            )
+        },
+    ),
+    Fault(
         name="error of its own",
         status="application error",
         says="mine",

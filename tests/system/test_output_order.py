@@ -1,0 +1,61 @@
+"""Lines of stdout and stderr in the order in which a Python action has written them (spec: logs.md §2)."""
+
+import pytest
+
+from tests.unit.containers.calls import collected, init, run, spec
+from upcall.containers.process import ProcessContainers
+from upcall.ports import Container
+
+CODE = """
+import os, subprocess, sys
+def main(args):
+    for number in range(args["n"]):
+        print(number, file=(sys.stdout, sys.stderr)[number // 2 % 2])
+    if args.get("also") == "a child":
+        subprocess.run(["echo", "raw"])
+    if args.get("also") == "stderr elsewhere":
+        kept = os.dup(2)
+        os.dup2(os.open("/tmp/other", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
+        print("hidden", file=sys.stderr)
+        return {"other": open("/tmp/other").read()}
+    return {}
+"""
+
+
+@pytest.fixture
+async def container(driver: ProcessContainers) -> Container:
+    made = await driver.create(spec())
+    await init(made, CODE)
+    return made
+
+
+def expected(count: int) -> list[str]:
+    return [f"{('stdout', 'stderr')[number // 2 % 2]}: {number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5000])
+async def test_lines_come_as_they_were_printed(container: Container, count: int) -> None:
+    for _ in range(2):
+        await run(container, {"n": count})
+        assert await collected(container) == expected(count)
+
+
+async def test_lines_of_init_come_before_those_of_the_first_run(driver: ProcessContainers) -> None:
+    container = await driver.create(spec())
+    await init(container, "import sys\nprint(0)\nprint(1)\nprint(2, file=sys.stderr)" + CODE)
+    await run(container, {"n": 3})
+    assert await collected(container) == ["stdout: 0", "stdout: 1", "stderr: 2", *expected(3)]
+
+
+async def test_lines_of_others_are_all_there_in_the_order_of_each_stream(container: Container) -> None:
+    await run(container, {"n": 6, "also": "a child"})
+    lines = await collected(container)
+    assert [line for line in lines if line.startswith("stdout")] == [*expected(6)[:2], *expected(6)[4:], "stdout: raw"]
+    assert [line for line in lines if line.startswith("stderr")] == expected(6)[2:4]
+
+
+async def test_a_stream_that_was_led_elsewhere_is_left_alone(container: Container) -> None:
+    assert (await run(container, {"n": 3, "also": "stderr elsewhere"}))[1] == {"other": "hidden\n"}
+    assert sorted(await collected(container)) == sorted(expected(3))
+    await run(container, {"n": 0, "also": "stderr elsewhere"})
+    assert (await run(container, {"n": 0, "also": "stderr elsewhere"}))[1] == {"other": "hidden\n" * 3}
