@@ -36,14 +36,15 @@ def interpreter() -> str:
     return str(next(path for path in candidates if path.is_file()))
 
 
-def prepare(life: Path) -> None:
+def prepare(life: Path, *, network: bool = True) -> None:
     """Write what a sandbox sees that is not the host's."""
-    write_etc(life / "etc")
+    write_etc(life / "etc", network=network)
     write_runtime(life / "runtime")
 
 
-def write_etc(folder: Path) -> None:
-    """The synthetic /etc; copies of the few host files that programs need to behave."""
+def write_etc(folder: Path, *, network: bool = True) -> None:
+    """The synthetic /etc; copies of the few host files that programs need to behave. Without a `network` of its own a
+    sandbox asks the host's resolvers."""
     folder.mkdir(mode=0o755)
     for name in _HOST_ETC:
         source = Path("/etc") / name
@@ -59,7 +60,8 @@ def write_etc(folder: Path) -> None:
     (folder / "group").write_text("root:x:0:\naction:x:1000:\nnogroup:x:65534:\n")
     (folder / "hosts").write_text("127.0.0.1 localhost sandbox\n::1 localhost\n")
     (folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
-    (folder / "resolv.conf").write_text(f"nameserver {ADDRESS}\noptions timeout:2 attempts:3\n")
+    inside, hosts = f"nameserver {ADDRESS}\noptions timeout:2 attempts:3\n", Path("/etc/resolv.conf")
+    (folder / "resolv.conf").write_text(inside if network else hosts.read_text() if hosts.is_file() else "")
     _open_up(folder)
 
 
@@ -90,8 +92,11 @@ def seen(program: str) -> str:
     return program if Path(program).is_relative_to("/usr") or not program else f"{_PROGRAMS}/{Path(program).name}"
 
 
-def isolated(life: Path, api_host: str, userns: int | None, programs: Sequence[str] = ()) -> list[str]:
-    """The command for the outer sandbox, by way of `enter` when run by root. `programs` are to be `seen` there."""
+def isolated(
+    life: Path, api_host: str, userns: int | None, programs: Sequence[str] = (), *, network: bool = True
+) -> list[str]:
+    """The command for the outer sandbox, by way of `enter` when run by root. `programs` are to be `seen` there; without
+    a `network` of its own it has the host's."""
     as_root = os.geteuid() == 0
     etc = life / "etc"
     binds = [(str(etc), "/etc"), (str(life / "runtime"), _RUNTIME)]
@@ -101,6 +106,8 @@ def isolated(life: Path, api_host: str, userns: int | None, programs: Sequence[s
     binds += [(program, seen(program)) for program in programs if program != seen(program)]
     staged = [f"{enter.STAGE}/{n}" if as_root else source for n, (source, _) in enumerate(binds)]
     argv = _bubblewrap([(source, target) for source, (_, target) in zip(staged, binds, strict=True)], as_root, api_host)
+    if not network:
+        argv.remove("--unshare-net")
     if not as_root:
         return argv
     plan = {"sources": [source for source, _ in binds], "userns": userns, "argv": argv}
