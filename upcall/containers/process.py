@@ -22,6 +22,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine, Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +32,8 @@ from upcall.containers.sandbox.container import ProcessContainer
 from upcall.containers.sandbox.host import Host
 from upcall.containers.sandbox.interior import URL, Interior, Serve
 from upcall.containers.sandbox.network import Namespace, Networks
-from upcall.containers.sandbox.outbound import Nothing, Outbound
 from upcall.containers.sandbox.resolvers import Resolvers
+from upcall.containers.sandbox.ways import Reach, way_out
 from upcall.containers.sandbox.zygote import Zygote
 from upcall.errors import Misconfigured, StartFailed
 from upcall.model.entities import BLACKBOX
@@ -49,7 +50,7 @@ _SLOTS = 60_000
 class ProcessContainers:
     """The driver. `run` is a folder of its own, private and short of path; `api_host` becomes `__OW_API_HOST` where
     actions share the host's network, else the API is served inside theirs by `serve_api`. `dns` are resolvers, by
-    default the host's own.
+    default the host's own. `network` is what actions reach besides: None for a private one where that can be had.
 
     `log_bound` is the greatest log limit that an action may have: more is never kept. `pids` bounds the processes and
     threads of one container.
@@ -63,6 +64,8 @@ class ProcessContainers:
         api_host: str = "",
         serve_api: Serve | None = None,
         dns: Sequence[Address] = (),
+        network: Reach | None = "none",
+        network_range: IPv4Network | None = None,
         log_bound: int = 10 << 20,
         pids: int = 1024,
     ) -> None:
@@ -70,7 +73,7 @@ class ProcessContainers:
         self.kinds: Sequence[str] = (*kinds.python_kinds(), *kinds.node_kinds(self._node))
         self._isolation = isolation
         self._api_host = api_host
-        self._api_inside = URL if serve_api else api_host
+        self._api_inside = URL if serve_api and network != "host" else api_host
         self.log_bound = log_bound
         self.pids = pids
         self.host = Host(run)
@@ -79,8 +82,10 @@ class ProcessContainers:
         self._userns = -1
         self._zygote: Zygote | None = None
         self._starting = asyncio.Lock()
-        self._outbound: Outbound = Nothing()
-        self._interior = Interior(self.ask, self._outbound, serve_api, Resolvers(dns))
+        self._shared = isolation == "none" or network == "host"
+        self._outbound = way_out("host" if self._shared else network, run, self.ask, network_range)
+        resolvers = None if network == "none" else Resolvers(dns)
+        self._interior = Interior(self.ask, self._outbound, serve_api, resolvers)
         self._networks = Networks(self._interior.make, self._interior.let_go)
         self._containers: dict[int, ProcessContainer] = {}
         self._count = 0
@@ -93,7 +98,9 @@ class ProcessContainers:
         self.mode = launch.mode(self._isolation)
         if self.mode == confine.WITHOUT_ISOLATION:
             log.warning("actions run WITHOUT isolation: their code has all rights of this process")
-        else:
+        elif self._shared:
+            log.warning("actions share the network of this host: they reach all that listens on it, and each other")
+        if self.mode != confine.WITHOUT_ISOLATION:
             self._filter = (await asyncio.to_thread(seccomp.program)).hex()
         try:
             await self._come_up()
@@ -109,8 +116,9 @@ class ProcessContainers:
 
     async def _come_up(self) -> None:
         await asyncio.to_thread(self.host.start)
-        await asyncio.to_thread(launch.prepare, self.host.life)
+        await asyncio.to_thread(launch.prepare, self.host.life, network=not self._shared)
         self._watch_guardian()
+        await self._outbound.start()
         if missing := kinds.remark(self._node):
             log.info(missing)
         probe = await self.create(ContainerSpec(kind="python:3", memory=64, name="probe", tenant="probe"))
@@ -152,6 +160,7 @@ class ProcessContainers:
                 group.create_task(container.destroy())
         self._networks.reset()
         await self._interior.close()
+        await self._outbound.close()
         if self._zygote is not None:
             await self._zygote.close()
             self._zygote = None
@@ -165,7 +174,7 @@ class ProcessContainers:
         """Fork a container; gives its pidfd and its network, which is nobody's yet where there is no tenant. `fds`:
         socket, stdout, stderr, status, cgroups."""
         zygote = await self._ready()
-        if self.mode == confine.WITHOUT_ISOLATION:
+        if self._shared:
             _, given = await zygote.request({"op": "spawn", "net": False, **order}, fds)
             return given[0], None
         namespace = await (self._networks.hold(tenant) if tenant else self._networks.fresh())
@@ -183,7 +192,7 @@ class ProcessContainers:
 
     def settled(self) -> None:
         """A container has started: time to make ready for the next one."""
-        if self.mode != confine.WITHOUT_ISOLATION and self._networks.wanting and not self._closing:
+        if not self._shared and self._networks.wanting and not self._closing:
             self._background(self._networks.prepare())
 
     def forget(self, number: int, namespace: Namespace | None) -> None:
@@ -216,7 +225,8 @@ class ProcessContainers:
         if self.mode == confine.WITHOUT_ISOLATION:
             argv = launch.plain(self._api_host)
         else:
-            argv = launch.isolated(self.host.life, self._api_inside, keep[0] if keep else None, [node] if node else [])
+            userns, programs = (keep or [None])[0], [node] if node else []
+            argv = launch.isolated(self.host.life, self._api_inside, userns, programs, network=not self._shared)
             node = launch.seen(node)
         zygote = Zygote(argv, keep, self._zygote_died)
         try:
