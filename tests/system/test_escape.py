@@ -49,7 +49,7 @@ def main(args):
     return {"held": sorted(name.partition(":")[0] for name in held), "ran": len(ran)}
 """
     seen = await hostile(driver, code)
-    # its own listing of the folder is closed; pipes: the outputs, and a copy of one for their order; sockets: listening,
+    # its own listing of the folder is closed; pipes: the outputs, and a copy of one for the order; sockets: listening,
     # and the connection of this request
     held = [name for name in seen["held"] if not name.startswith("/proc/")]
     assert held == ["/dev/null", "pipe", "pipe", "pipe", "socket", "socket"]
