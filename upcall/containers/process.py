@@ -225,7 +225,7 @@ class ProcessContainers:
         if self.mode == confine.WITHOUT_ISOLATION:
             argv = launch.plain(self._api_host)
         else:
-            userns, programs = (keep or [None])[0], [node] if node else []
+            userns, programs = keep[0] if keep else None, [node] if node else []
             argv = launch.isolated(self.host.life, self._api_inside, userns, programs, network=not self._shared)
             node = launch.seen(node)
         zygote = Zygote(argv, keep, self._zygote_died)

@@ -8,8 +8,13 @@ waited for. A way that cannot be had is no failure of an activation: its namespa
 loopback with the API and DNS.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
+
+from upcall.errors import Misconfigured
+
+log = logging.getLogger(__name__)
 
 Ask = Callable[[dict[str, Any], list[int]], Awaitable[Any]]
 """A request to the zygote with descriptors, which has the capabilities inside of the namespaces."""
@@ -20,6 +25,26 @@ class Link:
 
     def __init__(self, number: int) -> None:
         self.number = number
+
+
+class Trouble:
+    """What to do about a way out that cannot be had: `required` is whether the user asked for it in words."""
+
+    def __init__(self, *, required: bool) -> None:
+        self._required = required
+        self._said = False
+
+    def at_start(self, cause: str) -> None:
+        """Raises Misconfigured, or logs."""
+        cause = cause.rstrip(".")
+        if self._required:
+            raise Misconfigured(f"--action-network private: actions cannot be led out: {cause}.")
+        log.warning("actions reach the API and DNS alone, and no other network: %s", cause)
+
+    def once(self, cause: str) -> None:
+        """A namespace has no way out; the first time it is an error in the log."""
+        log.log(logging.DEBUG if self._said else logging.ERROR, "a tenant's network has no way out: %s", cause)
+        self._said = True
 
 
 class Outbound(Protocol):
