@@ -327,6 +327,7 @@ def test_everything_holds_for_an_ordinary_user_too(folder: Path) -> None:
         "tests/system/test_python_action.py",
         "tests/system/test_faults_resources.py",
         "tests/system/test_native_runtime.py",
+        "tests/system/test_action_network.py",
     ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
