@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import msgspec
 from upcall.errors import Misconfigured
 
 LOCK = "lock"
+LOOKS = 10
 
 
 class Owner(msgspec.Struct):
@@ -78,9 +80,34 @@ def owned(folder: Path) -> Iterator[Ownership]:
         os.close(file)
 
 
+def held(folder: Path) -> bool:
+    """Whether a process holds the folder now."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _lock(file: int) -> None:
+    """Whoever only looks (`held`) is gone in no time."""
+    for _ in range(LOOKS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.01)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _locked(folder: Path, file: int) -> Ownership:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
     except OSError as error:
         raise Misconfigured(f"the data folder {folder} is in use by {_holder(file)}") from error
     ownership = Ownership(file)

@@ -271,8 +271,12 @@ class SqliteStore:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
+        """The file is made here and not by SQLite, for it holds everybody's keys. One that is there must not be opened
+        beside SQLite: closing it would drop the locks that this process has on it, and another process that leaves
+        would take the log away."""
         try:
-            os.close(private_file(self._path))  # it holds everybody's keys
+            if not self._path.exists():
+                os.close(private_file(self._path))
             return sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise _unusable(self._path, error) from error

@@ -1,0 +1,105 @@
+"""What the operator's commands share: they work on the store of a data folder, whether a `serve` runs on it or not.
+
+Beside a running platform they are guests of its database: they wait for their turn, migrate nothing, and what they
+change it sees at once (`upcall.store.changes`). What a command says goes to stdout, refusals too: scripts that were
+written for `wskadmin` compare it there (spec: cli-admin.md §1).
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from upcall.config import load
+from upcall.errors import Conflict, Misconfigured, NotFound, Unavailable, UpcallError
+from upcall.model import texts
+from upcall.ownership import held, private_folder
+from upcall.places import default_data
+from upcall.ports import Accounts
+from upcall.store.sqlite import SqliteStore
+
+T = TypeVar("T")
+Task = Callable[[Accounts], Awaitable[T]]
+
+REFUSED, USAGE = 1, 2
+DATABASE = "upcall.db"
+TRIES = 20
+
+
+class Told(Exception):
+    """Ends a command with a line on stdout."""
+
+    def __init__(self, text: str, code: int = REFUSED) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def on_data(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which data folder: parameters `data` and `config`."""
+    function = click.option(
+        "--config", type=click.Path(path_type=Path), envvar="UPCALL_CONFIG", metavar="FILE", help="TOML file of serve."
+    )(function)
+    return click.option(
+        "--data", metavar="FOLDER", help="Data folder of serve.  [default: UPCALL_DATA, else $XDG_DATA_HOME/upcall]"
+    )(function)
+
+
+def data_folder(data: str | None, config: Path | None) -> Path:
+    """What `serve` would take. Raises Misconfigured."""
+    settings, remarks = load({"data": data}, os.environ, config)
+    for remark in remarks:
+        print(f"upcall: {remark}", file=sys.stderr)
+    return settings.data or default_data()
+
+
+def database(folder: Path) -> Path:
+    """The file, which is there. Raises Misconfigured."""
+    path = folder / DATABASE
+    if not path.exists():
+        raise Misconfigured(
+            f"there is no database in {folder}: start 'upcall serve' or make a subject with 'upcall user create', or "
+            "name another folder with --data"
+        )
+    return path
+
+
+def work(folder: Path, what: str, task: Task[T], *, make: bool = False) -> T:
+    """Do `task` and give its result; with `make`, in a folder that need not be there yet. A change that another one has
+    come before is tried again. Raises Told, with `what` could not be done."""
+    path = private_folder(folder) / DATABASE if make else database(folder)
+    return asyncio.run(_work(path, what, task))
+
+
+async def _work(path: Path, what: str, task: Task[T]) -> T:
+    async with SqliteStore(path, owner=not held(path.parent)) as store:
+        try:
+            return await _again(store, task)
+        except NotFound:
+            raise Told(f"Failed to {what} (not found)") from None
+        except Unavailable as error:
+            raise Told(f"Failed to {what} ({error or store.trouble or error.__cause__})") from error
+        except UpcallError as error:
+            raise Told(f"Failed to {what} ({error})") from error
+
+
+async def _again(store: Accounts, task: Task[T]) -> T:
+    for _ in range(TRIES):
+        try:
+            return await task(store)
+        except Conflict as error:
+            if str(error) != texts.CONCURRENT_UPDATE:
+                raise
+    return await task(store)
+
+
+def told(function: Callable[..., int | None]) -> int:
+    """The exit code of a command; prints what it raised to tell."""
+    try:
+        return function() or 0
+    except Told as refusal:
+        click.echo(str(refusal))
+        return refusal.code

@@ -1,0 +1,178 @@
+"""`upcall user`: subjects, their namespaces and keys, as `wskadmin user` (spec: cli-admin.md §1)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from upcall.cli import subjects
+from upcall.cli.accounts import USAGE, Told, data_folder, on_data, told, work
+from upcall.controller.subjects import new_credentials
+
+
+@click.group("user")
+def command() -> None:
+    """Subjects: who may use the platform, with which keys.
+
+    They work on a data folder; where 'upcall serve' runs on it, it knows of a change at once.
+    """
+
+
+def _namespace(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("-ns", "--namespace", metavar="NAMESPACE", help=help)
+
+
+@command.command("create")
+@click.argument("subject")
+@click.option("-u", "--auth", metavar="UUID:KEY", help="Credentials  [default: made up]")
+@_namespace("Namespace that the credentials choose  [default: named as the subject]")
+@click.option("-r", "--revoke", is_flag=True, help="Replace the key of a namespace that the subject has.")
+@click.option("-f", "--force", is_flag=True, help="Replace uuid and key of a namespace that the subject has.")
+@click.option("-g", "--genonly", is_flag=True, help="Show credentials, and make nothing.")
+@click.option("-s", "--silent", is_flag=True, help="Show nothing when it is done.")
+@on_data
+def create(
+    *,
+    subject: str,
+    auth: str | None,
+    namespace: str | None,
+    revoke: bool,
+    force: bool,
+    genonly: bool,
+    silent: bool,
+    data: str | None,
+    config: Path | None,
+) -> int:
+    """Make a subject, or add a namespace to one, and show its credentials.
+
+    Other users of this machine can read a command line: better let the key be made up than give one.
+    """
+
+    def run() -> None:
+        name = subjects.new_subject(subject)
+        space = subjects.checked_namespace(name if namespace is None else namespace)
+        given = None if auth is None else subjects.checked_credentials(auth)
+        if genonly:
+            click.echo(new_credentials() if given is None else ":".join(given))
+            return
+        made = work(
+            data_folder(data, config),
+            "create subject",
+            lambda accounts: subjects.create(accounts, name, space, given, revoke=revoke, force=force),
+            make=True,
+        )
+        if not silent:
+            click.echo(made)
+
+    return told(run)
+
+
+@command.command("delete")
+@click.argument("subject")
+@_namespace("Delete this namespace of the subject alone.")
+@on_data
+def delete(subject: str, namespace: str | None, data: str | None, config: Path | None) -> int:
+    """Delete a subject with all its credentials, or one namespace of it. Actions and records stay."""
+
+    def run() -> None:
+        name = subjects.checked_subject(subject)
+        if namespace is not None:
+            space = subjects.checked_namespace(namespace)
+            task = subjects.remove_namespace
+            work(data_folder(data, config), "delete namespace", lambda accounts: task(accounts, name, space))
+            click.echo("Namespace deleted")
+        else:
+            work(data_folder(data, config), "delete subject", lambda accounts: subjects.remove(accounts, name))
+            click.echo("Subject deleted")
+
+    return told(run)
+
+
+@command.command("get")
+@click.argument("subject")
+@_namespace("Which namespace's credentials  [default: named as the subject]")
+@click.option("-a", "--all", "every", is_flag=True, help="All namespaces: lines NAME<tab>UUID:KEY.")
+@on_data
+def get(subject: str, namespace: str | None, every: bool, data: str | None, config: Path | None) -> int:
+    """Show a subject's credentials."""
+
+    def run() -> None:
+        name = subjects.checked_subject(subject)
+        space = name if namespace is None else namespace.strip()
+        folder = data_folder(data, config)
+        if not every:
+            click.echo(work(folder, "get subject", lambda accounts: subjects.credentials(accounts, name, space)))
+            return
+        doc, _ = work(folder, "get subject", lambda accounts: subjects.subject(accounts, name))
+        for entry in doc.namespaces:
+            click.echo(f"{entry.name}\t{subjects.pair(entry)}")
+
+    return told(run)
+
+
+@command.command("whois")
+@click.argument("authorization", metavar="UUID:KEY")
+@on_data
+def whois(authorization: str, data: str | None, config: Path | None) -> int:
+    """Show whose credentials these are."""
+
+    def run() -> None:
+        id, _, key = authorization.strip().partition(":")
+        found = work(data_folder(data, config), "look up subject", lambda accounts: accounts.identity(id, key))
+        if found is None:
+            raise Told("Subject id is not recognized")
+        click.echo(f"subject: {found.subject}\nnamespace: {found.namespace.name}")
+
+    return told(run)
+
+
+@command.command("list")
+@click.argument("namespace")
+@click.option("-p", "--pick", type=int, default=1, show_default=True, metavar="N", help="Show so many at most.")
+@click.option("-a", "--all", "every", is_flag=True, help="Show all.")
+@click.option("-k", "--key", is_flag=True, help="Show the credentials without the subject.")
+@on_data
+def list_(*, namespace: str, pick: int, every: bool, key: bool, data: str | None, config: Path | None) -> int:
+    """Show the identities of a namespace: lines UUID:KEY<tab>SUBJECT."""
+
+    def run() -> None:
+        space = subjects.checked_namespace(namespace)
+        if pick < 1:
+            raise Told("pick at least 1 identity to show", USAGE)
+        folder = data_folder(data, config)
+        found = work(folder, "list identities", lambda accounts: accounts.identities(space))
+        if not found:
+            raise Told(f'no identities found for namespace "{space}"')
+        for each in found if every else found[:pick]:
+            click.echo(each.authkey["api_key"] if key else f"{each.authkey['api_key']}\t{each.subject}")
+
+    return told(run)
+
+
+def _block(names: tuple[str, ...], blocked: bool, folder: Path) -> int:
+    """The number of failures."""
+    verb = "block" if blocked else "unblock"
+
+    def run(name: str) -> None:
+        name = subjects.checked_subject(name)
+        work(folder, f'{verb} "{name}"', lambda accounts: subjects.block(accounts, name, blocked))
+        click.echo(f'"{name}" {verb}ed successfully')
+
+    return min(255, sum(told(lambda name=name: run(name)) > 0 for name in names))
+
+
+@command.command("block")
+@click.argument("subject", nargs=-1, required=True)
+@on_data
+def block(subject: tuple[str, ...], data: str | None, config: Path | None) -> int:
+    """Shut subjects out: their keys fail at once. The exit code is the number of failures."""
+    return _block(subject, True, data_folder(data, config))
+
+
+@command.command("unblock")
+@click.argument("subject", nargs=-1, required=True)
+@on_data
+def unblock(subject: tuple[str, ...], data: str | None, config: Path | None) -> int:
+    """Let blocked subjects in again. The exit code is the number of failures."""
+    return _block(subject, False, data_folder(data, config))
