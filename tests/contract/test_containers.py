@@ -13,25 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.language import LANGUAGES, Language
 from tests.unit.containers.calls import MB, collected, connected, init, result, run, spec
 from upcall.containers.process import ProcessContainers
 from upcall.errors import StartFailed
 from upcall.ports import Container, Containers, ContainerSpec
 from upcall.testing import FakeContainers
 
-HELLO = "def main(args):\n    print('hello', args)\n    return {'got': args}\n"
-COUNT = """
-import threading, time
-n = 0
-def count():
-    global n
-    while True:
-        n += 1
-        time.sleep(0.001)
-threading.Thread(target=count, daemon=True).start()
-def main(args):
-    return {"n": n}
-"""
+
+@pytest.fixture(params=LANGUAGES.values(), ids=LANGUAGES)
+def language(request: pytest.FixtureRequest) -> Language:
+    """One that runs here; a missing Node.js fails its tests."""
+    found: Language = request.param
+    return found
 
 
 @pytest.fixture(params=["process", "process without isolation"])
@@ -48,57 +42,58 @@ async def driver(request: pytest.FixtureRequest) -> AsyncIterator[Containers]:
 
 
 @pytest.fixture
-async def container(driver: Containers) -> Container:
-    return await driver.create(spec())
+async def container(driver: Containers, language: Language) -> Container:
+    return await driver.create(spec(kind=language.kind))
 
 
-async def test_an_action_gives_its_result_and_its_log(container: Container) -> None:
-    assert await result(container, HELLO, {"a": "☃"}) == {"got": {"a": "☃"}}
-    assert await collected(container) == ["stdout: hello {'a': '☃'}"]
+async def test_an_action_gives_its_result_and_its_log(container: Container, language: Language) -> None:
+    assert await result(container, language.hello, {"a": "☃"}) == {"got": {"a": "☃"}}
+    assert await collected(container) == [f"stdout: {language.printed}"]
     assert await collected(container) == []
 
 
-async def test_a_second_activation_on_the_same_connection_runs_warm(container: Container) -> None:
+async def test_a_second_activation_on_the_same_connection_runs_warm(container: Container, language: Language) -> None:
     async with connected(container) as call:
-        code = "n = 0\ndef main(args):\n    global n\n    n += 1\n    return {'n': n}\n"
-        await call.post("/init", {"value": {"code": code}})
+        await call.post("/init", {"value": {"code": language.calls}})
         assert [(await call.post("/run", {"value": {}}))[1] for _ in range(3)] == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
-async def test_a_second_connection_is_served_while_the_first_stays_open(container: Container) -> None:
+async def test_a_second_connection_is_served_while_the_first_stays_open(
+    container: Container, language: Language
+) -> None:
     async with connected(container) as first, connected(container) as second:
-        await first.post("/init", {"value": {"code": HELLO}})
+        await first.post("/init", {"value": {"code": language.hello}})
         assert (await second.post("/run", {"value": {"b": 1}}))[0] == 200
         assert (await first.post("/run", {"value": {"b": 2}}))[0] == 200
 
 
-async def test_the_environment_of_init_and_of_run_reaches_the_code(container: Container) -> None:
-    code = "import os\nseen = os.environ['GREETING']\ndef main(args):\n    return {'seen': seen, **os.environ}\n"
-    assert (await init(container, code, env={"GREETING": "hi", "__OW_NAMESPACE": "old"}))[0] == 200
+async def test_the_environment_of_init_and_of_run_reaches_the_code(container: Container, language: Language) -> None:
+    assert (await init(container, language.environment, env={"GREETING": "hi", "__OW_NAMESPACE": "old"}))[0] == 200
     _, answer = await run(container, {}, namespace="guest", deadline="17")
-    assert (answer["seen"], answer["__OW_NAMESPACE"], answer["__OW_DEADLINE"]) == ("hi", "guest", "17")
-    assert answer["__OW_API_HOST"] == "http://api.test"
+    seen = answer["all"]
+    assert (answer["seen"], seen["__OW_NAMESPACE"], seen["__OW_DEADLINE"]) == ("hi", "guest", "17")
+    assert seen["__OW_API_HOST"] == "http://api.test"
 
 
-async def test_nothing_of_the_platforms_environment_reaches_the_code(driver: Containers) -> None:
+async def test_nothing_of_the_platforms_environment_reaches_the_code(driver: Containers, language: Language) -> None:
     os.environ["UPCALL_SECRET"] = "x"
     try:
-        answer = await result(await driver.create(spec()), "import os\ndef main(args):\n    return dict(os.environ)\n")
+        seen = (await result(await driver.create(spec(kind=language.kind)), language.environment))["all"]
     finally:
         del os.environ["UPCALL_SECRET"]
-    assert set(answer) <= {"PATH", "LANG", "HOME", "PWD", "TMPDIR", "__OW_API_HOST"}
+    assert set(seen) <= {"PATH", "LANG", "HOME", "PWD", "TMPDIR", "__OW_API_HOST", "__OW_ALLOW_CONCURRENT"}
 
 
-async def test_a_prewarmed_container_runs_after_its_claim(driver: Containers) -> None:
-    container = await driver.create(spec(tenant=""))
+async def test_a_prewarmed_container_runs_after_its_claim(driver: Containers, language: Language) -> None:
+    container = await driver.create(spec(tenant="", kind=language.kind))
     await container.claim("guest")
-    assert await result(container, HELLO, {}) == {"got": {}}
+    assert await result(container, language.hello, {}) == {"got": {}}
     with pytest.raises(StartFailed):
         await container.claim("other")
 
 
-async def test_a_prewarmed_container_can_be_destroyed_unclaimed(driver: Containers) -> None:
-    container = await driver.create(spec(tenant=""))
+async def test_a_prewarmed_container_can_be_destroyed_unclaimed(driver: Containers, language: Language) -> None:
+    container = await driver.create(spec(tenant="", kind=language.kind))
     await container.destroy()
     assert await collected(container) == []
 
@@ -109,8 +104,8 @@ async def test_an_unknown_kind_is_refused_by_name(driver: Containers) -> None:
     assert raised.value.developer
 
 
-async def test_a_paused_container_stands_still_and_goes_on_after(container: Container) -> None:
-    before = (await result(container, COUNT))["n"]
+async def test_a_paused_container_stands_still_and_goes_on_after(container: Container, language: Language) -> None:
+    before = (await result(container, language.count))["n"]
     await container.pause()
     asking = asyncio.ensure_future(run(container))
     done, _ = await asyncio.wait([asking], timeout=0.5)
@@ -123,10 +118,12 @@ async def test_a_paused_container_stands_still_and_goes_on_after(container: Cont
             await asyncio.sleep(0.001)
 
 
-async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_are_kept(container: Container) -> None:
+async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_are_kept(
+    container: Container, language: Language
+) -> None:
     lost: list[int] = []
     container.lost = lambda: lost.append(1)
-    await init(container, "import os\ndef main(args):\n    print('last words')\n    os._exit(3)\n")
+    await init(container, language.death)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await run(container)
     async with asyncio.timeout(10):
@@ -138,8 +135,10 @@ async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_ar
     assert lost == [1]
 
 
-async def test_a_container_that_is_dead_before_anybody_watches_is_reported_too(container: Container) -> None:
-    await init(container, "import os\ndef main(args):\n    os._exit(3)\n")
+async def test_a_container_that_is_dead_before_anybody_watches_is_reported_too(
+    container: Container, language: Language
+) -> None:
+    await init(container, language.death)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await run(container)
     await reported_late(container)
@@ -165,12 +164,14 @@ async def reported_late(container: Container) -> None:
     assert told.empty()
 
 
-async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(driver: Containers) -> None:
+async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(
+    driver: Containers, language: Language
+) -> None:
     for paused in (False, True):
-        container = await driver.create(spec())
+        container = await driver.create(spec(kind=language.kind))
         lost: list[int] = []
         container.lost = lambda lost=lost: lost.append(1)
-        await init(container, HELLO)
+        await init(container, language.hello)
         if paused:
             await container.pause()
         async with asyncio.timeout(8):
@@ -180,21 +181,14 @@ async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(dri
         assert lost == []
 
 
-async def test_children_left_behind_go_with_the_container(driver: Containers) -> None:
-    code = """
-import subprocess
-def main(args):
-    for _ in range(3):
-        subprocess.Popen(["/bin/sh", "-c", f"sleep {args['token']} & sleep {args['token']}"], start_new_session=True)
-    return {}
-"""
+async def test_children_left_behind_go_with_the_container(driver: Containers, language: Language) -> None:
     token = str(time.time_ns())
 
     def left() -> list[Path]:
         return [path for path in Path("/proc").glob("[0-9]*/cmdline") if token.encode() in read(path)]
 
-    container = await driver.create(spec())
-    await result(container, code, {"token": token})
+    container = await driver.create(spec(kind=language.kind))
+    await result(container, language.children, {"token": token})
     async with asyncio.timeout(10):
         while len(left()) < 6:  # a process in the middle of an exec shows no arguments
             await asyncio.sleep(0.005)
@@ -209,27 +203,15 @@ def read(path: Path) -> bytes:
         return b""
 
 
-async def test_output_without_newline_and_of_a_child_is_collected(container: Container) -> None:
-    code = """
-import subprocess
-def main(args):
-    subprocess.run(['echo', 'child'])
-    print('end', end='')
-    return {}
-"""
-    await result(container, code)
+async def test_output_without_newline_and_of_a_child_is_collected(container: Container, language: Language) -> None:
+    await result(container, language.words)
     assert await collected(container) == ["stdout: child", "stdout: end"]
 
 
-async def test_100_mb_of_output_is_cut_with_a_line_and_the_next_activation_is_whole(container: Container) -> None:
-    code = """
-def main(args):
-    line = "x" * 999
-    for _ in range(args.get("lines", 0)):
-        print(line)
-    return {}
-"""
-    assert await init(container, code) == (200, {"ok": True})
+async def test_100_mb_of_output_is_cut_with_a_line_and_the_next_activation_is_whole(
+    container: Container, language: Language
+) -> None:
+    assert await init(container, language.flood) == (200, {"ok": True})
     before = resident()
     assert (await run(container, {"lines": 100_000}))[0] == 200
     lines = await collected(container, 10 * MB)
@@ -244,7 +226,8 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-async def test_an_action_that_closes_its_output_goes_on(container: Container) -> None:
+async def test_an_action_that_closes_its_output_goes_on(driver: Containers) -> None:
+    container = await driver.create(spec())
     code = "import os, sys\ndef main(args):\n    os.close(1)\n    sys.stderr.close()\n    return {'ok': 1}\n"
     assert await result(container, code) == {"ok": 1}
     assert await run(container) == (502, {"error": ANY_OS_ERROR})
@@ -255,14 +238,14 @@ ANY_OS_ERROR = (
 )
 
 
-async def test_a_large_body_goes_both_ways(container: Container) -> None:
-    await init(container, "def main(args):\n    return args\n")
+async def test_a_large_body_goes_both_ways(container: Container, language: Language) -> None:
+    await init(container, language.echo)
     value = {"x": "☃" * 1_000_000}
     assert await run(container, value) == (200, value)
 
 
-async def test_many_containers_start_at_once(driver: Containers) -> None:
-    made = await asyncio.gather(*(driver.create(spec(f"t{n % 3}")) for n in range(12)))
-    answers = await asyncio.gather(*(result(container, HELLO, {"n": n}) for n, container in enumerate(made)))
+async def test_many_containers_start_at_once(driver: Containers, language: Language) -> None:
+    made = await asyncio.gather(*(driver.create(spec(f"t{n % 3}", kind=language.kind)) for n in range(12)))
+    answers = await asyncio.gather(*(result(container, language.hello, {"n": n}) for n, container in enumerate(made)))
     assert [answer["got"]["n"] for answer in answers] == list(range(12))
     assert len({container.id for container in made}) == 12

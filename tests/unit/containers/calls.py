@@ -68,5 +68,5 @@ async def collected(container: Container, limit: int = MB) -> list[str]:
     return [line[31:] for line in lines.lines]
 
 
-def spec(tenant: str = "guest", memory: int = 128) -> ContainerSpec:
-    return ContainerSpec(kind="python:3", memory=memory, name=f"test_{tenant}", tenant=tenant)
+def spec(tenant: str = "guest", memory: int = 128, kind: str = "python:3") -> ContainerSpec:
+    return ContainerSpec(kind=kind, memory=memory, name=f"test_{tenant}", tenant=tenant)
