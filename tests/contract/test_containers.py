@@ -21,7 +21,7 @@ from upcall.ports import Container, Containers, ContainerSpec
 from upcall.testing import FakeContainers
 
 
-@pytest.fixture(params=LANGUAGES.values(), ids=LANGUAGES)
+@pytest.fixture(params=list(LANGUAGES.values()), ids=list(LANGUAGES))
 def language(request: pytest.FixtureRequest) -> Language:
     """One that runs here; a missing Node.js fails its tests."""
     found: Language = request.param
