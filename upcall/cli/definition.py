@@ -99,8 +99,9 @@ def _annotations(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def check_secret(client: Client, target: Name, given: dict[str, Any], *, exists: bool) -> None:
-    """A secret is for what the web may call. Raises UsageError."""
-    if given["web_secure"] is None or given["web"] in ("yes", "true", "raw"):
+    """A secret is for what the web may call; `false` removes one from anything. Raises UsageError."""
+    secret = given["web_secure"]
+    if secret is None or secret.lower() == "false" or given["web"] in ("yes", "true", "raw"):
         return
     if given["web"] is None and exists:
         answer = client.ask("GET", target.namespace, "actions", *target.segments, query={"code": False})
