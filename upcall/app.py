@@ -161,6 +161,7 @@ def _controller(
         limits=settings.limits,
         invokers=lambda: {"invoker0/0": "up" if invoker.enabled else "down"},
         tid_header=settings.transactions_header,
+        metrics=[invoker.metrics] if settings.metrics else None,
     )
 
 

@@ -35,6 +35,7 @@ from upcall.model.forms import (
     one_of,
     optional,
     port_number,
+    switch,
 )
 from upcall.model.keep import Keep, parse_keep
 from upcall.model.resolvers import Address, parse_resolvers
@@ -155,6 +156,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log.level", one_of("debug", "info", "warning", "error"), "info", "least level that is logged"),
     Setting("log.format", one_of("console", "json"), "console", "form of the platform's log lines"),
     Setting(
+        "metrics",
+        switch,
+        "on",
+        "GET /metrics, in Prometheus' form and for anybody who reaches the port: on or off",
+        ("whisk.metrics.prometheus-enabled",),
+    ),
+    Setting(
         "pool.pause-grace",
         parse_duration,
         "10 s",
@@ -269,6 +277,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None
     log_level: str
     log_format: Literal["console", "json"]
+    metrics: bool
     pool_pause_grace: float
     pool_idle_container: float
     transactions_header: str

@@ -11,6 +11,7 @@ from tests.api.contract import check
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
+from upcall.controller.figures import Figures
 from upcall.controller.http import make_app
 from upcall.model.entities import Limits, NamespaceKey, Subject, UserLimits
 from upcall.model.runtimes import parse_manifest
@@ -97,6 +98,7 @@ class Api:
                 "now": self.now,
                 "invokers": lambda: self.invokers,
                 "in_flight": lambda: self.in_flight,
+                "figures": Figures(),
                 **parts,
             }
         )

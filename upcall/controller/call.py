@@ -16,7 +16,9 @@ from upcall import __version__
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.envelope import COMPLETED, TID_HEADER, Answer
+from upcall.controller.figures import Figures
 from upcall.controller.media import check_json
+from upcall.controller.metrics import Metrics
 from upcall.core.surrogates import mend
 from upcall.errors import Malformed, TooLarge
 from upcall.model import texts
@@ -48,6 +50,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """State by name: `{"invoker0/0": "up"}`; states are `up`, `unhealthy`, `unresponsive`, `down`."""
     in_flight: Callable[[], Sequence[tuple[str, str]]]
     """Activation id and action of what this Controller waits for."""
+    figures: Figures
+    metrics: Metrics | None = None
+    """What `GET /metrics` shows; without it there is no such route."""
     kinds: Collection[str] = ()
     """The deployment's whitelist of kinds; empty allows all."""
     tid_header: bytes = TID_HEADER

@@ -32,6 +32,7 @@ from upcall.controller.envelope import (
     tid_bytes,
     transaction_id,
 )
+from upcall.controller.metrics import Metrics
 from upcall.errors import Failed, Malformed, NotFound, UpcallError
 from upcall.model import texts
 from upcall.model.names import name_error, namespace_error
@@ -94,6 +95,8 @@ def make_app(parts: Parts) -> ASGIApp:
         routes.append(Route(f"{NAMESPACES}{path}", Closed(parts, handlers)))
     package = Closed(parts, {"GET": entities.list_package}, nameless=True)
     routes.append(Route(f"{NAMESPACES}/{{namespace}}/actions/{{package}}/", package))
+    if parts.metrics is not None:
+        routes.append(Route("/metrics", Measured(parts.metrics)))
     return Transactions(parts, Router(routes, redirect_slashes=False, default=Unknown(parts)))
 
 
@@ -102,6 +105,7 @@ class Transactions:
 
     def __init__(self, parts: Parts, app: ASGIApp) -> None:
         self._app = app
+        self._figures = parts.figures
         self._header = parts.tid_header
         self._header_lower = parts.tid_header.lower()
 
@@ -120,6 +124,7 @@ class Transactions:
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                self._figures.answered(scope["method"], message["status"])
                 message["headers"] = [*message["headers"], (self._header, tid_bytes(tid))]
             await send(message)
 
@@ -163,6 +168,17 @@ class Open:
             await respond(send, await self._handler(self._parts))
         else:
             await respond(send, not_allowed("GET", scope[_TID]))
+
+
+class Measured:
+    """`/metrics`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        get = scope["method"] == "GET"
+        await respond(send, await self._metrics.answer(scope) if get else not_allowed("GET", scope[_TID]))
 
 
 class Closed:

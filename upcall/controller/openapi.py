@@ -211,7 +211,7 @@ def _open_paths() -> list[tuple[str, Schema]]:
     return [
         _at("/", **_open("getInfo", "About this deployment", {"type": "object"})),
         _at("/ping", **_open("ping", "Whether it answers", STRING, "text/plain")),
-        _at("/metrics", **_open("getMetrics", "Figures for Prometheus", STRING, "text/plain")),
+        _at("/metrics", **_open("getMetrics", "Figures for Prometheus", STRING, "text/plain", (404, 500))),
         _at("/invokers", **_open("listInvokers", "Invokers and their states", states)),
         _at("/invokers/healthy/count", **_open("countHealthyInvokers", "Invokers that are up", INTEGER)),
         _at("/invokers/ready", **ready),

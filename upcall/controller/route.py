@@ -13,6 +13,7 @@ import msgspec
 
 from upcall.controller.auth import Authenticator
 from upcall.controller.envelope import COMPLETED, Headers, failure
+from upcall.controller.figures import Figures, Histogram
 from upcall.controller.invoke import Invocation, Invocations, Plan
 from upcall.controller.media import check_json
 from upcall.controller.target import Target
@@ -57,6 +58,7 @@ class InvokeRoute:
         limits: SystemLimits,
         *,
         deprecated: Collection[str] = (),
+        figures: Figures | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._invocations = invocations
@@ -64,6 +66,7 @@ class InvokeRoute:
         self._limits = limits
         self._deprecated = frozenset(deprecated)
         self._clock = clock
+        self.figures = figures or Figures()
         self._rate = Rate()
 
     @property
@@ -134,7 +137,7 @@ class InvokeRoute:
         start = int(now * 1000)
         transid = [request.tid, start, True] if request.extra_logging else [request.tid, start]
         wait = min(target.timeout / 1000, self._limits.blocking_wait) if target.blocking else None
-        answer = _Answer(request)
+        answer = _Answer(request, self.figures.waits, self._clock, now)
         call = Invocation(plan, identity, merge(plan.defaults, request.body), transid, wait)
         self._invocations.publish(call, answer.done, answer.failed)
 
@@ -142,16 +145,20 @@ class InvokeRoute:
 class _Answer:
     """What becomes of an activation that was published."""
 
-    __slots__ = ("request",)
+    __slots__ = ("began", "clock", "request", "waits")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, waits: Histogram, clock: Callable[[], float], began: float) -> None:
         self.request = request
+        self.waits = waits
+        self.clock = clock
+        self.began = began
 
     def done(self, id_: str, activation: Activation | None) -> None:
         headers = (*COMPLETED, (ACTIVATION_HEADER, id_.encode()))
         if activation is None:
             self.request.respond(202, headers, b'{"activationId":"%b"}' % id_.encode())
             return
+        self.waits.observe(self.clock() - self.began)
         status = activation.response.status_code
         result = result_bytes(activation.response)
         bare = self.request.target.result or result.lstrip()[:1] == b"["

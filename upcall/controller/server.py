@@ -122,7 +122,7 @@ class Server:
 
     async def _turn(self) -> None:
         await self._uvicorn.on_tick(0)  # the date
-        sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time())
+        sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time(), self._interval)
 
     async def _finish(self, listener: socket.socket) -> None:
         sweeping = asyncio.get_running_loop().create_task(self._sweep())

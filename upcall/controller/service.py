@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from upcall.controller.acks import Acks
@@ -14,8 +14,10 @@ from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
 from upcall.controller.doors import Doors
 from upcall.controller.exchange import Edge
+from upcall.controller.figures import Figures
 from upcall.controller.http import make_app
 from upcall.controller.invoke import Invocations
+from upcall.controller.metrics import Collect, Metrics
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server
 from upcall.core.balance import Balancer, release
@@ -28,7 +30,7 @@ log = logging.getLogger(__name__)
 
 class Controller:
     """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
-    wrong, or after `stop`."""
+    wrong, or after `stop`. `metrics` are what others in this process have for `GET /metrics`; None: no such route."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Controller:
         invokers: Callable[[], dict[str, str]],
         doors: Doors | None = None,
         tid_header: str = "X-Request-ID",
+        metrics: Sequence[Collect] | None = None,
     ) -> None:
         self._name = name
         self._bus = bus
@@ -52,6 +55,8 @@ class Controller:
         self._limits = limits
         self._invokers = invokers
         self._tid_header = tid_header.encode()
+        self._metrics = metrics
+        self._figures = Figures()
         self._stack = contextlib.AsyncExitStack()
         self._failure: BaseException | None = None
 
@@ -72,7 +77,7 @@ class Controller:
                 Invocations(self._store, self._bus, acks, actions, balancer=balancer, controller=self._name)
             )
             deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]
-            route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated)
+            route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated, figures=self._figures)
             app = make_app(self._parts(authenticator, actions, acks))
             edge = Edge(route, tid_header=self._tid_header)
             self._server = Server(edge, app, self._listener, doors=self._doors, expire=acks.end_waits)
@@ -131,4 +136,11 @@ class Controller:
             invokers=self._invokers,
             in_flight=acks.active,
             tid_header=self._tid_header,
+            figures=self._figures,
+            metrics=self._make_metrics(acks),
         )
+
+    def _make_metrics(self, acks: Acks) -> Metrics | None:
+        if self._metrics is None:
+            return None
+        return Metrics([lambda: self._figures.metrics(acks.count, list(self._invokers().values())), *self._metrics])

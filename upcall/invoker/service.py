@@ -19,8 +19,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol, Self
 
 from upcall.core.events import Create, Drained, JobArrived
 from upcall.core.pool import PoolConfig, load, new_pool
@@ -35,6 +35,7 @@ from upcall.errors import Conflict, NotFound, Unreadable
 from upcall.invoker.acks import Acks
 from upcall.invoker.activate import Desk, Work
 from upcall.invoker.counters import Counters
+from upcall.invoker.figures import metrics
 from upcall.invoker.known import Knowledge
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.invoker.pool import PoolRunner
@@ -47,6 +48,9 @@ from upcall.model.names import InvokerId
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Containers, ContainerSpec, Store, Stored
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +164,10 @@ class Invoker:
     def load(self) -> int:
         """Activations that wait or run."""
         return load(self._runner.pool)
+
+    def metrics(self) -> Iterator["Metric"]:
+        """For `GET /metrics`."""
+        return metrics(self.counters, self._runner.pool)
 
     # --- from the feed to the pool
 

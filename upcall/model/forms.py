@@ -53,6 +53,14 @@ def credentials(text: str) -> str:
     return text
 
 
+def switch(text: str) -> bool:
+    """`on`, `off`, or `true`, `false` as upstream's variables say it."""
+    found = {"on": True, "true": True, "off": False, "false": False}.get(text.strip().lower())
+    if found is None:
+        raise ValueError(f"'{text}' is neither on nor off")
+    return found
+
+
 def one_of(*choices: str) -> Parse:
     def parse(text: str) -> str:
         if text not in choices:

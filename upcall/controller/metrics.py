@@ -1,0 +1,49 @@
+"""`GET /metrics`: figures in Prometheus' text form, for anybody who reaches the port (spec: metrics.md §1)."""
+
+import asyncio
+import gzip
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from starlette.types import Scope
+
+from upcall.controller.envelope import CORS_ROOT, Answer, Headers
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
+
+Collect = Callable[[], Iterable["Metric"]]
+PLAIN: Headers = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"), *CORS_ROOT)
+
+
+class Metrics:
+    """Asks each of `sources` when it is asked, and adds what Python says of the process and its garbage."""
+
+    def __init__(self, sources: Iterable[Collect]) -> None:
+        self._sources = tuple(sources)
+        self._registry: CollectorRegistry | None = None
+
+    def collect(self) -> Iterator["Metric"]:
+        for source in self._sources:
+            yield from source()
+
+    async def answer(self, scope: Scope) -> Answer:
+        if self._registry is None:
+            await asyncio.to_thread(importlib.import_module, "prometheus_client")  # takes a while: not on the loop
+            self._registry = self._make_registry()
+        from prometheus_client.exposition import generate_latest
+
+        text = generate_latest(self._registry)
+        if b"gzip" not in dict(scope["headers"]).get(b"accept-encoding", b""):
+            return 200, PLAIN, text
+        return 200, (*PLAIN, (b"content-encoding", b"gzip")), gzip.compress(text, 1)
+
+    def _make_registry(self) -> "CollectorRegistry":
+        from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+
+        registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        registry.register(self)
+        return registry
