@@ -3,6 +3,7 @@ wrong with it."""
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,17 @@ def switch(text: str) -> bool:
     found = {"on": True, "true": True, "off": False, "false": False}.get(text.strip().lower())
     if found is None:
         raise ValueError(f"'{text}' is neither on nor off")
+    return found
+
+
+def network(text: str) -> IPv4Network:
+    """Of 512 addresses or more: each tenant's network takes some."""
+    try:
+        found = IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no IPv4 network, as 100.96.0.0/16 is one: {error}") from error
+    if not 8 <= found.prefixlen <= 23:
+        raise ValueError(f"'{text}' is too {'large' if found.prefixlen < 8 else 'small'}: /8 to /23 will do")
     return found
 
 
