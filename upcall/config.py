@@ -16,6 +16,7 @@ TOML keys are the names as they stand here; a dot opens a table:
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from upcall.model.forms import (
     kilobytes_or_more,
     megabytes,
     milliseconds,
+    network,
     one_of,
     optional,
     port_number,
@@ -114,6 +116,14 @@ SETTINGS: tuple[Setting, ...] = (
         "full: the kernel keeps actions apart; none: only for code that you trust as your own",
         form="full|none",
     ),
+    Setting(
+        "action-network",
+        optional(one_of("none", "private", "host")),
+        "",
+        "what actions reach: the API alone, other networks but not this host, or all  [default: private if it can be had]",
+        form="none|private|host",
+    ),
+    Setting("action-network-range", optional(network), "", "IPv4 addresses of private networks  [default: any free]"),
     Setting(
         "dns",
         parse_resolvers,
@@ -267,6 +277,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     driver: Literal["process"]
     auth: str | None
     isolation: Literal["full", "none"]
+    action_network: Literal["none", "private", "host"] | None
+    action_network_range: IPv4Network | None
     dns: tuple[Address, ...]
     prewarm: tuple[Wish, ...] | None
     grace: float
