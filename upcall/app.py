@@ -109,12 +109,19 @@ async def _guest(store: SqliteStore, data: Path, auth: str | None) -> str:
 
 
 def _containers(settings: Settings, data: Path, url: str, doors: Doors) -> ProcessContainers:
+    if settings.isolation == "none" and settings.action_network in ("none", "private"):
+        raise Misconfigured(
+            f"--action-network {settings.action_network} needs sandboxes; with --isolation none actions have the "
+            "network of this host: leave one of the two out."
+        )
     return ProcessContainers(
         run_folder(data),
         isolation=settings.isolation,
         api_host=url,
         serve_api=doors.open,
         dns=settings.dns,
+        network=settings.action_network,
+        network_range=settings.action_network_range,
         log_bound=settings.limits.logs.max * MB,
     )
 
