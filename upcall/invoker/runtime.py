@@ -6,7 +6,9 @@ timer (the deadline is an entry in `Deadlines`). Only a new connection costs a t
 
 What may be retried, and what may not (D14): where no connection came about nothing has run, so /init tries again each
 50 ms until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the request may have
-run. For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
+run. A unix socket knows more: it says ECONNRESET where the peer closed with the request unread, whole or in part, and
+EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as REFUSED, too.
+For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
 closing it just now (node closes at 5 s).
 
 Odd corners. A deadline counts from the moment the request is written, as upstream's does: the time spent on reaching a
@@ -41,6 +43,7 @@ _OVERHEAD = 1 << 20
 """bytes of heads and chunk marks that may come, and once more as many as the body has"""
 _LARGE = 256 * 1024
 """bytes of a body that is not copied behind its head: with 40 MB of code the loop would stand still for 15 ms"""
+_UNREAD = (ConnectionResetError, BrokenPipeError)
 _HEAD = (
     b"POST %b HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%b"
@@ -88,6 +91,11 @@ class Runtime:
                 connection.send(call, data, rest)
                 return
         call.opening = self._loop.create_task(self._open(call, data, rest, retry))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is reached by a unix socket."""
+        return bool(self._address.path)
 
     def give_up(self) -> None:
         """The container is dead: nobody waits for it to come up any more. What it has answered before still counts."""
@@ -249,7 +257,8 @@ class _Connection(asyncio.Protocol):
             self._continued(self._call, len(data))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._broken()
+        unread = self._runtime.is_local and not self._received and isinstance(exc, _UNREAD)
+        self._broken(Ending.REFUSED if unread else Ending.CLOSED)
 
     def on_message_begin(self) -> None:
         self.closing = self.closing or self._status != 0
@@ -284,10 +293,10 @@ class _Connection(asyncio.Protocol):
             call.connection = None
             call.end(ANSWERED, status)
 
-    def _broken(self) -> None:
+    def _broken(self, ending: Ending = Ending.CLOSED) -> None:
         call, self._call = self._call, None
         self.close()
         self._runtime.lost(self)
         if call is not None:
             call.connection = None
-            call.end(Ending.CLOSED)
+            call.end(ending)
