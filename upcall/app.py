@@ -30,7 +30,7 @@ from upcall.controller.subjects import ensure_subject
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
 from upcall.core.stems import stem_cells
-from upcall.errors import Unavailable
+from upcall.errors import Misconfigured, Unavailable
 from upcall.host import pool_memory
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop, fill_standard_streams
