@@ -19,6 +19,10 @@ import msgspec
 READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+)")
 
 
+QUIET = {"LIMITS_ACTIONS_INVOKES_PERMINUTE": "100000", "UPCALL_ACTION_NETWORK": "none"}
+"""Variables of a platform for tests: no throttles, and no rules set on this host."""
+
+
 class Answer(msgspec.Struct):
     """A response with its body decoded."""
 
@@ -42,7 +46,7 @@ class Platform:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "LIMITS_ACTIONS_INVOKES_PERMINUTE": "100000", **(environment or {})},
+                env={**os.environ, **QUIET, **(environment or {})},
             )
         self.port = self._await_port()
         self.seconds_to_ready = time.monotonic() - began
