@@ -14,6 +14,7 @@ import ipaddress
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from upcall.controller.doors import Doors
 from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
+from upcall.controller.tls import PUBLIC, tls_context
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
 from upcall.core.stems import stem_cells
@@ -78,18 +80,19 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         auth = await _guest(store, data, settings.auth)
         bus = MemoryBus()
         listener = stack.enter_context(listen(settings.host, settings.port))
-        url = f"http://{reachable(settings.host)}:{listener.getsockname()[1]}"
+        tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, _names(settings.host))
+        url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
         write_properties(data, url, auth)
         doors = Doors()
         containers = _containers(settings, data, url, doors)
         pool = _pool(settings, memory, containers.kinds)
         invoker = await stack.enter_async_context(_invoker(settings, pool, bus, store, containers))
         controller = await stack.enter_async_context(
-            _controller(settings, bus, store, invoker, containers, listener=listener, doors=doors)
+            _controller(settings, bus, store, invoker, containers, listener=listener, doors=doors, tls=tls)
         )
         owner.announce(controller.port)
         _freeze_heap()
-        if not _loopback(listener):
+        if tls is None and not _loopback(listener):
             log.warning("--host %s: other machines reach the API, by HTTP without encryption", settings.host)
         say(_ready_text(settings, url, memory, data))
         await asyncio.wait({controller.ended, stop.asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,6 +160,7 @@ def _controller(
     *,
     listener: socket.socket,
     doors: Doors,
+    tls: ssl.SSLContext | None,
 ) -> Controller:
     return Controller(
         "0",
@@ -164,6 +168,7 @@ def _controller(
         store,
         listener=listener,
         doors=doors,
+        tls=tls,
         manifest=manifest_of(containers.kinds),
         limits=settings.limits,
         invokers=lambda: {"invoker0/0": "up" if invoker.enabled else "down"},
@@ -226,6 +231,12 @@ def reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _names(host: str) -> list[str]:
+    """What clients may call this server by, for a certificate."""
+    names = ["localhost", socket.gethostname(), "127.0.0.1", "::1", reachable(host).strip("[]").partition("%")[0]]
+    return [name for name in dict.fromkeys(names) if name and name.isascii()]
+
+
 def _freeze_heap() -> None:
     """What is there now stays: collections need not look at it again (docs/DESIGN.md)."""
     gc.collect()
@@ -236,9 +247,14 @@ def _freeze_heap() -> None:
 def _ready_text(settings: Settings, url: str, memory: int, data: Path) -> str:
     how = "in a sandbox of its own" if settings.isolation == "full" else "WITHOUT isolation"
     properties = data / ".wskprops"
+    curl, wsk = "curl", ""
+    if settings.tls == "self-signed":
+        curl, wsk = f"curl --cacert {data / PUBLIC}", "; self-signed, so: wsk -i"
+    elif settings.tls_cert:
+        curl = "curl -k"
     return (
         f"upcall {__version__} is ready at {url} ({memory / 1024:.1f} GB for actions, each {how})\n"
-        f"  key and address: {properties} (for wsk: export WSK_CONFIG_FILE={properties})\n"
-        f'  try it:          curl -u "$(sed -n s/^AUTH=//p {properties})" {url}/api/v1/namespaces/_/actions\n'
+        f"  key and address: {properties} (for wsk: export WSK_CONFIG_FILE={properties}{wsk})\n"
+        f'  try it:          {curl} -u "$(sed -n s/^AUTH=//p {properties})" {url}/api/v1/namespaces/_/actions\n'
         f"  stop it:         Ctrl-C"
     )

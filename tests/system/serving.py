@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+)")
+READY = re.compile(r"ready at https?://127\.0\.0\.1:(\d+)")
 
 
 QUIET = {"LIMITS_ACTIONS_INVOKES_PERMINUTE": "100000", "UPCALL_ACTION_NETWORK": "none"}

@@ -7,6 +7,7 @@ and the ten wake-ups a second of its main loop are replaced by one, which also s
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -47,8 +48,7 @@ class Server:
         listener: socket.socket,
         *,
         doors: Doors | None = None,
-        certfile: str | None = None,
-        keyfile: str | None = None,
+        tls: ssl.SSLContext | None = None,
         interval: float = 1.0,
         expire: Callable[[], None] = lambda: None,
     ) -> None:
@@ -73,8 +73,7 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            ssl_certfile=certfile,
-            ssl_keyfile=keyfile,
+            ssl_context_factory=(lambda *_: tls) if tls else None,
             backlog=BACKLOG,
         )
         self._uvicorn = uvicorn.Server(config)

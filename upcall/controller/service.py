@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -43,6 +44,7 @@ class Controller:
         limits: SystemLimits,
         invokers: Callable[[], dict[str, str]],
         doors: Doors | None = None,
+        tls: ssl.SSLContext | None = None,
         tid_header: str = "X-Request-ID",
         metrics: Sequence[Collect] | None = None,
     ) -> None:
@@ -51,6 +53,7 @@ class Controller:
         self._store = store
         self._listener = listener
         self._doors = doors
+        self._tls = tls
         self._manifest = manifest
         self._limits = limits
         self._invokers = invokers
@@ -80,7 +83,7 @@ class Controller:
             route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated, figures=self._figures)
             app = make_app(self._parts(authenticator, actions, acks))
             edge = Edge(route, tid_header=self._tid_header)
-            self._server = Server(edge, app, self._listener, doors=self._doors, expire=acks.end_waits)
+            self._server = Server(edge, app, self._listener, doors=self._doors, tls=self._tls, expire=acks.end_waits)
             self.ended = asyncio.create_task(self._serve(), name="http")
             stack.push_async_callback(self._end)
             await self._listening()
