@@ -32,9 +32,7 @@ def text(table: str, ours: str, network: IPv4Network, uplinks: Iterable[str], sw
     never = ", ".join(map(str, NEVER))
     spare_bridge = f'meta oifkind "bridge" {_without("oifname", uplinks)}goto refuse'
     names = _names(switched)
-    closed = f"iifname {names} oifname != {ours} meta iifkind != bridge ct state new ct status ! dnat drop" * bool(
-        names
-    )
+    foreign = f'iifname {names} oifname != {ours} meta iifkind != "bridge" ct state new ct status ! dnat drop'
     return f"""
 table inet {table} {{
     chain before {{
@@ -50,7 +48,7 @@ table inet {table} {{
     }}
     chain forward {{
         type filter hook forward priority filter - 5; policy accept;
-        {closed}
+        {foreign if names else ""}
         iifname {ours} jump out
         oifname {ours} ct state established,related accept
         oifname {ours} drop
@@ -59,7 +57,7 @@ table inet {table} {{
         oifname {ours} goto refuse
         ct status dnat goto refuse
         {spare_bridge}
-        ip daddr {{ {never} }} goto refuse
+        ip daddr {{ {never}, {network} }} goto refuse
     }}
     chain refuse {{
         meta l4proto tcp reject with tcp reset
