@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_USER = 1000
 _PATIENCE = 10.0
+_WORDS = 1024
 _SOON = 0.001
 """Within this a group usually freezes; a timer of the loop would take as long."""
 
@@ -119,9 +120,16 @@ class ProcessContainer(Mortal):
         self._listening.close()
         status = await self._said()
         if status != b"ok":
-            raise StartFailed(status.decode("utf-8", "replace") or "The sandbox has ended before it was ready.")
+            raise StartFailed(status.decode("utf-8", "replace") or self._last_words())
         if self._group is not None and self._group.can_freeze:
             self._close_status()  # init has no more to say
+
+    def _last_words(self) -> str:
+        """Why a sandbox has ended before it was ready, as far as it has said so."""
+        assert self._output is not None
+        self._output.drain()
+        said = [line.partition(": ")[2] for line in self._logs.take(_WORDS).lines]
+        return ": ".join(["The sandbox has ended before it was ready", *said[:1]]).rstrip(".") + "."
 
     def _adopt(self, pidfd: int, namespace: Namespace | None) -> None:
         """The process is ours, unless the container was destroyed meanwhile."""

@@ -5,6 +5,7 @@
 // no object or array is refused.
 'use strict';
 
+const fs = require('fs');
 const environment = require('./environment.cjs');
 const { load } = require('./load.cjs');
 const { Refused } = require('./refused.cjs');
@@ -44,7 +45,7 @@ class Action {
       report(error);
       throw new Refused(502, `Initialization has failed due to: ${trace(error)}`);
     } finally {
-      this._active -= 1;
+      this._ended();
     }
   }
 
@@ -56,7 +57,19 @@ class Action {
     try {
       return await environment.during(context, () => this._call(value === undefined ? {} : value));
     } finally {
-      this._active -= 1;
+      this._ended();
+    }
+  }
+
+  /** The next connection must not get the number of a standard stream that the user's code has closed. */
+  _ended() {
+    this._active -= 1;
+    for (const fd of [0, 1, 2]) {
+      try {
+        fs.fstatSync(fd);
+      } catch {
+        fs.openSync('/dev/null', 'r+'); // takes the lowest number
+      }
     }
   }
 

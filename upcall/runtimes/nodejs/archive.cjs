@@ -2,7 +2,7 @@
 //
 // Archives are refused, not repaired, when an entry climbs out of the folder or when unpacking would fill it. Sizes are
 // believed as an upper bound only: inflating stops at the declared one. Symbolic links (node_modules/.bin) are made
-// when all files are there, so that none is written through one, and must lead to something within the folder.
+// when all files are there, so that none is written through one; where they lead is looked at when all of them exist.
 'use strict';
 
 const fs = require('fs');
@@ -32,7 +32,9 @@ function unpack(code, folder, memory) {
   }
   try {
     for (const entry of entries) if (!entry.link) write(data, entry, path.join(folder, entry.name));
-    for (const entry of entries) if (entry.link) link(data, entry, folder);
+    const links = entries.filter((entry) => entry.link);
+    for (const entry of links) link(data, entry, folder);
+    for (const entry of links) if (!leadsInside(entry, folder)) throw leadingOut(entry);
   } catch (error) {
     if (error instanceof Refused) throw error;
     throw new Refused(502, `The action's zip file cannot be unpacked: ${error.message}`);
@@ -92,15 +94,17 @@ function link(data, entry, folder) {
   const target = path.join(folder, entry.name);
   fs.mkdirSync(path.dirname(target), { recursive: true });
   fs.symlinkSync(content(data, entry).toString(), target);
-  let real;
+}
+
+/** Whether a link leads, over others too, to something in the folder; what it names need not exist. */
+function leadsInside(entry, folder) {
+  const root = fs.realpathSync(folder);
+  const target = path.join(folder, entry.name);
   try {
-    real = fs.realpathSync(target);
-  } catch {
-    real = '';
-  }
-  if (!within(fs.realpathSync(folder), real)) {
-    fs.unlinkSync(target);
-    throw outside(entry);
+    return within(root, fs.realpathSync(target));
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+    return within(root, path.resolve(fs.realpathSync(path.dirname(target)), fs.readlinkSync(target)));
   }
 }
 
@@ -134,6 +138,10 @@ function within(folder, target) {
 
 function notZip(why) {
   return new Refused(502, `The action's code is not a zip file in base64: ${why}`);
+}
+
+function leadingOut(entry) {
+  return new Refused(502, `The action's zip file holds a link that leads out of it: ${entry.name}`);
 }
 
 function outside(entry) {

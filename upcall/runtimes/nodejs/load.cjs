@@ -32,7 +32,14 @@ function fromSource(code, main, folder) {
   const last = NAME.test(main) ? `return ${main}` : '';
   const body = `${code}\n;try { ${last} } catch (error) { if (!(error instanceof ReferenceError)) throw error }`;
   const names = ['exports', 'require', 'module', '__filename', '__dirname'];
-  const run = vm.compileFunction(body, names, { filename: file, importModuleDynamically: importer(file) });
+  const options = { filename: file, importModuleDynamically: importer(file) };
+  let run;
+  try {
+    run = vm.compileFunction(body, names, options);
+  } catch (error) {
+    vm.compileFunction(code, names, options); // the user's own mistake is told without our part
+    throw error;
+  }
   const found = run.call(module.exports, module.exports, module.require, module, file, folder);
   return found === undefined ? member(module.exports, main) : found;
 }

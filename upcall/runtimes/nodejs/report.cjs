@@ -15,11 +15,13 @@ function report(error) {
   }
 }
 
-/** The stack without this runtime's own frames; whatever else was thrown as Node.js shows it. */
+/** The stack down to this runtime's own frames; whatever else was thrown as Node.js shows it. */
 function trace(error) {
   try {
     if (error === null || typeof error !== 'object' || typeof error.stack !== 'string') return inspect(error);
-    return error.stack.split('\n').filter((line) => !line.includes(__dirname)).join('\n');
+    const lines = error.stack.split('\n');
+    const own = lines.findIndex((line) => line.includes(__dirname));
+    return lines.slice(0, own < 0 ? lines.length : own).join('\n');
   } catch {
     return 'an exception that cannot be shown';
   }
@@ -36,6 +38,7 @@ function sentence(error) {
 
 /** JSON of a rejection's reason: errors become objects with name, message, stack and what else they have. */
 function reason(error) {
+  if (typeof error === 'function' || typeof error === 'symbol') return JSON.stringify({ error: sentence(error) });
   try {
     return JSON.stringify({ error: error || {} }, (key, value) => (value instanceof Error ? plain(value) : value));
   } catch {
