@@ -1,6 +1,5 @@
 """The operator's commands, and a caller whose connection stays open."""
 
-import http.client
 import json
 import os
 import subprocess
@@ -36,7 +35,7 @@ class Caller:
     """One warm connection to a platform."""
 
     def __init__(self, platform: Platform, auth: str) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=60)
+        self.connection = platform.connect()
         self.headers = {"Authorization": "Basic " + b64encode(auth.encode()).decode()}
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:

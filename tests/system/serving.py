@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ class Platform:
         self.port = self._await_port()
         self.seconds_to_ready = time.monotonic() - began
         properties = dict(line.split("=", 1) for line in (data / ".wskprops").read_text().splitlines())
-        self.auth = properties["AUTH"]
+        self.auth, self.url = properties["AUTH"], properties["APIHOST"]
 
     def _await_port(self) -> int:
         deadline = time.monotonic() + 30
@@ -64,13 +65,16 @@ class Platform:
             time.sleep(0.01)
         raise AssertionError(f"upcall serve is not ready after 30 s:\n{self.output.read_text()}")
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def connect(self) -> http.client.HTTPConnection:
+        """A new connection; https trusts the certificate that the platform made for itself."""
+        if self.url.startswith("http:"):
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        trust = ssl.create_default_context(cafile=self.data / "tls.crt")
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=trust)
 
     def call(self, method: str, path: str, body: Any = None, auth: str | None = None) -> Answer:
         """One request to `/api/v1/namespaces/_/<path>`; a body is sent as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self.connect()
         headers = {"Authorization": "Basic " + b64encode((auth or self.auth).encode()).decode()}
         payload = None if body is None else json.dumps(body)
         if payload is not None:
