@@ -40,8 +40,7 @@ class Resolver:
     def __init__(self, answer: Answer = by_name) -> None:
         self.seen: list[bytes] = []
         self.seen_by_tcp: list[bytes] = []
-        self._udp = socketserver.UDPServer(("127.0.0.1", 0), self._datagram)  # type: ignore[arg-type]
-        self._tcp = socketserver.ThreadingTCPServer(self._udp.server_address, self._connection)  # type: ignore[arg-type]
+        self._tcp, self._udp = self._listen()
         self._tcp.daemon_threads = True
         self._answer = answer
         self.port = int(self._udp.server_address[1])
@@ -53,6 +52,15 @@ class Resolver:
     @property
     def _servers(self) -> tuple[socketserver.BaseServer, ...]:
         return self._udp, self._tcp
+
+    def _listen(self) -> tuple[socketserver.ThreadingTCPServer, socketserver.UDPServer]:
+        """Both at one port, which somebody else may have taken for one of them."""
+        while True:
+            tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._connection)  # type: ignore[arg-type]
+            try:
+                return tcp, socketserver.UDPServer(tcp.server_address, self._datagram)  # type: ignore[arg-type]
+            except OSError:
+                tcp.server_close()
 
     def close(self) -> None:
         for server in self._servers:
