@@ -11,6 +11,7 @@ const zlib = require('zlib');
 const { Refused } = require('./refused.cjs');
 
 const MAX_ENTRIES = 50000;
+const realpath = fs.realpathSync.native; // the other one takes `link/..` for the link's own folder
 const [END, ENTRY, LOCAL] = [0x06054b50, 0x02014b50, 0x04034b50];
 const [END_BYTES, ENTRY_BYTES, LOCAL_BYTES] = [22, 46, 30];
 const LONGEST_COMMENT = 65535;
@@ -98,13 +99,13 @@ function link(data, entry, folder) {
 
 /** Whether a link leads, over others too, to something in the folder; what it names need not exist. */
 function leadsInside(entry, folder) {
-  const root = fs.realpathSync(folder);
+  const root = realpath(folder);
   const target = path.join(folder, entry.name);
   try {
-    return within(root, fs.realpathSync(target));
+    return within(root, realpath(target));
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
-    return within(root, path.resolve(fs.realpathSync(path.dirname(target)), fs.readlinkSync(target)));
+    return within(root, path.resolve(realpath(path.dirname(target)), fs.readlinkSync(target)));
   }
 }
 
