@@ -5,13 +5,13 @@ Run by root, a test of test_sandbox.py runs this file as an ordinary user, too.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.system.faults import DEVELOPER, EXHAUSTED, PYTHON, RUN_LATE, Case, Fault, run
+from tests.system.remains import processes_of, wait_until
 from tests.system.serving import Platform, running
-from tests.system.trials import GOOD, attempt, is_cold, wait_until
+from tests.system.trials import GOOD, attempt, is_cold
 from upcall.containers.sandbox import cgroups
 
 CONTROLLED = "memory" in cgroups.detect()
@@ -168,18 +168,6 @@ def main(args):
         time.sleep(1000)
     return {"ok": 1}
 """
-
-
-def processes_of(mark: str) -> list[Path]:
-    """Processes that call themselves so, on this host."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        try:
-            if path.read_text().strip() == mark:
-                found.append(path.parent)
-        except OSError:
-            continue
-    return found
 
 
 def test_children_left_behind_live_with_the_sandbox_and_no_longer(platform: Platform) -> None:

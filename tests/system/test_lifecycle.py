@@ -1,6 +1,5 @@
 """`upcall serve` as its operator meets it: what it refuses and how, signals, streams, what is left behind."""
 
-import hashlib
 import os
 import pty
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.remains import groups
 from tests.system.serving import Answer, Platform, running
 from upcall.app import run_folder
 
@@ -127,8 +127,6 @@ def begin(platform: Platform, threads: ThreadPoolExecutor, seconds: float) -> Fu
 def left(data: Path) -> list[str]:
     """What a platform has left of itself on this host."""
     run = run_folder(data)
-    tag = hashlib.sha256(os.fsencode(run.resolve())).hexdigest()[:12]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/upcall/{tag}-*")]
     processes = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -137,7 +135,7 @@ def left(data: Path) -> list[str]:
             continue
         if os.fsencode(data) in line or os.fsencode(run) in line:
             processes.append(line.decode())
-    return [*groups, *processes, *(path.name for path in run.glob("*") if path.name != "lock")]
+    return [*groups(run), *processes, *(path.name for path in run.glob("*") if path.name != "lock")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

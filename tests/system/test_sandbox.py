@@ -325,8 +325,10 @@ def test_everything_holds_for_an_ordinary_user_too(folder: Path) -> None:
         "tests/system/test_sandbox.py",
         "tests/system/test_sandbox_life.py",
         "tests/system/test_python_action.py",
+        "tests/system/test_faults_life.py",
         "tests/system/test_faults_resources.py",
         "tests/system/test_native_runtime.py",
+        "tests/system/test_python_zip.py",
         "tests/system/test_action_network.py",
     ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Callable
 from typing import Any
 
 from tests.system.faults import Fault
@@ -21,13 +20,6 @@ def record(platform: Platform, id: str) -> dict[str, Any]:
     listed = platform.call("GET", f"activations?name={body['name']}&limit=200").body
     assert [one["activationId"] for one in listed].count(id) == 1
     return body
-
-
-def wait_until(what: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 def annotations(body: dict[str, Any]) -> dict[str, Any]:
