@@ -1,5 +1,5 @@
 """One request to the server's REST API, by the standard library's client: it is loaded in a third of the time that a
-general one takes (docs/adr/NNNN).
+general one takes (docs/adr/0007).
 
 A server that cannot be reached is `Refused` with exit code 3, in one line that names host, cause and way out; whatever
 it answers is an `Answer`. Time-outs: 10 s to connect, then 90 s of silence, for a blocking call is held up to 60 s and
@@ -221,6 +221,8 @@ def _why(where: Address, error: OSError | UnicodeError | http.client.HTTPExcepti
     match error:
         case ssl.SSLCertVerificationError():
             return f"the certificate of {where} is not trusted ({error.verify_message}): -i accepts it all the same"
+        case ssl.SSLError() if "ALERT" in (error.reason or ""):
+            return f"{where} ended TLS ({error.reason}): does it want a client's certificate, --cert and --key?"
         case ssl.SSLError():
             return f"{where} does not speak TLS ({error.reason}): if it is plain HTTP, write --apihost http://…"
         case socket.gaierror() | UnicodeError() | http.client.InvalidURL():
@@ -230,7 +232,8 @@ def _why(where: Address, error: OSError | UnicodeError | http.client.HTTPExcepti
         case TimeoutError():
             return f"{where} did not answer in time: is it reachable from here?"
         case http.client.HTTPException() | ConnectionError():
-            return f"{where} closed the connection without an answer; if it expects TLS, write --apihost https://…"
+            hint = "; if it expects TLS, write --apihost https://…" if where.scheme == "http" else ""
+            return f"{where} closed the connection without an answer{hint}"
     return f"{where} cannot be reached: {error.strerror or error}: see --apihost"
 
 

@@ -9,8 +9,9 @@ Each property comes from the first that has it. The data folder's file counts on
 its key is for that server alone. Files hold lines `APIHOST=…` (spec: cli-admin.md §2); unknown keys are kept.
 """
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,36 +77,58 @@ def data_file(environment: Mapping[str, str]) -> Path:
 
 
 def read(path: Path) -> dict[str, str]:
-    """All lines `NAME=VALUE`, in order; nothing where there is no file."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise Refused(f"{path} cannot be read: {why}") from None
-    lines = (line.partition("=") for line in text.splitlines() if "=" in line and not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip() for name, _, value in lines}
+    """All properties of a file, by their names in capitals; nothing where there is no file."""
+    return {name: value for line in _lines(path) for name, value in [_property(line)] if name}
 
 
 def write(path: Path, changes: Mapping[str, str | None]) -> None:
-    """Set properties in the file, None removes one; for this user's eyes alone, and whole whatever happens."""
-    held: MutableMapping[str, str] = read(path)
+    """Set properties in the file, None removes one; other lines stay. For this user's eyes alone, and whole whatever
+    happens."""
+    held = {name: f"{name}={value}" for name, value in _capitals(changes) if value is not None}
+    changed = {name for name, _ in _capitals(changes)}
+    lines = []
+    for line in _lines(path):
+        name, _ = _property(line)
+        if name not in changed:
+            lines.append(line)
+        elif name in held:
+            lines.append(held.pop(name))
+    _replace(path, "".join(f"{line}\n" for line in (*lines, *held.values())))
+
+
+def _capitals(changes: Mapping[str, str | None]) -> Iterator[tuple[str, str | None]]:
     for name, value in changes.items():
-        if value is None:
-            held.pop(name.upper(), None)
-        elif "\n" in value or "\r" in value:
+        if value is not None and len(value.splitlines()) > 1:
             raise Refused(f"the value of {name} has more than one line")
-        else:
-            held[name.upper()] = value
+        yield name.upper(), value
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Refused(f"{path} cannot be read: {why}") from None
+
+
+def _property(line: str) -> tuple[str, str]:
+    """Name and value; no name where the line holds none."""
+    name, equals, value = line.partition("=")
+    return ("", "") if not equals or line.lstrip().startswith("#") else (name.strip(), value.strip())
+
+
+def _replace(path: Path, text: str) -> None:
     target = Path(os.path.realpath(path))
     fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.writelines(f"{name}={value}\n" for name, value in held.items())
+            file.write(text)
         fresh.replace(target)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
         raise Refused(f"{path} cannot be written: {error.strerror}") from None
 
 
