@@ -19,15 +19,18 @@ from typing import Any
 import pytest
 
 from tests.api.platform import Platform as Edge
+from tests.system.networks import own_network
 from tests.system.serving import Platform, running
 from tests.system.test_sandbox_life import child_of
 from tests.unit.containers.calls import result, spec
-from tests.unit.containers.resolver import Resolver, resolving
+from tests.unit.containers.resolver import Resolver, ask_for, resolving
 from upcall.containers.process import ProcessContainers
+from upcall.containers.sandbox.question import REFUSED, SERVER_FAILURE, reply
 from upcall.controller.doors import CONNECTIONS
 from upcall.controller.subjects import ensure_subject
 from upcall.store.sqlite import SqliteStore
 
+ANY_NETWORK = {"UPCALL_ACTION_NETWORK": ""}
 WITH_KEY = [{"key": "provide-api-key", "value": True}]
 CALL = """
 import base64, json, os, urllib.error, urllib.request
@@ -59,6 +62,7 @@ def resolver() -> Iterator[Resolver]:
 
 @pytest.fixture(scope="module")
 def platform(resolver: Resolver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Actions here have no network but their own."""
     with running(tmp_path_factory.mktemp("network") / "data", "--dns", resolver.text) as made:
         made.create("double", DOUBLE)
         made.create("call", CALL, annotations=WITH_KEY)
@@ -149,7 +153,7 @@ def test_two_tenants_see_their_own_namespace_each(tmp_path: Path) -> None:
 
 
 def test_without_isolation_the_address_is_the_real_one(tmp_path: Path) -> None:
-    with running(tmp_path / "data", "--isolation", "none") as platform:
+    with running(tmp_path / "data", "--isolation", "none", environment=ANY_NETWORK) as platform:
         platform.create("double", DOUBLE)
         platform.create("call", CALL, annotations=WITH_KEY)
         seen = results(platform, "call", {"calls": [NESTED]})
@@ -169,8 +173,28 @@ def main(args):
 """
 
 
-def test_names_are_looked_up_by_udp_and_long_answers_by_tcp(platform: Platform, resolver: Resolver) -> None:
-    platform.create("look", LOOK_UP)
+ASK = """
+import socket
+def main(args):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(30)
+        asking.sendto(bytes.fromhex(args["query"]), ("192.0.2.1", 53))
+        return {"answer": asking.recv(512).hex()}
+"""
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Iterator[tuple[Platform, Resolver]]:
+    """A platform whose actions may look names up, in a network where it is alone with its resolver."""
+    with own_network(), resolving() as resolver:
+        options = ("--dns", resolver.text)
+        with running(tmp_path / "named", *options, environment=ANY_NETWORK) as platform:
+            platform.create("look", LOOK_UP)
+            yield platform, resolver
+
+
+def test_names_are_looked_up_by_udp_and_long_answers_by_tcp(named: tuple[Platform, Resolver]) -> None:
+    platform, resolver = named
     assert results(platform, "look", {"name": "a.test"}) == {"found": ["198.51.100.7"]}
     assert resolver.seen
     assert resolver.seen_by_tcp == []
@@ -178,20 +202,36 @@ def test_names_are_looked_up_by_udp_and_long_answers_by_tcp(platform: Platform, 
     assert resolver.seen_by_tcp
 
 
-def test_the_name_localhost_is_no_question(platform: Platform, resolver: Resolver) -> None:
-    platform.create("look", LOOK_UP)
-    before = len(resolver.seen)
+def test_the_name_localhost_is_no_question(named: tuple[Platform, Resolver]) -> None:
+    platform, resolver = named
     assert "127.0.0.1" in results(platform, "look", {"name": "localhost"})["found"]
-    assert len(resolver.seen) == before
+    assert resolver.seen == []
 
 
-def test_where_nobody_answers_the_look_up_ends(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-        gone.bind(("127.0.0.1", 0))
-        port = gone.getsockname()[1]
-    with running(tmp_path / "data", "--dns", f"127.0.0.1:{port}") as platform:
-        platform.create("look", LOOK_UP)
-        assert results(platform, "look", {"name": "a.test"}) == {"failure": socket.EAI_AGAIN}
+def test_where_nobody_answers_the_look_up_ends(named: tuple[Platform, Resolver]) -> None:
+    platform, resolver = named
+    platform.create("ask", ASK)
+    resolver.close()
+    assert results(platform, "look", {"name": "a.test"}) == {"failure": socket.EAI_AGAIN}
+    answer = bytes.fromhex(results(platform, "ask", {"query": ask_for("a.test").hex()})["answer"])
+    assert answer == reply(ask_for("a.test"), SERVER_FAILURE)
+
+
+def test_without_network_questions_are_refused_and_go_nowhere(platform: Platform, resolver: Resolver) -> None:
+    platform.create("look", LOOK_UP)
+    platform.create("ask", ASK)
+    answer = bytes.fromhex(results(platform, "ask", {"query": ask_for("a.test").hex()})["answer"])
+    assert answer == reply(ask_for("a.test"), REFUSED)
+    assert results(platform, "look", {"name": "a.test"}) == {"failure": socket.EAI_AGAIN}
+    assert resolver.seen == []
+
+
+def test_actions_that_share_the_hosts_network_have_the_real_address(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--action-network", "host") as platform:
+        platform.create("double", DOUBLE)
+        platform.create("call", CALL, annotations=WITH_KEY)
+        seen = results(platform, "call", {"calls": [NESTED]})
+    assert seen == {"host": platform.url, "seen": [[200, '{"n":42}']]}
 
 
 # --- ports

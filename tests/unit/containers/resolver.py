@@ -63,6 +63,7 @@ class Resolver:
                 tcp.server_close()
 
     def close(self) -> None:
+        """Nobody listens at the port any more; idempotent."""
         for server in self._servers:
             server.shutdown()
             server.server_close()
