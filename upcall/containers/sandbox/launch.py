@@ -122,7 +122,7 @@ def module(name: str) -> list[str]:
 
 def _bubblewrap(binds: list[tuple[str, str]], as_root: bool, api_host: str) -> list[str]:
     argv = [
-        shutil.which("bwrap") or "bwrap",
+        os.path.realpath(shutil.which("bwrap") or "bwrap"),  # a link may lie where a tmpfs hides it
         "--unshare-ipc",
         "--unshare-uts",
         "--unshare-pid",
