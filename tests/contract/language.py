@@ -16,7 +16,7 @@ class Language(NamedTuple):
     """Prints `hello {'a': …}` in the language's own form and gives its arguments back as `got`."""
     printed: str
     """What `hello` prints for {"a": "☃"}."""
-    count: str
+    counter: str
     """Counts in the background from its load on, some 1000 a second; gives how far it is."""
     calls: str
     """Counts its own runs."""
@@ -37,7 +37,7 @@ PYTHON = Language(
     kind="python:3",
     hello="def main(args):\n    print('hello', args)\n    return {'got': args}\n",
     printed="hello {'a': '☃'}",
-    count="""
+    counter="""
 import threading, time
 n = 0
 def count():
@@ -81,7 +81,7 @@ NODEJS = Language(
     kind=NODE,
     hello="function main(args) {\n  console.log('hello', args);\n  return { got: args };\n}\n",
     printed="hello { a: '☃' }",
-    count="let n = 0;\nsetInterval(() => n++, 1);\nconst main = () => ({ n });\n",
+    counter="let n = 0;\nsetInterval(() => n++, 1);\nconst main = () => ({ n });\n",
     calls="let n = 0;\nexports.main = () => ({ n: ++n });\n",
     environment="const seen = process.env.GREETING || null;\nconst main = () => ({ seen, all: { ...process.env } });\n",
     death="function main() {\n  console.log('last words');\n  process.exit(3);\n}\n",

@@ -105,7 +105,7 @@ async def test_an_unknown_kind_is_refused_by_name(driver: Containers) -> None:
 
 
 async def test_a_paused_container_stands_still_and_goes_on_after(container: Container, language: Language) -> None:
-    before = (await result(container, language.count))["n"]
+    before = (await result(container, language.counter))["n"]
     await container.pause()
     asking = asyncio.ensure_future(run(container))
     done, _ = await asyncio.wait([asking], timeout=0.5)

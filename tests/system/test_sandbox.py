@@ -283,6 +283,8 @@ TRIED = [
     "tests/system/test_native_runtime.py",
     "tests/system/test_python_zip.py",
     "tests/system/test_action_network.py",
+    "tests/system/test_node_runtime.py",
+    "tests/system/test_node_zip.py",
 ]
 """What holds for an ordinary user, too."""
 
