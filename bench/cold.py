@@ -1,6 +1,7 @@
-"""Cold start of a Python action in the process driver: create, /init of a small action, destroy; PSS; pause and resume.
+"""Cold start of an action in the process driver: create, /init of a small action, destroy; PSS; pause and resume.
 
-Run as root or as an ordinary user:  python -m bench.cold [ROUNDS]
+Run as root or as an ordinary user:  python -m bench.cold [ROUNDS [KIND]]
+KIND is python:3, or the nodejs:… of this host.
 Wall times depend on the machine: compare only within one run.
 """
 
@@ -18,11 +19,17 @@ from pathlib import Path
 from upcall.containers.process import ProcessContainers
 from upcall.ports import Container, ContainerSpec
 
-CODE = """
+JAVASCRIPT = """
+const util = require('util');
+function main({ name = 'stranger' }) { return { greeting: 'Hello ' + name, at: new Date().toISOString() }; }
+"""
+PYTHON = """
 import json, datetime
 def main(args):
     return {"greeting": "Hello " + args.get("name", "stranger"), "at": datetime.datetime.now().isoformat()}
 """
+
+KIND = sys.argv[2] if len(sys.argv) > 2 else "python:3"
 
 
 async def post(container: Container, path: str, body: object) -> None:
@@ -60,13 +67,23 @@ def pss(parent: int) -> float:
 
 
 def spec(tenant: str) -> ContainerSpec:
-    return ContainerSpec(kind="python:3", memory=256, name="bench", tenant=tenant)
+    return ContainerSpec(kind=KIND, memory=256, name="bench", tenant=tenant)
 
 
 async def cold(driver: ProcessContainers, tenant: str) -> Container:
     container = await driver.create(spec(tenant))
-    await post(container, "/init", {"value": {"name": "bench", "main": "main", "code": CODE}})
+    await load(container)
     return container
+
+
+async def load(container: Container) -> None:
+    code = JAVASCRIPT if KIND.startswith("nodejs") else PYTHON
+    await post(container, "/init", {"value": {"name": "bench", "main": "main", "code": code}})
+
+
+async def claim(container: Container, tenant: str) -> None:
+    await container.claim(tenant)
+    await load(container)
 
 
 async def measure(driver: ProcessContainers, rounds: int) -> None:
@@ -85,7 +102,7 @@ async def measure(driver: ProcessContainers, rounds: int) -> None:
         await timed(resumes, container.resume())
         await timed(ends, container.destroy())
         waiting = await driver.create(spec(""))
-        await timed(claimed, waiting.claim("held"))
+        await timed(claimed, claim(waiting, "held"))
         await waiting.destroy()
         begin = time.perf_counter()
         container = await cold(driver, f"tenant{number}")
@@ -93,7 +110,7 @@ async def measure(driver: ProcessContainers, rounds: int) -> None:
         await container.destroy()
     show("create + /init", whole)
     show("the same, a new tenant", first)
-    show("claim of a prewarmed one", claimed)
+    show("claim + /init, prewarmed", claimed)
     show("pause", pauses)
     show("resume", resumes)
     show("destroy", ends)
