@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.faults import FAULTS, Fault
+from tests.system.fault import Fault
+from tests.system.faults_crashes import CRASHES, TIMES
+from tests.system.faults_output import OUTPUT, RESULTS
+from tests.system.faults_socket import SOCKET
 from tests.system.serving import Platform, running
 from tests.system.trials import GOOD, attempt
 
@@ -17,6 +20,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     assert "Traceback" not in made.output.read_text()
 
 
+FAULTS = (*CRASHES, *TIMES, *OUTPUT, *RESULTS, *SOCKET)
 CASES = [pytest.param(fault, kind, id=f"{fault.name}, {kind}") for fault in FAULTS for kind in fault.cases]
 
 

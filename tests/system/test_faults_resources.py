@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.faults import DEVELOPER, EXHAUSTED, PYTHON, RUN_LATE, Case, Fault, run
+from tests.system.fault import DEVELOPER, EXHAUSTED, PYTHON, RUN_LATE, Case, Fault, python
 from tests.system.remains import processes_of, wait_until
 from tests.system.serving import Platform, running
 from tests.system.trials import GOOD, attempt, is_cold
@@ -42,7 +42,7 @@ MEMORY = (
         says=EXHAUSTED,
         logs=TOLD,
         limits={"memory": 128},
-        cases={PYTHON: Case(run("eaten = []\nwhile True:\n    eaten.append(bytearray(1 << 20))"))},
+        cases={PYTHON: Case(python("eaten = []\nwhile True:\n    eaten.append(bytearray(1 << 20))"))},
     ),
     Fault(
         name="memory of a child",
@@ -52,7 +52,7 @@ MEMORY = (
         limits={"memory": 128},
         cases={
             PYTHON: Case(
-                run(
+                python(
                     "command = [sys.executable, '-c', 'bytearray(300 << 20)']\n"
                     "return {'ok': subprocess.run(command, capture_output=True).returncode == 0}",
                     "import subprocess, sys",
@@ -78,7 +78,7 @@ def test_a_fork_bomb_ends_with_its_sandbox(platform: Platform) -> None:
         limits={"timeout": 300, "memory": 512},
         cases={
             PYTHON: Case(
-                run("while True:\n    try:\n        os.fork()\n    except OSError:\n        pass", "import os"),
+                python("while True:\n    try:\n        os.fork()\n    except OSError:\n        pass", "import os"),
             )
         },
     )

@@ -4,7 +4,7 @@ import re
 import time
 from typing import Any
 
-from tests.system.faults import Fault
+from tests.system.fault import Fault
 from tests.system.serving import Answer, Platform
 
 GOOD = "def main(args):\n    return {'good': 1}\n"
@@ -54,10 +54,9 @@ def check(fault: Fault, kind: str, body: dict[str, Any]) -> None:
 
 def create(platform: Platform, fault: Fault, kind: str) -> str:
     """The action that has the fault; gives its name."""
-    case = fault.cases[kind]
     name = re.sub("[^a-z0-9]+", "-", f"{fault.name} {kind}".lower())
     limits = {"timeout": 20000, **fault.limits}
-    made = platform.call("PUT", f"actions/{name}", {"exec": {"kind": kind, **case.exec}, "limits": limits})
+    made = platform.call("PUT", f"actions/{name}", {"exec": fault.exec(kind), "limits": limits})
     assert made.status == 200, made
     return name
 
