@@ -10,13 +10,15 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 from upcall.runtimes.python import linux
 from upcall.runtimes.python.rtnetlink import Netlink
 
-HOST, WORLD, METADATA = "10.77.0.1", "10.77.0.2", "169.254.169.254"
+HOST, WORLD, METADATA, _MARK = "10.77.0.1", "10.77.0.2", "169.254.169.254", "10.77.0.3"
 PORT = 8000
+_IP = 0x800
 
 
 def namespace() -> int:
@@ -62,14 +64,18 @@ class World:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.seen: list[str] = []
-        """Who sent packets by UDP."""
+        self.sources: set[str] = set()
+        self.destinations: set[str] = set()
+        """Of every IPv4 packet that came in."""
         with inside(fd):
+            self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_IP))
+            self._wire.bind(("w0", _IP))
             self._tcp = socket.create_server(("0.0.0.0", PORT), backlog=64)
             self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._udp.bind(("0.0.0.0", PORT))
-        for work in (self._answer_tcp, self._answer_udp):
-            threading.Thread(target=work, daemon=True).start()
+        self._threads = [threading.Thread(target=each) for each in (self._answer_tcp, self._answer_udp, self._watch)]
+        for thread in self._threads:
+            thread.start()
 
     def _answer_tcp(self) -> None:
         with contextlib.suppress(OSError):
@@ -84,13 +90,36 @@ class World:
                 _, sender = self._udp.recvfrom(1024)
                 if not sender:
                     return  # closed
-                self.seen.append(sender[0])
                 self._udp.sendto(sender[0].encode(), sender)
 
+    def _watch(self) -> None:
+        """Until the link is gone."""
+        with contextlib.suppress(OSError):
+            while True:
+                packet, (_, _, kind, *_) = self._wire.recvfrom(128)
+                if kind != socket.PACKET_OUTGOING:
+                    self.sources.add(socket.inet_ntoa(packet[12:16]))
+                    self.destinations.add(socket.inet_ntoa(packet[16:20]))
+
+    def settle(self) -> None:
+        """From the host: wait until all that was sent before has been noted."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as marking:
+            self.destinations.discard(_MARK)
+            marking.sendto(b"mark", (_MARK, PORT))
+        deadline = time.monotonic() + 30
+        while _MARK not in self.destinations:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
     def close(self) -> None:
+        with inside(self.fd), Netlink() as netlink:
+            netlink.delete_link(socket.if_nametoindex("w0"))
         for each in (self._tcp, self._udp):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        for thread in self._threads:
+            thread.join(10)
+        for each in (self._tcp, self._udp, self._wire):
             each.close()
 
 
@@ -109,6 +138,7 @@ def host_and_world() -> Iterator[World]:
         with inside(there), Netlink() as netlink:
             index = socket.if_nametoindex("w0")
             netlink.add_address(index, WORLD, 24)
+            netlink.add_address(index, _MARK, 32)
             netlink.add_address(index, METADATA, 32)
             netlink.set_up(index)
         with Netlink() as netlink:
@@ -130,11 +160,13 @@ def listening(answer: bytes = b"host") -> Iterator[int]:
                 with connection:
                     connection.sendall(answer)
 
-    threading.Thread(target=serve, daemon=True).start()
+    thread = threading.Thread(target=serve)
+    thread.start()
     try:
         yield server.getsockname()[1]
     finally:
         server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
         server.close()
 
 
