@@ -55,8 +55,9 @@ class Flagged(click.Command):
         self.params += self.shared
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, shared in (("Options", False), ("Flags of every verb", True)):
-            params = [param for param in self.get_params(ctx) if (param in self.shared) is shared]
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for title, shared in (("Options", False), ("Flags of verbs that ask a server", True)):
+            params = [param for param in options if (param in self.shared) is shared]
             records = [record for param in params if (record := param.get_help_record(ctx))]
             if records:
                 with formatter.section(title):

@@ -18,13 +18,13 @@ from upcall.errors import UpcallError
 
 VERBS = {
     "action": ("upcall.cli.action", "Create, call, read, list and delete actions."),
-    "limits": ("upcall.cli.limits", "Set a namespace's own limits (operator)."),
-    "user": ("upcall.cli.user", "Make and block subjects, show and replace keys (operator)."),
     "activation": ("upcall.cli.activation", "Read records, logs and results of calls."),
     "completion": ("upcall.cli.completion", "Print the script for a shell's completion."),
+    "limits": ("upcall.cli.limits", "Set a namespace's own limits (operator)."),
     "namespace": ("upcall.cli.namespace", "List namespaces and what is in one."),
     "property": ("upcall.cli.property", "Say once which server and key are used."),
     "serve": ("upcall.cli.serve", "Run the whole platform on this machine."),
+    "user": ("upcall.cli.user", "Make and block subjects, show and replace keys (operator)."),
 }
 """Module, which has the click command as `command`, and the line of the help."""
 
@@ -65,8 +65,10 @@ def cli(context: click.Context) -> None:
     """A serverless platform that speaks Apache OpenWhisk's interfaces.
 
     \b
-    upcall serve                      runs it here, on http://127.0.0.1:3233
-    upcall COMMAND --help             says more of one command
+    upcall serve                              runs it here, on http://127.0.0.1:3233
+    upcall action create hello hello.py       puts a function on it, in another terminal
+    upcall action invoke hello -r -p name Ada calls it
+    upcall COMMAND --help                     says more of one command
     """
     context.color = colour()
 

@@ -22,7 +22,7 @@ def options(short: str, name: str, what: str) -> Callable[[Any], Any]:
 
     def decorate(function: Any) -> Any:
         function = click.option(
-            f"-{short.upper()}", f"--{name}-file", multiple=True, metavar="FILE", help=f"{what}s of a JSON object."
+            f"-{short.upper()}", f"--{name}-file", multiple=True, metavar="FILE", help=f"{what}s from a JSON object."
         )(function)
         return click.option(
             f"-{short}", f"--{name}", nargs=2, multiple=True, metavar="NAME VALUE", help=f"{what}; may be repeated."

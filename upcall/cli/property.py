@@ -34,7 +34,7 @@ def _options(**attributes: Any) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
         for name, words in reversed(WORDS.items()):
             names = ("-u", f"--{name}") if name == "auth" else (f"--{name}",)
-            function = click.option(*names, name, help=f"The {words}.", **attributes)(function)
+            function = click.option(*names, name, help=f"{words[0].upper()}{words[1:]}.", **attributes)(function)
         return function
 
     return decorate
