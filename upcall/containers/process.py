@@ -276,6 +276,7 @@ class ProcessContainers:
         task = asyncio.get_running_loop().create_task(self._logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # where it was cancelled before it began
 
     async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
         try:
