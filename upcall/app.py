@@ -42,6 +42,7 @@ from upcall.model.sizes import MB, bytes_text
 from upcall.ownership import owned, private_folder, unusable
 from upcall.places import default_data
 from upcall.store.cache import ActionCache
+from upcall.store.retention import retained
 from upcall.store.sqlite import SqliteStore
 from upcall.telemetry import set_up_logging
 
@@ -90,6 +91,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         controller = await stack.enter_async_context(
             _controller(settings, bus, store, invoker, containers, listener=listener, doors=doors, tls=tls)
         )
+        await stack.enter_async_context(retained(store, settings.keep))
         owner.announce(controller.port)
         _freeze_heap()
         if tls is None and not _loopback(listener):

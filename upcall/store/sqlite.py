@@ -194,6 +194,10 @@ class SqliteStore:
         number = self._changes.number[0]
         return None if number & 1 else number
 
+    async def maintain(self, job: Job[T]) -> T:
+        """Run a short job of housekeeping in the writer's next group. Raises Unavailable."""
+        return await self._commit(job)
+
     async def _listed(
         self,
         kind: type[Document],
