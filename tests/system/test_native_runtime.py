@@ -214,13 +214,13 @@ async def test_much_output_streams_and_the_result_is_found_behind_it(container: 
 
 
 async def test_a_line_that_is_no_line_is_not_kept(container: Container) -> None:
-    code = sh("head -c 100000000 /dev/zero | tr '\\0' x")
+    code = sh("head -c 100000000 /dev/zero | tr '\\0' '['")
     assert await ran(container, code) == (502, {"error": "The action's last line is longer than 8388608 bytes."})
     assert await init(container, code) == (403, {"error": "Cannot initialize the action more than once."})
 
 
 async def test_output_appears_while_the_program_runs(container: Container) -> None:
-    await init(container, sh("echo now; echo held; while [ ! -e /tmp/go ]; do sleep 0.01; done; echo {}"))
+    await init(container, sh("echo now; echo '{}'; while [ ! -e /tmp/go ]; do sleep 0.01; done; echo {}"))
     running = asyncio.ensure_future(run(container))
     seen: list[str] = []
     async with asyncio.timeout(20):
