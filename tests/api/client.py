@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp
 
-from tests.api.contract import check
+from tests.api.contract import LIMITS, check
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
@@ -15,7 +15,6 @@ from upcall.controller.figures import Figures
 from upcall.controller.http import make_app
 from upcall.model.entities import Limits, NamespaceKey, Subject, UserLimits
 from upcall.model.runtimes import parse_manifest
-from upcall.model.sizes import Bounds, SystemLimits
 from upcall.store.fake import FakeStore
 from upcall.store.sqlite import SqliteStore
 
@@ -58,7 +57,6 @@ MANIFEST = parse_manifest(
         }
     )
 )
-LIMITS = SystemLimits(concurrency=Bounds(1, 5, 1), code=2000, parameters=1500)
 Headers = list[tuple[bytes, bytes]]
 
 

@@ -8,14 +8,22 @@ import jsonschema
 import msgspec
 
 from upcall.controller.openapi import make_document
+from upcall.model.sizes import Bounds, SystemLimits
 
+LIMITS = SystemLimits(concurrency=Bounds(1, 5, 1), code=2000, parameters=1500)
 TRANSPORT = frozenset((100, 308, 405, 408, 414, 431))
 """Statuses of HTTP rather than of an operation."""
 
 
 @cache
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(make_document()))
+    return make()
+
+
+def make() -> dict[str, Any]:
+    """Of the deployment that the tests are made for; a copy for who changes it."""
+    text = msgspec.json.encode(make_document(("nodejs:20", "python:3.11"), LIMITS))
+    found: dict[str, Any] = msgspec.json.decode(text)
     return found
 
 

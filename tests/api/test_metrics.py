@@ -88,7 +88,8 @@ async def test_invokes_are_counted_and_blocking_ones_timed() -> None:
         assert (await platform.ask(a_request(PATH))).status == 202
         assert (await platform.ask(a_request(INVOKE, auth=None))).status == 401
         assert (await platform.ask(a_request(f"{INVOKE}&{'x' * 9000}"))).status == 414
-        assert [figures.invokes[status] for status in (200, 202, 401, 414)] == [1, 1, 1, 1]
+        assert [figures.invokes[status] for status in (200, 202, 401, 414)] == [1, 1, 1, 0]
+        assert figures.requests == {("refused", 414): 1}
         assert sum(figures.waits.counts) == 1
         assert 0 < figures.waits.sum < BOUNDS[-1]
 

@@ -4,7 +4,7 @@
 Clients know the page by its title.
 """
 
-from functools import cache
+from functools import lru_cache
 from html import escape
 
 import msgspec
@@ -13,6 +13,7 @@ from upcall.controller.call import Parts
 from upcall.controller.envelope import COMPLETED, CORS, TEXT, Answer, Headers
 from upcall.controller.openapi import make_document
 from upcall.controller.schemas import Schema
+from upcall.model.sizes import SystemLimits
 
 TITLE = "Swagger UI"
 _STYLE = """
@@ -29,11 +30,11 @@ _PAGE: Headers = (
 
 
 async def api_docs(parts: Parts) -> Answer:
-    return 200, COMPLETED, _document()
+    return 200, COMPLETED, _document(*_deployment(parts))
 
 
 async def page(parts: Parts) -> Answer:
-    return 200, _PAGE, _page()
+    return 200, _PAGE, _page(*_deployment(parts))
 
 
 async def to_page(parts: Parts) -> Answer:
@@ -51,14 +52,18 @@ def _moved(base: str) -> Answer:
     return 308, (*TEXT, (b"Location", location.encode()), *CORS), location.encode()
 
 
-@cache
-def _document() -> bytes:
-    return msgspec.json.encode(make_document())
+def _deployment(parts: Parts) -> tuple[tuple[str, ...], SystemLimits]:
+    return tuple(runtime.kind for runtime in parts.manifest.all if not runtime.deprecated), parts.limits
 
 
-@cache
-def _page() -> bytes:
-    document = make_document()
+@lru_cache(1)
+def _document(kinds: tuple[str, ...], limits: SystemLimits) -> bytes:
+    return msgspec.json.encode(make_document(kinds, limits))
+
+
+@lru_cache(1)
+def _page(kinds: tuple[str, ...], limits: SystemLimits) -> bytes:
+    document = make_document(kinds, limits)
     info = document["info"]
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{_STYLE}</style>',

@@ -46,8 +46,7 @@ class Edge:
         self.max_head = max_head
         self.receive_time = receive_time
         self.idle_time = idle_time
-        self.answers = route.figures.invokes
-        """Number of answers by status, those that the edge makes on its own included."""
+        self.figures = route.figures
         self.now = 0.0
         """The time of the last sweep."""
         self._targets: dict[bytes, Target | None] = {}
@@ -184,7 +183,10 @@ class Exchange:
         if transport.is_closing():
             return
         edge = protocol.edge
-        edge.answers[status] += 1
+        if self.target is None:
+            edge.figures.answered("refused", status)
+        else:
+            edge.figures.invokes[status] += 1
         parts = [STATUS_LINE[status], edge.default_block(protocol.server_state)]
         parts += [b"%b: %b\r\n" % pair for pair in headers]
         parts += (edge.tid_prefix, tid_bytes(self.tid))

@@ -48,7 +48,7 @@ class Figures:
         self.invokes = [0] * 600
         """Answers of the invoke route by status."""
         self.requests: dict[tuple[str, int], int] = {}
-        """Answers of all other routes by method and status."""
+        """Answers of all other routes by method and status; `refused` stands for what the edge does not take."""
         self.waits = Histogram()
         """Of blocking calls that got their result."""
         self.lag = 0.0

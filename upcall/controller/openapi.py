@@ -16,10 +16,12 @@ from upcall.controller.schemas import (
     NAME,
     STRING,
     Schema,
+    action_put,
     closed,
     list_of,
     ref,
 )
+from upcall.model.sizes import SystemLimits
 
 Method = Literal["get", "put", "post", "delete"]
 
@@ -225,8 +227,8 @@ def _open_paths() -> list[tuple[str, Schema]]:
     ]
 
 
-def make_document() -> Schema:
-    """The whole; encoded once by whoever serves it."""
+def make_document(kinds: Sequence[str], limits: SystemLimits) -> Schema:
+    """The whole, for a deployment with these kinds and limits."""
     return {
         "swagger": "2.0",
         "info": {
@@ -239,5 +241,5 @@ def make_document() -> Schema:
         "securityDefinitions": {"basic": {"type": "basic", "description": "The namespace's UUID and key."}},
         "security": [{"basic": []}],
         "paths": _paths(),
-        "definitions": DEFINITIONS,
+        "definitions": {**DEFINITIONS, "ActionPut": action_put(kinds, limits)},
     }

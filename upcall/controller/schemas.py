@@ -4,7 +4,11 @@ Clients validate against definitions of these names, so a document has these mem
 `TriggerMeta` are among the names that clients look for; no route of this version gives such documents.
 """
 
+from collections.abc import Sequence
+
+from upcall.model.entities import BLACKBOX
 from upcall.model.names import Json
+from upcall.model.sizes import SystemLimits
 
 Schema = dict[str, Json]
 
@@ -111,28 +115,6 @@ DEFINITIONS: dict[str, Schema] = {
         f"{_REQUIRED} exec limits annotations updated",
         "An action in a list.",
     ),
-    "ActionPut": {
-        "type": "object",
-        "description": "What an action shall be; other members are passed over.",
-        "properties": {
-            "exec": {
-                "type": "object",
-                "required": ["kind"],
-                "properties": {
-                    "kind": _EXEC["kind"],
-                    "code": _EXEC["code"],
-                    "main": _EXEC["main"],
-                    "image": _EXEC["image"],
-                },
-            },
-            "parameters": list_of(ref("Parameter")),
-            "limits": ref("ActionLimits"),
-            "version": {"type": "string"},
-            "publish": BOOLEAN,
-            "annotations": list_of(ref("KeyValue")),
-            "delAnnotations": list_of(STRING),
-        },
-    },
     "ActivationId": closed({"activationId": _ACTIVATION["activationId"]}, "activationId"),
     "ActivationBrief": closed(_ACTIVATION, _BRIEF, "An activation in a list."),
     "ActivationResult": closed(
@@ -162,3 +144,35 @@ DEFINITIONS: dict[str, Schema] = {
     "RuleMeta": closed({**NAMED, "trigger": ref("PathName"), "action": ref("PathName"), "status": STRING}, _REQUIRED),
     "TriggerMeta": closed(NAMED, _REQUIRED),
 }
+
+
+def action_put(kinds: Sequence[str], limits: SystemLimits) -> Schema:
+    """The body of a PUT where these kinds and limits hold."""
+    families = dict.fromkeys(f"{kind.partition(':')[0]}:default" for kind in kinds)
+    bounds = {
+        name: {**_LIMITS[name], "minimum": bound.min, "maximum": bound.max}
+        for name, bound in (
+            ("timeout", limits.timeout),
+            ("memory", limits.memory),
+            ("logs", limits.logs),
+            ("concurrency", limits.concurrency),
+        )
+    }
+    properties: dict[str, Schema] = {
+        "exec": {
+            "type": "object",
+            "required": ["kind", "code"],
+            "properties": {
+                "kind": {**_EXEC["kind"], "enum": [*kinds, *families, BLACKBOX]},
+                **{name: _EXEC[name] for name in ("code", "main", "image")},
+            },
+        },
+        "parameters": list_of(ref("Parameter")),
+        "limits": {"type": "object", "properties": bounds},
+        "version": NAMED["version"],
+        "publish": BOOLEAN,
+        "annotations": list_of(ref("KeyValue")),
+        "delAnnotations": list_of(STRING),
+    }
+    description = "What an action shall be; an update may leave out all of it. Other members are passed over."
+    return {"type": "object", "description": description, "properties": properties}
