@@ -102,13 +102,13 @@ class Program:
 
     def _start(self, arguments: str) -> subprocess.Popen[bytes]:
         command = [self._path, arguments] if len(arguments) < _MAX_ARGUMENT else [self._path]
-        with open(os.memfd_create("arguments"), "w+b") as file:
-            file.write(arguments.encode())
-            file.seek(0)
-            try:
+        try:
+            with open(os.memfd_create("arguments"), "w+b") as file:
+                file.write(arguments.encode())
+                file.seek(0)
                 return subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE)
-            except OSError as error:
-                raise Refused(502, f"The action's program cannot be started: {error.strerror}.") from error
+        except OSError as error:
+            raise Refused(502, f"The action's program cannot be started: {error.strerror}.") from error
 
 
 def _is_result(line: bytearray) -> bool:
