@@ -54,7 +54,7 @@ NOTHING: tuple[list[str], str, str] = ([], "", "0")
 
 def called(address: str, port: int) -> str:
     """What becomes of a connection within a second."""
-    with socket.socket() as client:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
         client.settimeout(1)
         try:
             client.connect((address, port))
@@ -97,7 +97,7 @@ async def test_a_source_address_that_is_not_its_own_does_not_get_out(driver: Pro
     assert world.sources == {HOST}
 
 
-async def test_ipv6_is_neither_had_nor_let_through(driver: ProcessContainers) -> None:
+async def test_ipv6_is_neither_had_nor_let_through(driver: ProcessContainers, world: World) -> None:
     code = """
 import socket
 def main(args):
@@ -107,6 +107,41 @@ def main(args):
     container = await driver.create(spec())
     assert await result(container, code) == {"addresses": ["lo"]}
     assert "uc" not in Path("/proc/net/if_inet6").read_text()
+    Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
+    add_ipv6("up0", "fd00:77::1")
+    with inside(world.fd):
+        add_ipv6("w0", "fd00:77::2")
+        output("ip", "route", "add", "default", "via", "fd00:77::1")
+        server = socket.create_server(("fd00:77::2", 80), family=socket.AF_INET6)
+    with server:
+        assert called("fd00:77::2", 80) == "connected"
+        outer = route_to(fd_of(driver, "guest"))
+        add_ipv6(outer, "fd00:78::1")
+        there = hardware(outer)
+        with inside(fd_of(driver, "guest")):  # as nobody in there could
+            add_ipv6("eth0", "fd00:78::2")
+            here = hardware("eth0")
+            output("ip", "route", "add", "default", "via", "fd00:78::1")
+            output("ip", "neigh", "add", "fd00:78::1", "lladdr", there, "dev", "eth0")
+        output("ip", "neigh", "add", "fd00:78::2", "lladdr", here, "dev", outer)
+        with inside(fd_of(driver, "guest")):
+            assert called("fd00:77::2", 80) == "time-out"
+
+
+def add_ipv6(link: str, address: str) -> None:
+    output("ip", "addr", "add", f"{address}/64", "dev", link, "nodad")
+
+
+def hardware(link: str) -> str:
+    return output("ip", "link", "show", "dev", link).split("link/ether ")[1].split()[0]
+
+
+def route_to(fd: int) -> str:
+    """The host's end of a tenant's link."""
+    with inside(fd), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((WORLD, 1))
+        own = probe.getsockname()[0]
+    return output("ip", "route", "get", own).split("dev ")[1].split()[0]
 
 
 async def test_the_outside_does_not_reach_actions(driver: ProcessContainers, world: World) -> None:
@@ -162,12 +197,12 @@ async def test_networks_that_the_host_keeps_for_containers_are_refused(driver: P
         Path("/proc/sys/net/ipv4/conf/docker0/forwarding").write_text("1")
         output("nft", "add table ip passing; add chain ip passing in { type nat hook prerouting priority dstnat; }")
         output("nft", f"add rule ip passing in ip daddr {HOST} tcp dport 8080 dnat to 172.17.0.2:80")
+        output("nft", f"add rule ip passing in ip daddr {HOST} tcp dport 8081 dnat to {WORLD}:{PORT}")
         with server:
-            seen = await reach(driver, ("172.17.0.2", 80), (HOST, 8080), ("172.17.0.1", 80))
-        output("nft", "delete table ip passing")
+            seen = await reach(driver, ("172.17.0.2", 80), (HOST, 8080), ("172.17.0.1", 80), (HOST, 8081))
     finally:
         os.close(box)
-    assert seen == ["ECONNREFUSED"] * 3
+    assert seen == ["ECONNREFUSED"] * 4
 
 
 async def test_dockers_policy_is_not_in_the_way_and_its_chain_is_left_as_it_was(world: World, folder: Path) -> None:

@@ -54,7 +54,6 @@ table inet {table} {{
         oifname {ours} drop
     }}
     chain out {{
-        oifname {ours} goto refuse
         ct status dnat goto refuse
         {spare_bridge}
         ip daddr {{ {never}, {network} }} goto refuse
