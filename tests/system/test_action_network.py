@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -276,6 +276,21 @@ async def driver(edge: Edge, folder: Path) -> AsyncIterator[ProcessContainers]:
     await made.start()
     yield made
     await made.close()
+
+
+async def test_what_listens_hears_nobody_from_outside_of_the_network(folder: Path) -> None:
+    """Also where a link leads to it: another tenant would be as near as the loopback."""
+    seen: list[tuple[object, bytes]] = []
+
+    def serve(listener: socket.socket) -> Callable[[], None]:
+        device = listener.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+        seen.append((listener.getsockname(), device.rstrip(b"\0")))
+        return listener.close
+
+    driver = ProcessContainers(folder, serve_api=serve)
+    await driver.start()
+    await driver.close()
+    assert set(seen) == {(("192.0.2.1", 80), b"lo")}
 
 
 GET = """

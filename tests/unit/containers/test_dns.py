@@ -88,7 +88,7 @@ async def test_many_questions_at_once_get_each_its_own(resolver: Resolver) -> No
 @pytest.mark.parametrize(
     "lie",
     [
-        lambda query: bytes([query[0] ^ 1, query[1]]) + answered(query)[2:],
+        lambda query: bytes([query[0] ^ 1, query[1]]) + answered(query, 2)[2:],
         lambda query: query[:2] + answered(ask_for("other.test"))[2:],
         lambda query: query,
         lambda query: query[:5],
