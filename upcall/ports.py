@@ -147,6 +147,10 @@ class Store(Accounts, Protocol):
     async def room(self) -> None:
         """Return when `record` takes records again."""
 
+    def refusal(self) -> str | None:
+        """Why new activations should be turned away: their records could not be kept (a full disk), and the store
+        does not know for how long. None while all is well, or will be soon. Asked for each activation."""
+
     async def flush(self) -> None:
         """Return when every record taken so far is durable."""
 

@@ -19,7 +19,8 @@ from upcall.controller.cache import Entry as Cached
 from upcall.controller.ids import ids
 from upcall.core.balance import Balancer, Job, publish
 from upcall.core.params import Arguments, Defaults, defaults_of
-from upcall.errors import Internal, NotFound, UpcallError
+from upcall.errors import Internal, NotFound, Unavailable, UpcallError
+from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.entities import BLACKBOX, Action, Identity
 from upcall.model.messages import ActivationMessage, Topic, invoker_topic
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 Failed = Callable[[str, UpcallError], None]
 """Takes the id of an activation that was not sent, and why."""
+
+FULL_RETRY = 5
+"""Seconds after which to ask again, of a store that takes no writes."""
 
 POLLS = (1.0, 3.0, 5.0, 7.0)
 """Seconds between looks into the store, once an ack has carried an id alone."""
@@ -115,7 +119,11 @@ class Invocations:
     def publish(self, call: Invocation, then: Then, failed: Failed) -> str:
         """Send the action on its way and give the activation's id. A waiting caller's `then` gets the record, or None
         when the wait is over; another's gets None once the bus has the message. Where it cannot be sent, `failed` is
-        called instead. Either may be called before this returns. Raises Unavailable."""
+        called instead. Either may be called before this returns. Raises Unavailable, also for new work whose records
+        the store could not keep."""
+        refusal = self._store.refusal()
+        if refusal is not None and call.cause is UNSET:
+            raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
         plan = call.plan
         invoker = publish(self._balancer, plan.job)
         waiting = call.wait is not None

@@ -44,6 +44,10 @@ DOCS_WITH_COUNT = "The parameter 'docs' is not permitted with 'count'."
 INNER_LIMITS = "Inner entity level routes for limits are not yet implemented."
 
 
+def store_refuses(why: str) -> str:
+    return f"The server is currently unavailable (its store takes no writes: {why}). Try again later."
+
+
 def malformed_content(detail: str) -> str:
     return f"The request content was malformed:\n{detail}"
 

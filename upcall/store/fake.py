@@ -1,7 +1,8 @@
 """The Store in dictionaries: for tests, and the shortest statement of what a Store does.
 
 It passes the contract suite. Documents are kept encoded, so nobody shares an object with it, and records are durable at
-once. `full = True` makes `record` refuse, as a batch does whose disk is slow; `full = False` makes room again.
+once. `full = True` makes `record` refuse, as a batch does whose disk is slow; `full = False` makes room again;
+`trouble` is what it turns new activations away for.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class FakeStore:
     def __init__(self) -> None:
         self._rows: dict[tuple[Space, str], _Row] = {}
         self._changes = 0
+        self.trouble: str | None = None
         self._room = asyncio.Event()
         self._room.set()
 
@@ -111,6 +113,9 @@ class FakeStore:
 
     async def room(self) -> None:
         await self._room.wait()
+
+    def refusal(self) -> str | None:
+        return self.trouble
 
     async def flush(self) -> None:
         """Nothing waits here."""

@@ -48,6 +48,9 @@ LINGER = 0.005
 BUSY = 1.0
 """Seconds that a statement waits for another program's lock on the file."""
 
+LOCKED = "database is locked"
+"""What SQLite says after `BUSY`."""
+
 PATIENCE = 10.0
 """Seconds that a change of subjects or limits waits for another process's."""
 
@@ -166,6 +169,14 @@ class SqliteStore:
 
     async def room(self) -> None:
         await self._batch.room()
+
+    def refusal(self) -> str | None:
+        """While records wait they are tried again, so that trouble ends by itself; without them nobody would notice.
+        A lock is no reason: it is gone soon."""
+        trouble = self._writer.trouble
+        if trouble is None or trouble == LOCKED or not len(self._batch):
+            return None
+        return trouble
 
     async def flush(self) -> None:
         await self._batch.flush()

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from upcall.errors import Unavailable
+from upcall.model import texts
 from upcall.store.worker import Job, Worker
 
 T = TypeVar("T")
@@ -173,7 +174,7 @@ class Writer:
 
 
 def _unavailable(error: Exception) -> Unavailable:
-    reason = Unavailable()
+    reason = Unavailable(texts.store_refuses(str(error)))
     reason.__cause__ = error
     return reason
 

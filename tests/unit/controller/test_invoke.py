@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+import pytest
 from msgspec import Raw
 
 from tests.api.platform import INSTANCE, a_record, an_action
@@ -11,7 +13,7 @@ from upcall.controller.cache import ActionCache
 from upcall.controller.invoke import Invocation, Invocations
 from upcall.core import balance
 from upcall.core.params import Arguments
-from upcall.errors import UpcallError
+from upcall.errors import Unavailable, UpcallError
 from upcall.model.activation import Activation, Response
 from upcall.model.documents import Document
 from upcall.model.entities import Identity, NamespaceId
@@ -117,4 +119,20 @@ async def test_without_polling_an_id_alone_is_all_that_the_caller_gets() -> None
     setup.bus.send(completed_topic("0"), CombinedMessage(message.transid, message.activation_id, False, INSTANCE))
     assert setup.told == [None]
     assert setup.store.records == 0
+    await setup.acks.close()
+
+
+async def test_new_work_is_turned_away_while_the_store_takes_nothing_and_its_parts_are_not() -> None:
+    setup = Setup()
+    await setup.publish(60)
+    setup.store.trouble = "database or disk is full"
+    plan = await setup.invocations.fetch_plan("guest/hello")
+    user = Identity("guest", NamespaceId("guest", "uuid"), {})
+    call = Invocation(plan, user, Arguments(Raw(b"{}"), [], {}), ["t", 1], 60)
+    with pytest.raises(Unavailable, match="database or disk is full") as refused:
+        setup.invocations.publish(call, setup.tell, setup.tell)
+    assert refused.value.retry_after == 5
+    assert setup.acks.count == 1
+    setup.invocations.publish(msgspec.structs.replace(call, cause="0" * 32), setup.tell, setup.tell)
+    assert setup.acks.count == 2
     await setup.acks.close()

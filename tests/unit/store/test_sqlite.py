@@ -137,6 +137,7 @@ async def test_records_outlast_a_locked_database(
         assert (await store.get(Activation, activation(2).id)).doc == activation(2)
         assert list(await store.list(Activation, ALL)) == [activation(1)]
         assert store.pending == 1
+        assert store.refusal() is None, "it is gone soon"
         other.execute("ROLLBACK")
     await store.flush()
     assert await troubles.next() is None
@@ -157,6 +158,7 @@ async def test_a_full_disk_slows_the_intake_and_loses_nothing(store: SqliteStore
             await store._batch.attempt()
     assert await troubles.next() == store.trouble == "database or disk is full"
     assert store.pending == 10
+    assert store.refusal() == "database or disk is full"
     waiting = asyncio.ensure_future(store.room())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -164,7 +166,18 @@ async def test_a_full_disk_slows_the_intake_and_loses_nothing(store: SqliteStore
     await waiting
     assert store.record(activation(number))
     await store.flush()
+    assert store.refusal() is None
     assert await store.count(Activation, ALL) == number + 1
+
+
+async def test_a_full_disk_that_keeps_no_record_waiting_turns_nobody_away(store: SqliteStore) -> None:
+    """Else nothing would be tried, and nobody would notice that there is room again."""
+    full = "PRAGMA max_page_count = 1"
+    await store._writing.call(lambda connection: connection.execute(full).close())
+    with pytest.raises(errors.Unavailable, match="takes no writes: database or disk is full"):
+        await store.put(action(code="x" * 1_000_000))
+    assert store.trouble == "database or disk is full"
+    assert store.refusal() is None
 
 
 async def test_closing_flushes(path: Path) -> None:
