@@ -20,8 +20,6 @@ def is_native(spec: ContainerSpec) -> bool:
 
 
 def refusal(spec: ContainerSpec) -> StartFailed:
-    """Why nothing runs for this container here."""
-    if spec.kind != BLACKBOX:
-        return StartFailed(f"The process driver does not run actions of kind {spec.kind}.", developer=True)
+    """Why a blackbox with another image does not run here."""
     why = f"The process driver runs no images, only native executables as {NATIVE}; images need the Docker driver."
     return StartFailed(f"{texts.pull_failed(spec.image)} {why}", developer=True)
