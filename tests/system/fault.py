@@ -11,7 +11,7 @@ import msgspec
 
 Status = Literal["success", "application error", "action developer error"]
 
-PYTHON, NODE, NATIVE = "python:3", "nodejs:20", "blackbox"
+PYTHON, NATIVE = "python:3", "blackbox"
 SKELETON = "openwhisk/dockerskeleton"
 
 DEVELOPER = "stderr: The action did not initialize or run as expected. Log data might be missing."

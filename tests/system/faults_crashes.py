@@ -1,11 +1,11 @@
 """Actions that throw, exit, die and take too long."""
 
+from tests.contract.language import NODE
 from tests.system.fault import (
     DEVELOPER,
     INIT_DIED,
     INIT_LATE,
     NATIVE,
-    NODE,
     NOT_OBJECT,
     PYTHON,
     RUN_DIED,

@@ -1,9 +1,9 @@
 """Actions that print too much, too oddly, or to nobody; and those whose result is none."""
 
+from tests.contract.language import NODE
 from tests.system.fault import (
     DEVELOPER,
     NATIVE,
-    NODE,
     NOT_OBJECT,
     PYTHON,
     RUN_LATE,

@@ -1,7 +1,8 @@
-"""Lines of stdout and stderr in the order in which a Python action has written them (spec: logs.md §2)."""
+"""Lines of stdout and stderr in the order in which an action has written them (spec: logs.md §2)."""
 
 import pytest
 
+from tests.contract.language import NODE
 from tests.unit.containers.calls import collected, init, run, spec
 from upcall.containers.process import ProcessContainers
 from upcall.ports import Container
@@ -59,3 +60,22 @@ async def test_a_stream_that_was_led_elsewhere_is_left_alone(container: Containe
     assert sorted(await collected(container)) == sorted(expected(3))
     await run(container, {"n": 0, "also": "stderr elsewhere"})
     assert (await run(container, {"n": 0, "also": "stderr elsewhere"}))[1] == {"other": "hidden\n" * 3}
+
+
+IN_NODE = """
+function main({n}) {
+  for (let k = 0; k < n; k++) (Math.floor(k / 2) % 2 ? console.error : console.log)(k);
+  if (n === 3) throw new Error('no');
+  return {};
+}
+"""
+
+
+async def test_lines_of_node_come_as_they_were_printed(driver: ProcessContainers) -> None:
+    container = await driver.create(spec(kind=NODE))
+    await init(container, IN_NODE)
+    for count in (0, 4, 5000):
+        await run(container, {"n": count})
+        assert await collected(container) == expected(count)
+    await run(container, {"n": 3})
+    assert (await collected(container))[:4] == [*expected(3), "stderr: Error: no"]

@@ -11,6 +11,7 @@
 const fs = require('fs');
 const net = require('net');
 const { Action } = require('./action.cjs');
+const order = require('./order.cjs');
 const { serve } = require('./server.cjs');
 const { report } = require('./report.cjs');
 
@@ -24,6 +25,7 @@ for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', () => {}); // closed by the user's code
   if (stream._handle && stream._handle.setBlocking) stream._handle.setBlocking(true);
 }
+order.follow();
 
 process.on('uncaughtException', (error) => {
   report(error);

@@ -3,13 +3,16 @@
 
 const fs = require('fs');
 const { inspect } = require('util');
+const order = require('./order.cjs');
 
 const STDERR = 2;
 
 /** Print an exception to stderr, which is the activation's log. */
 function report(error) {
   try {
-    fs.writeSync(STDERR, `${trace(error)}\n`);
+    const text = `${trace(error)}\n`;
+    fs.writeSync(STDERR, text);
+    order.note(STDERR, text);
   } catch {
     // the user's code has closed it
   }

@@ -5,6 +5,7 @@
 // answer is one write.
 'use strict';
 
+const order = require('./order.cjs');
 const { Refused } = require('./refused.cjs');
 
 const REASONS = { 200: 'OK', 400: 'Bad Request', 403: 'Forbidden', 404: 'Not Found', 502: 'Bad Gateway' };
@@ -36,7 +37,10 @@ function serve(socket, action) {
     if (held < body.length) return;
     const request = [path, body];
     [head, path, body, held] = [chunk.subarray(fits.length), null, null, 0];
-    answer(action, ...request).then(([code, text]) => socket.write(message(code, text)));
+    answer(action, ...request).then(([code, text]) => {
+      order.tell();
+      socket.write(message(code, text));
+    });
   }
 
   socket.on('data', take);
