@@ -20,6 +20,7 @@ VERBS = {
     "action": ("upcall.cli.action", "Create, call, read, list and delete actions."),
     "activation": ("upcall.cli.activation", "Read records, logs and results of calls."),
     "completion": ("upcall.cli.completion", "Print the script for a shell's completion."),
+    "backup": ("upcall.cli.backup", "Copy the database while the platform runs (operator)."),
     "limits": ("upcall.cli.limits", "Set a namespace's own limits (operator)."),
     "namespace": ("upcall.cli.namespace", "List namespaces and what is in one."),
     "property": ("upcall.cli.property", "Say once which server and key are used."),

@@ -24,7 +24,7 @@ def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATION
     """Apply what is missing. Who does not own the file makes a fresh one as it has to be, and leaves an older one as it
     is. Raises Misconfigured with the file, the cause and the way out."""
     steps = {int(file.name[:4]): file for file in sorted(folder.glob("[0-9]*.sql"))}
-    version = _version(connection, path)
+    version = check(connection, path)
     newest = max(steps)
     if version > newest:
         raise Misconfigured(
@@ -50,7 +50,8 @@ def migrate(connection: sqlite3.Connection, path: Path, folder: Path = MIGRATION
             ) from error
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def check(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of a database of ours, 0 of a fresh file. Raises Misconfigured for all others."""
     try:
         application, version, tables = _header(connection)
     except sqlite3.OperationalError as error:
