@@ -8,7 +8,7 @@
 const fs = require('fs');
 const path = require('path');
 const vm = require('vm');
-const { createRequire } = require('module');
+const Module = require('module');
 const { pathToFileURL } = require('url');
 const { unpack } = require('./archive.cjs');
 const { Refused } = require('./refused.cjs');
@@ -27,29 +27,19 @@ async function load(code, main, binary, folder, memory) {
 
 function fromSource(code, main, folder) {
   const file = path.join(folder, 'main.js');
-  const module = { exports: {}, filename: file, id: file, loaded: false, children: [], paths: [] };
-  module.require = createRequire(file);
+  const module = new Module(file);
+  module.filename = file;
+  module.paths = Module._nodeModulePaths(folder);
   const last = NAME.test(main) ? `return ${main}` : '';
   const body = `${code}\n;try { ${last} } catch (error) { if (!(error instanceof ReferenceError)) throw error }`;
-  const names = ['exports', 'require', 'module', '__filename', '__dirname'];
-  const options = { filename: file, importModuleDynamically: importer(file) };
-  let run;
+  let found;
   try {
-    run = vm.compileFunction(body, names, options);
+    found = module._compile(body, file);
   } catch (error) {
-    vm.compileFunction(code, names, options); // the user's own mistake is told without our part
+    if (error instanceof SyntaxError) new vm.Script(Module.wrap(code), { filename: file }); // without our part
     throw error;
   }
-  const found = run.call(module.exports, module.exports, module.require, module, file, folder);
   return found === undefined ? member(module.exports, main) : found;
-}
-
-/** How `import()` works in source: as in a file, by whichever means this Node.js has for that. */
-function importer(file) {
-  const loader = vm.constants && vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
-  if (loader) return loader;
-  const here = createRequire(file);
-  return (name) => import(/^\.{0,2}\//.test(name) ? pathToFileURL(here.resolve(name)).href : name);
 }
 
 async function fromZip(code, main, folder, memory) {
@@ -57,14 +47,14 @@ async function fromZip(code, main, folder, memory) {
   process.chdir(folder);
   const [, inner, name] = MODULE_AND_NAME.exec(main) || [null, undefined, main];
   const file = entry(folder, inner);
-  const module = isModern(file) ? await import(pathToFileURL(file).href) : createRequire(file)(file);
+  const module = isModern(file) ? await import(pathToFileURL(file).href) : Module.createRequire(file)(file);
   const found = member(module, name);
   return found === undefined && module ? member(module.default, name) : found;
 }
 
 /** The file of the module to load. */
 function entry(folder, inner) {
-  const resolve = createRequire(path.join(folder, 'index.js')).resolve;
+  const resolve = Module.createRequire(path.join(folder, 'index.js')).resolve;
   if (inner !== undefined) return resolve(path.join(folder, inner));
   const there = (name) => fs.existsSync(path.join(folder, name));
   if (!there('package.json') && !there('index.js')) {
