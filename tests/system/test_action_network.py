@@ -34,9 +34,9 @@ ANY_NETWORK = {"UPCALL_ACTION_NETWORK": ""}
 WITH_KEY = [{"key": "provide-api-key", "value": True}]
 CALL = """
 import base64, json, os, urllib.error, urllib.request
-def call(path, body=None):
+def call(path, body=None, method=None):
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(os.environ["__OW_API_HOST"] + path, data)
+    request = urllib.request.Request(os.environ["__OW_API_HOST"] + path, data, method=method)
     if "__OW_API_KEY" in os.environ:
         key = base64.b64encode(os.environ["__OW_API_KEY"].encode()).decode()
         request.add_header("Authorization", "Basic " + key)
@@ -150,6 +150,28 @@ def test_two_tenants_see_their_own_namespace_each(tmp_path: Path) -> None:
     assert guests[1][0] == 200
     assert bobs[0] == [200, '["bob"]']
     assert bobs[1][0] == 403
+
+
+MARK = """
+import time
+def main(args):
+    status, _ = call("/api/v1/namespaces/_/actions/mark?overwrite=true", args["action"], "PUT")
+    time.sleep(1)
+    return {"status": status}
+"""
+
+
+def test_at_a_stop_a_call_from_inside_that_is_under_way_is_answered(tmp_path: Path) -> None:
+    mark = {"exec": {"kind": "python:3", "code": DOUBLE}}
+    nested = ["/api/v1/namespaces/_/actions/marking?blocking=true&result=true", {"action": mark}]
+    with running(tmp_path / "data") as platform, ThreadPoolExecutor(1) as pool:
+        platform.create("marking", CALL.partition("def main")[0] + MARK, annotations=WITH_KEY)
+        platform.create("call", CALL, annotations=WITH_KEY)
+        seen = pool.submit(results, platform, "call", {"calls": [nested]})
+        while platform.call("GET", "actions/mark").status != 200:
+            time.sleep(0.01)
+        assert platform.stop() == 0
+        assert seen.result()["seen"] == [[200, '{"status":200}']]
 
 
 def test_without_isolation_the_address_is_the_real_one(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class Zygote:
 
     def _readable(self) -> None:
         try:
-            packet, fds, _, _ = socket.recv_fds(self._socket, _PACKET, _DESCRIPTORS)
+            packet, fds, _, _ = socket.recv_fds(self._socket, _PACKET, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
