@@ -12,7 +12,8 @@ import msgspec
 from upcall.errors import Misconfigured
 
 LOCK = "lock"
-LOOKS = 10
+LOOKS = 50
+"""How often, 10 ms apart, the lock is tried."""
 
 
 class Owner(msgspec.Struct):
