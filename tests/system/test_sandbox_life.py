@@ -94,7 +94,9 @@ async def test_a_second_platform_on_the_same_folder_is_refused(driver: ProcessCo
 
 
 async def test_a_host_without_namespaces_is_told_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "isolated", lambda *_: ["/bin/sh", "-c", "echo bwrap: setting up uid map >&2; exit 1"])
+    monkeypatch.setattr(
+        launch, "isolated", lambda *_, **__: ["/bin/sh", "-c", "echo bwrap: setting up uid map >&2; exit 1"]
+    )
     with pytest.raises(Misconfigured, match=r"bwrap: setting up uid map\..*--isolation none"):
         await ProcessContainers(folder).start()
     assert [path.name for path in folder.iterdir()] == ["lock"]
