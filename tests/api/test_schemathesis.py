@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule, run_state_machine_as_test
 from hypothesis.strategies import from_regex
 from schemathesis import Case
 from schemathesis.core.result import Ok
@@ -79,8 +79,22 @@ class Life(RuleBasedStateMachine):
         self.reached.setdefault(operation, set()).add(response.status_code)
         return response
 
+    @initialize(target=names, case=OPERATIONS["putAction"].as_strategy())
+    def create_one(self, case: Case[Any]) -> str:
+        """That is there whatever the strategy thinks of, so that there is something to call."""
+        case.body = {"exec": {"kind": "python:3.11", "code": ""}}
+        return self.put("one", case)
+
+    @initialize(target=ids, case=OPERATIONS["invokeAction"].as_strategy())
+    def invoke_one(self, case: Case[Any]) -> Any:
+        case.query, case.body = {"blocking": "true"}, {}
+        return self.post("one", case)
+
     @rule(target=names, name=from_regex(NAME, fullmatch=True), case=OPERATIONS["putAction"].as_strategy())
     def create(self, name: str, case: Case[Any]) -> str:
+        return self.put(name, case)
+
+    def put(self, name: str, case: Case[Any]) -> str:
         response = self.call("putAction", case, actionName=name)
         if response.status_code == 200:
             self.versions[name] = response.json()["version"]
@@ -102,6 +116,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=ids, name=names, case=OPERATIONS["invokeAction"].as_strategy())
     def invoke(self, name: str, case: Case[Any]) -> Any:
+        return self.post(name, case)
+
+    def post(self, name: str, case: Case[Any]) -> Any:
         response = self.call("invokeAction", case, actionName=name)
         return response.headers.get("x-openwhisk-activation-id", ["0" * 32])[0]
 
@@ -122,6 +139,6 @@ class Life(RuleBasedStateMachine):
 
 def test_what_was_created_can_be_read_invoked_and_looked_up() -> None:
     Life.reached = {}
-    run_state_machine_as_test(Life, settings=settings(CALM, max_examples=12, stateful_step_count=20))
+    run_state_machine_as_test(Life, settings=settings(CALM, max_examples=30, stateful_step_count=20))
     for operation in ("putAction", "getAction", "invokeAction", "getActivation", "getActivationResult", "deleteAction"):
         assert 200 in Life.reached.get(operation, ()), f"{operation}: {Life.reached}"
