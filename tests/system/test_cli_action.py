@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -160,7 +161,9 @@ def test_web_actions(shell: Shell) -> None:
 
 def test_a_copy_takes_all_and_more(shell: Shell) -> None:
     shell.good("action", "create", "original", "echo.py", "-p", "a", "1", "-p", "b", "1", "-t", "7000")
-    shell.good("action", "create", "copy", "--copy", "original", "-p", "b", "2", "-p", "c", "3")
+    told = shell.upcall("-d", "action", "create", "copy", "--copy", "original", "-p", "b", "2", "-p", "c", "3").err
+    sent = next(line for line in told.splitlines() if line.startswith('> {"exec"'))
+    assert json.loads(sent[2:])["parameters"] == [{"key": key, "value": n} for n, key in enumerate("abc", 1)]
     assert shell.good("action", "invoke", "copy", "-r").document == {"a": 1, "b": 2, "c": 3}
     assert shell.good("action", "get", "copy", "limits", "--json").document["timeout"] == 7000
     assert shell.upcall("action", "create", "copy2", "--copy", "nothing").code == 148

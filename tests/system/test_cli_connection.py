@@ -229,6 +229,7 @@ def test_a_path_before_the_api_and_odd_names_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "CONNECT", 500)
     monkeypatch.setattr(client, "SILENCE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -251,3 +252,22 @@ def test_a_server_that_hangs_up(tmp_path: Path) -> None:
         )
         thread.join()
     assert (code, "closed the connection without an answer" in text) == (3, True)
+
+
+def test_a_refusal_that_comes_before_the_upload_s_end_is_read(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            accepted = listener.accept()[0]
+            accepted.recv(1000)
+            body = b'{"error":"too much","code":"T"}'
+            accepted.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            accepted.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        shell = Shell(tmp_path, UPCALL_AUTH=KEY, UPCALL_APIHOST=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        shell.write("large.py", "#" * (20 << 20))
+        code, text = refused(shell, "action", "create", "large", "large.py")
+        thread.join()
+    assert (code, text) == (157, "error: Unable to create action 'large': too much\n")
