@@ -273,7 +273,7 @@ function main() {
 
 
 FAKE = """#!/bin/sh
-[ "$1" = -p ] && { echo "$0"; echo 20.1.2; exit; }
+[ "$1" = -p ] && { echo "$0"; echo 20.1.2; echo 40000; exit; }
 echo "no such luck" >&2; exit 1
 """
 

@@ -18,7 +18,11 @@ from upcall.runtimes.python import confine
 
 _OLDEST = 16
 _PATIENCE = 10.0
-_ASK = "process.execPath + '\\n' + process.versions.node"
+_ASK = (
+    "const data = /VmData:\\s*(\\d+)/.exec(require('fs').readFileSync('/proc/self/status', 'utf8'))[1];"
+    "[process.execPath, process.versions.node, data].join('\\n')"
+)
+_SLACK = 16 << 20
 _HOW = "Node.js 16 or later on PATH, as from apt-get install nodejs"
 
 
@@ -27,6 +31,9 @@ class Node(NamedTuple):
 
     program: str
     major: int
+    data: int = 0
+    """Bytes that it maps for itself as writable and mostly never touches: stacks of threads, from version 24 on 512 MiB
+    for code. Where `RLIMIT_DATA` bounds an action's memory they come on top."""
 
 
 def python_kinds() -> tuple[str, ...]:
@@ -51,11 +58,11 @@ def find_node() -> Node | None:
 
 
 @functools.cache
-def _ask(found: str) -> Node | None:
+def _ask(path: str) -> Node | None:
     environment = {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"}
     try:
         answer = subprocess.run(
-            [found, "-p", _ASK],
+            [path, "-p", _ASK],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -63,11 +70,11 @@ def _ask(found: str) -> Node | None:
             timeout=_PATIENCE,
             check=True,
         )
-        program, version = answer.stdout.strip().split("\n")
-        major = int(version.partition(".")[0])
+        program, version, data = answer.stdout.strip().split("\n")
+        found = Node(program, int(version.partition(".")[0]), (int(data) << 10) + _SLACK)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    return Node(program, major) if major >= _OLDEST else None
+    return found if found.major >= _OLDEST else None
 
 
 def refusal(kind: str, node: Node | None) -> StartFailed:

@@ -186,6 +186,10 @@ class ProcessContainers:
             raise
         return given[0], namespace
 
+    def headroom(self, kind: str) -> int:
+        """Bytes of data that a kind's runtime takes for itself."""
+        return self._node.data if self._node and kinds.runtime_of(kind) == confine.NODEJS else 0
+
     def give(self, namespace: Namespace, tenant: str) -> None:
         """A container that had none has got its tenant."""
         self._networks.give(namespace, tenant)

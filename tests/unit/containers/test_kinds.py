@@ -24,17 +24,19 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_node_is_asked_where_and_what_it_is(path: Path) -> None:
-    a_node(path, "echo /opt/n/bin/node; echo 18.19.0")
-    assert kinds.find_node() == kinds.Node("/opt/n/bin/node", 18)
+    a_node(path, "echo /opt/n/bin/node; echo 18.19.0; echo 1024")
+    assert kinds.find_node() == kinds.Node("/opt/n/bin/node", 18, 17 << 20)
     assert kinds.node_kinds(kinds.find_node()) == ("nodejs:18",)
 
 
 def test_debians_older_name_will_do(path: Path) -> None:
-    a_node(path, "echo /usr/bin/nodejs; echo 16.1.0", "nodejs")
-    assert kinds.find_node() == kinds.Node("/usr/bin/nodejs", 16)
+    a_node(path, "echo /usr/bin/nodejs; echo 16.1.0; echo 0", "nodejs")
+    assert kinds.find_node() == kinds.Node("/usr/bin/nodejs", 16, 16 << 20)
 
 
-@pytest.mark.parametrize("script", ["echo /n; echo 14.21.3", "exit 1", "echo no; echo number", "echo one-line", ":"])
+@pytest.mark.parametrize(
+    "script", ["echo /n; echo 14.21.3; echo 1", "exit 1", "echo no; echo number; echo 1", "echo one-line", ":"]
+)
 def test_what_is_too_old_or_no_node_is_not_offered(path: Path, script: str) -> None:
     a_node(path, script)
     assert kinds.find_node() is None
@@ -43,8 +45,8 @@ def test_what_is_too_old_or_no_node_is_not_offered(path: Path, script: str) -> N
 
 def test_options_of_the_operators_shell_do_not_count(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_OPTIONS", "--no-such")
-    a_node(path, 'echo "/n${NODE_OPTIONS}"; echo 22.0.0')
-    assert kinds.find_node() == kinds.Node("/n", 22)
+    a_node(path, 'echo "/n${NODE_OPTIONS}"; echo 22.0.0; echo 0')
+    assert kinds.find_node() == kinds.Node("/n", 22, 16 << 20)
 
 
 def test_a_node_that_hangs_does_not_hang_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,8 @@ class Driver(Protocol):
 
     async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> tuple[int, Namespace | None]: ...
 
+    def headroom(self, kind: str) -> int: ...
+
     def give(self, namespace: Namespace, tenant: str) -> None: ...
 
     def settled(self) -> None: ...
@@ -128,8 +130,8 @@ class ProcessContainer(Mortal):
         """Why a sandbox has ended before it was ready, as far as it has said so."""
         assert self._output is not None
         self._output.drain()
-        said = [line.partition(": ")[2] for line in self._logs.take(_WORDS).lines]
-        return ": ".join(["The sandbox has ended before it was ready", *said[:1]]).rstrip(".") + "."
+        said = [line.partition(": ")[2].strip() for line in self._logs.take(_WORDS).lines]
+        return ": ".join(["The sandbox has ended before it was ready", *filter(None, said)][:2]).rstrip(".") + "."
 
     def _adopt(self, pidfd: int, namespace: Namespace | None) -> None:
         """The process is ours, unless the container was destroyed meanwhile."""
@@ -213,6 +215,7 @@ class ProcessContainer(Mortal):
             "memory": self._spec.memory << 20,
             "pids": self._driver.pids,
             "rlimits": self._group is None or "memory" not in self._group.places,
+            "headroom": self._driver.headroom(self._spec.kind),
             "folder": "/tmp" if isolated else self._base,  # noqa: S108 - the sandbox's own
             "code": "/action" if isolated else f"{self._base}/action",
             "runtime": kinds.runtime_of(self._spec.kind),

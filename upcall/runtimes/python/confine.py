@@ -31,8 +31,6 @@ NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux
 _TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - mount points of its own
 _SHM_BYTES = 64 << 20
 _THREAD_STACK = 1 << 20
-_HEADROOM = {NODEJS: 64 << 20}
-"""Data that a runtime needs besides the action's, mostly stacks of threads: Node.js 20 starts with 48 MiB."""
 _SI_USER = 0
 _PAUSE, _CONTINUE = signal.SIGUSR1, signal.SIGUSR2
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, _PAUSE, _CONTINUE)
@@ -48,6 +46,8 @@ class Order(NamedTuple):
     """Bytes; used for the sizes of temporary files and, where `rlimits` is set, of the data segment."""
     pids: int
     rlimits: bool
+    headroom: int
+    """Bytes of data that the runtime takes for itself before it does anything."""
     folder: str
     code: str
     """The folder for the user's code."""
@@ -134,7 +134,7 @@ def _limit(order: Order) -> None:
     _set(resource.RLIMIT_MSGQUEUE, 1 << 18)
     _set(resource.RLIMIT_FSIZE, order.memory)
     if order.rlimits:
-        _set(resource.RLIMIT_DATA, order.memory + _HEADROOM.get(order.runtime, 0))
+        _set(resource.RLIMIT_DATA, order.memory + order.headroom)
         threading.stack_size(_THREAD_STACK)
 
 
