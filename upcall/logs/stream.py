@@ -91,15 +91,22 @@ class LogStream:
             self._partial[stream] = b""
             return
         head = entry(self._clock(), stream, "")
-        *whole, rest = (self._partial[stream] + data).split(b"\n")
+        data = self._partial[stream] + data
+        told = ORDER in data  # asked once for all lines
+        *whole, rest = data.split(b"\n")
         for line in whole:
-            self._add(head, line)
+            if told and ORDER in line:
+                self._turn(head, line)
+            else:
+                self._add(head, line)
         while len(rest) > _LONGEST:
             rest = self._piece(head, rest)
         self._partial[stream] = rest
 
     def take(self, limit: int, complete: bool = True) -> Lines:
         """What came since the last call, at most `limit` bytes of it; `complete` is false where sentinels may miss."""
+        if not (self._size or self._turns or self._sentinel or any(self._partial.values())):
+            return Lines([])
         for stream, rest in self._partial.items():
             if rest:
                 self._add(entry(self._clock(), stream, ""), rest)
@@ -133,12 +140,6 @@ class LogStream:
         if self._sentinel and line.rstrip(b"\r") == _SENTINEL:
             self._ends += 1
             return
-        if ORDER in line:
-            line, _, turns = line.partition(ORDER)
-            self._turn(turns)
-            if not line:
-                return
-            self._unended.add(len(self._lines))
         while len(line) > _LONGEST:
             line = self._piece(head, line)
         self._keep(head, line)
@@ -150,7 +151,12 @@ class LogStream:
         self._sums.append(self._size)
         self._lines.append(head + line.removesuffix(b"\r").decode("utf-8", "replace"))
 
-    def _turn(self, turns: bytes) -> None:
+    def _turn(self, head: str, line: bytes) -> None:
+        """Take what is told, and what stands before it on the same line because nothing had ended that."""
+        rest, _, turns = line.partition(ORDER)
+        if rest:
+            self._add(head, rest)
+            self._unended.add(len(self._lines) - 1)
         if _TURNS.fullmatch(turns):
             self._turns += map(int, turns.split())
             self._turns += [0] * (len(self._turns) % 2)  # what may follow begins with stdout
