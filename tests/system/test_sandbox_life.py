@@ -60,6 +60,7 @@ async def test_a_zygote_that_hangs_is_replaced(driver: ProcessContainers, monkey
 async def test_a_container_that_cannot_be_confined_never_runs_and_leaves_nothing(
     driver: ProcessContainers, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await eventually(lambda: not driver._tasks)  # the spare network is made
     before = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(cgroups.Group, "join_files", lambda _: [os.open("/dev/full", os.O_WRONLY)])
     with pytest.raises(StartFailed, match=r"cannot confine the sandbox: .*No space left"):
