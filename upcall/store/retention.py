@@ -1,14 +1,15 @@
 """Activation records go when `--keep` says so: the oldest first, in steps that leave the writer to others.
 
-A step is a job of the writer and removes a few hundred rows by primary key, which grows with time; how many follows
-from how long the last one took, so that none holds the writer for more than some 10 ms, whatever a record weighs.
-Between two steps the writer is free for longer than a step takes. Pages that become free are used for new records; what
-is free beyond a tenth, or makes the file larger than the bound, goes back to the file system by steps as well, where
-the file was made with incremental vacuum.
+A step is a job of the writer and removes a few hundred rows, found by an index and deleted by primary key; how many
+follows from how long the last one took, so that none holds the writer for more than some 10 ms, whatever a record
+weighs. By age they go namespace by namespace, by size in the order in which they were made. Between two steps the
+writer is free for longer than a step takes. Pages that become free are used for new records; what is free beyond a
+tenth, or makes the file larger than the bound, goes back to the file system by steps as well, where the file was made
+with incremental vacuum.
 
 The bound of size is the database file's own, code of actions included; its log (up to 64 MB) comes on top. Between two
 sweeps lies a minute, and by what is recorded in it the file may be larger. A record is as old as its activation's
-start; one from the future does not keep the older ones behind it.
+start.
 """
 
 import asyncio
@@ -62,12 +63,18 @@ class Space(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a step removed: rows, up to which key; how long it took in seconds, and what came of it."""
+    """What a step removed, in rows; where the next one begins (None: nothing is left); its seconds; what came of it."""
 
     rows: int
-    last: int
+    at: str | None
     seconds: float
     space: Space
+
+
+class Remove(Protocol):
+    """A step: a job of the writer."""
+
+    def __call__(self, connection: sqlite3.Connection, /, at: str | None, rows: int) -> Step: ...
 
 
 class Pace:
@@ -105,12 +112,15 @@ class Sweeper:
 
     async def sweep(self, until: float = float("inf")) -> int:
         """Remove what has to go, until that monotonic time; the number of records. Raises Unavailable."""
-        removed, space = 0, None
-        async for step in self._steps():
-            removed, space = removed + step.rows, step.space
-            if time.monotonic() > until:
-                break
-        if removed and space:
+        removed, bound = 0, self._keep.size
+        if self._keep.age is not None:
+            before = int((self._clock() - self._keep.age) * 1000)
+            removed += await self._remove(partial(_older, before=before), until, lambda space: False)
+        space = await self._store.maintain(_space)
+        if bound is not None and space.used > bound:
+            removed += await self._remove(_oldest, until, lambda space: space.used <= bound)
+            space = await self._store.maintain(_space)
+        if removed:
             log.info(
                 "%d activation records removed by --keep %s; the database has %.1f MB, of them %.1f free",
                 removed,
@@ -118,46 +128,25 @@ class Sweeper:
                 space.whole / MB,
                 space.free / MB,
             )
+        elif bound is not None and space.used > bound and not self._warned:
+            self._warned = True
+            log.warning("--keep %s: without any record the database has %.1f MB", self._keep.text, space.used / MB)
+        await self._give_back(space, until)
         return removed
 
-    async def _steps(self) -> AsyncIterator[Step]:
-        """Steps that remove records; between them and at last those that give space back, which are not told."""
-        if self._keep.age is not None:
-            before = int((self._clock() - self._keep.age) * 1000)
-            async for step in self._removals(before, lambda step: step.rows > 0):
-                yield step
-        bound = self._keep.size
-        if bound is not None and (await self._store.maintain(_space)).used > bound:
-            async for step in self._removals(None, lambda step: step.rows > 0 and step.space.used > bound):
-                yield step
-            await self._judge(bound)
-        await self._give_back()
-
-    async def _removals(self, before: int | None, more: Callable[[Step], bool]) -> AsyncIterator[Step]:
-        last = -(2**63)
+    async def _remove(self, remove: Remove, until: float, enough: Callable[[Space], bool]) -> int:
+        """The number of records."""
+        removed, at = 0, None
         while True:
-            step = await self._store.maintain(partial(_remove, after=last, before=before, rows=self._pace.rows))
-            last = step.last
+            step = await self._store.maintain(partial(remove, at=at, rows=self._pace.rows))
+            removed, at = removed + step.rows, step.at
             self._pace.took(step.seconds)
-            yield step
-            if not more(step):
-                return
+            if at is None or enough(step.space) or time.monotonic() > until:
+                return removed
             await asyncio.sleep(max(REST, 2 * step.seconds))
 
-    async def _judge(self, bound: int) -> None:
-        """Say once where the bound cannot be kept."""
-        space = await self._store.maintain(_space)
-        if space.used > bound and not self._warned:
-            self._warned = True
-            log.warning(
-                "--keep %s: the database has %.1f MB without any record; actions take more than the bound",
-                self._keep.text,
-                space.used / MB,
-            )
-
-    async def _give_back(self) -> None:
-        space = await self._store.maintain(_space)
-        while _spare(space, self._keep.size):
+    async def _give_back(self, space: Space, until: float) -> None:
+        while _spare(space, self._keep.size) and time.monotonic() < until:
             before, space = space, await self._store.maintain(_shrink)
             if space.whole == before.whole:
                 return  # the file was made without incremental vacuum
@@ -200,21 +189,44 @@ def _space(connection: sqlite3.Connection) -> Space:
     return Space(page, whole * page, free * page)
 
 
-def _remove(connection: sqlite3.Connection, after: int, before: int | None, rows: int) -> Step:
-    """Remove the next rows behind key `after`: those of activations that began before `before` (epoch ms), or all."""
+def _older(connection: sqlite3.Connection, at: str | None, rows: int, before: int) -> Step:
+    """Remove records of activations that began before `before` (epoch ms), one namespace after the other."""
     began = time.perf_counter()
-    found = connection.execute(
-        "SELECT n, start, length(doc) FROM activations WHERE n > ? ORDER BY n LIMIT ?", (after, rows)
-    ).fetchall()
-    taken, size, last = [], 0, after
-    for n, start, length in found:
+    namespace = at or ""
+    while True:
+        found = connection.execute(
+            "SELECT n, length(doc) FROM activations WHERE namespace = ? AND start < ? ORDER BY start LIMIT ?",
+            (namespace, before, rows),
+        ).fetchall()
+        if found or time.perf_counter() - began > BUDGET:
+            break
+        (following,) = connection.execute(
+            "SELECT min(namespace) FROM activations WHERE namespace > ?", (namespace,)
+        ).fetchone()
+        if following is None:
+            return Step(0, None, time.perf_counter() - began, _space(connection))
+        namespace = following
+    return Step(_delete(connection, found), namespace, time.perf_counter() - began, _space(connection))
+
+
+def _oldest(connection: sqlite3.Connection, at: object, rows: int) -> Step:
+    """Remove the records that were made first, whosever they are."""
+    began = time.perf_counter()
+    found = connection.execute("SELECT n, length(doc) FROM activations ORDER BY n LIMIT ?", (rows,)).fetchall()
+    more = "more" if found else None
+    return Step(_delete(connection, found), more, time.perf_counter() - began, _space(connection))
+
+
+def _delete(connection: sqlite3.Connection, found: list[tuple[int, int]]) -> int:
+    """Of keys and sizes, as many as a step may; how many that were."""
+    taken, size = [], 0
+    for n, length in found:
         if size > BYTES:
             break
-        last, size = n, size + length
-        if before is None or start < before:
-            taken.append((n,))
+        taken.append((n,))
+        size += length
     connection.executemany("DELETE FROM activations WHERE n = ?", taken)
-    return Step(len(taken), last, time.perf_counter() - began, _space(connection))
+    return len(taken)
 
 
 def _shrink(connection: sqlite3.Connection) -> Space:

@@ -77,10 +77,23 @@ async def test_what_is_older_goes(store: SqliteStore, caplog: pytest.LogCaptureF
 
 
 async def test_a_record_from_the_future_keeps_no_older_one(store: SqliteStore) -> None:
-    store.record(activation(9999, at=NOW + 10**9))
+    """As a clock makes them that was wrong for a while."""
+    future = [activation(9000 + number, at=NOW + 10**9) for number in range(600)]
+    for doc in future:
+        store.record(doc)
     await fill(store, 500)
     assert await sweeper(store, "100 s").sweep() == 500
-    assert await numbers(store) == [9999]
+    assert await numbers(store) == [9000 + number for number in range(600)]
+
+
+async def test_records_of_every_namespace_go(store: SqliteStore) -> None:
+    names = ["a", "guest", "guest2", "z", "ä"]
+    for number, name in enumerate(names):
+        store.record(activation(number, namespace=name, at=NOW - 200_000))
+        store.record(activation(100 + number, namespace=name, at=NOW))
+    await store.flush()
+    assert await sweeper(store, "100 s").sweep() == len(names)
+    assert [await store.count(Activation, Query(namespace=name)) for name in names] == [1] * len(names)
 
 
 async def test_the_oldest_go_until_the_database_has_its_size(store: SqliteStore, path: Path) -> None:
@@ -143,7 +156,7 @@ async def test_where_no_record_is_left_to_go_it_says_so_once(
     keep = sweeper(store, "1 MB")
     assert await keep.sweep() == 10
     assert await keep.sweep() == 0
-    assert caplog.text.count("actions take more than the bound") == 1
+    assert caplog.text.count("without any record the database has") == 1
     assert await store.count(Action, ALL) == 1
 
 
