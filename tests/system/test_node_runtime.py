@@ -232,6 +232,23 @@ async def test_much_output_is_whole_before_the_answer_and_from_both_streams(cont
     assert [line for line in log if line.startswith("stderr")] == [f"stderr: e{n}" for n in range(20_000)]
 
 
+async def test_lines_of_both_streams_are_in_the_order_in_which_they_were_printed(container: Container) -> None:
+    code = """
+console.error('load'); console.log('loaded');
+function main({ fail }) {
+  for (let i = 0; i < 3; i++) { console.log('o' + i + '\\nmore'); console.error('x' + i); }
+  if (fail) throw new Error('last');
+  return {};
+}
+"""
+    expected = ["stdout: o0", "stdout: more", "stderr: x0", "stdout: o1", "stdout: more", "stderr: x1"]
+    expected += ["stdout: o2", "stdout: more", "stderr: x2"]
+    assert await result(container, code) == {}
+    assert await collected(container) == ["stderr: load", "stdout: loaded", *expected]
+    await run(container, {"fail": True})
+    assert (await collected(container))[:10] == [*expected, "stderr: Error: last"]
+
+
 async def test_an_action_that_closes_its_output_goes_on(container: Container) -> None:
     code = "const fs = require('fs');\nfunction main({ n }) { if (!n) { fs.closeSync(1); fs.closeSync(2); }\n"
     code += "console.log('x'.repeat(1e5)); if (n) throw new Error('unseen'); return { ok: 1 }; }"
