@@ -277,6 +277,19 @@ class TestBesideARunningPlatform:
         caller.close()
 
 
+def test_the_guests_new_key_is_in_the_folders_properties(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as platform:
+        new = upcall("user", "create", "guest", "-r", data=data).out.strip()
+        lines = (data / ".wskprops").read_text().splitlines()
+        assert lines == [f"APIHOST={platform.url}", f"AUTH={new}", "NAMESPACE=_", "APIVERSION=v1"]
+        assert (data / ".wskprops").stat().st_mode & 0o777 == 0o600
+        assert platform.call("GET", "actions").status == 401
+        assert platform.call("GET", "actions", auth=new).status == 200
+    with running(data) as platform:
+        assert platform.auth == new
+
+
 def test_a_visit_takes_nothing_from_a_running_platform(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert upcall("user", "create", "visitor", data=data).code == 0

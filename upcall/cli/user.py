@@ -1,14 +1,18 @@
 """`upcall user`: subjects, their namespaces and keys, as `wskadmin user` (spec: cli-admin.md §1)."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from upcall.cli import subjects
+from upcall.cli import properties, subjects
 from upcall.cli.accounts import USAGE, Told, data_folder, on_data, told, work
 from upcall.controller.subjects import new_credentials
+from upcall.places import properties_file
+
+GUEST = "guest"
 
 
 @click.group("user")
@@ -56,16 +60,26 @@ def create(
         if genonly:
             click.echo(new_credentials() if given is None else ":".join(given))
             return
+        folder = data_folder(data, config)
         made = work(
-            data_folder(data, config),
+            folder,
             "create subject",
             lambda accounts: subjects.create(accounts, name, space, given, revoke=revoke, force=force),
             make=True,
         )
+        if name == space == GUEST:
+            _tell_guest(folder, made)
         if not silent:
             click.echo(made)
 
     return told(run)
+
+
+def _tell_guest(folder: Path, made: str) -> None:
+    """The folder's `.wskprops` names the guest's key, until `serve` writes it again at its next start."""
+    file = properties_file(folder)
+    if file.exists() and file.stat().st_uid == os.geteuid():
+        properties.write(file, {"auth": made})
 
 
 @command.command("delete")
