@@ -180,6 +180,21 @@ def test_a_certificate_has_to_be_trusted_or_taken_as_it_is(tmp_path: Path) -> No
         assert (plain[0], "if it expects TLS, write --apihost https://" in plain[1]) == (3, True)
 
 
+def test_serve_s_own_certificate_is_trusted_where_its_data_folder_is(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--tls", "self-signed") as platform:
+        properties = (platform.data / ".wskprops").read_text()
+        url = f"https://127.0.0.1:{platform.port}"
+        assert f"APIHOST={url}\n" in properties
+        shell = Shell.of(platform, tmp_path / "home")
+        assert shell.good("action", "list").out == "actions\n"
+        stranger = Shell(tmp_path / "stranger", UPCALL_APIHOST=url, UPCALL_AUTH=platform.auth)
+        assert "is not trusted (self-signed" in refused(stranger, "action", "list")[1]
+        assert stranger.good("action", "list", "-i").out == "actions\n"
+        (platform.data / "tls.crt").write_text("no certificate")
+        code, text = refused(shell, "action", "list")
+        assert (code, f"the server's certificate {platform.data / 'tls.crt'} cannot be used" in text) == (1, True)
+
+
 def test_a_client_s_certificate_is_shown_to_the_server(tmp_path: Path) -> None:
     shell = Shell(tmp_path, UPCALL_AUTH=KEY, SSL_CERT_FILE=str(PEM))
     with replying(200, b"[]", tls=tls(client_certificate=True)) as server:

@@ -192,13 +192,19 @@ def _connection(where: Address, properties: Properties) -> http.client.HTTPConne
     context = ssl.create_default_context()
     if properties.insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    cert, key = properties.get("cert"), properties.get("key")
+    cert, key, authority = (properties.get(name) for name in ("cert", "key", "authority"))
+    if authority:
+        _load(context.load_verify_locations, "the server's certificate", authority)
     if cert:
-        try:
-            context.load_cert_chain(cert, key or None)
-        except OSError as error:
-            raise Refused(f"the client's certificate {cert} cannot be used: {error.strerror or error}") from None
+        _load(context.load_cert_chain, "the client's certificate", cert, key or None)
     return http.client.HTTPSConnection(where.host, where.port, timeout=CONNECT, context=context)
+
+
+def _load(read: Callable[..., None], what: str, *files: str | None) -> None:
+    try:
+        read(*files)
+    except OSError as error:
+        raise Refused(f"{what} {files[0]} cannot be used: {error.strerror or error}") from None
 
 
 def _exchange(

@@ -6,7 +6,8 @@
     data folder     .wskprops of `upcall serve` on this machine (UPCALL_DATA, else the usual place)
 
 Each property comes from the first that has it. The data folder's file counts only while nothing names another server:
-its key is for that server alone. Files hold lines `APIHOST=…` (spec: cli-admin.md §2); unknown keys are kept.
+its key is for that server alone, and so is the trust in the
+certificate that the server made itself. Files hold lines `APIHOST=…` (spec: cli-admin.md §2); unknown keys are kept.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from upcall.cli.refusal import Refused
+from upcall.controller.tls import PUBLIC
 from upcall.places import default_data, properties_file
 
 DEFAULTS = {"namespace": "_", "apiversion": "v1"}
@@ -63,6 +65,8 @@ def find(flags: Mapping[str, object], environment: Mapping[str, str]) -> Propert
     if "apihost" not in values or values["apihost"].text == local.get("apihost", Value("", "")).text:
         for name, value in local.items():
             values.setdefault(name, value)
+        if (certificate := data.with_name(PUBLIC)).exists():
+            values["authority"] = Value(str(certificate), str(data.parent))
     return Properties(values, (own, data))
 
 
