@@ -101,11 +101,10 @@ class UserMode:
     async def _lead_out(self, link: Spoken, fd: int) -> None:
         assert self._network is not None
         outer, inner = (str(self._network[n]) for n in (0, 1))
-        refused = addresses.refused(addresses.look())
-        order = {"op": "gateway", "address": outer, "prefix": 31, "refused": refused}
+        order = {"op": "gateway", "address": outer, "prefix": 31, "refused": addresses.refused(addresses.look())}
         _, (link.gateway,) = await self._ask(order, [fd])
         ends = {"op": "link", "name": INNER, "address": inner, "prefix": 31, "gateway": outer}
-        await self._ask({**ends, "refused": refused, "forward": False}, [fd])
+        await self._ask({**ends, "forward": False}, [fd])
         with tempfile.TemporaryFile() as errors:
             link.process = await self._speak(link.gateway, errors)
             if not await self._appears(link):
@@ -120,7 +119,7 @@ class UserMode:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 while link.process.returncode is None:
-                    reply, _ = await self._ask({**order, "refused": [], "forward": True}, [link.gateway])
+                    reply, _ = await self._ask({**order, "forward": True}, [link.gateway])
                     if reply["set"]:
                         return True
                     await asyncio.sleep(_STEP)

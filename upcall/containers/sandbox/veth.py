@@ -89,7 +89,7 @@ class Veth:
             await asyncio.to_thread(self._make, pair, fd)
             ours, theirs = self._addresses(pair)
             order = {"name": INNER, "address": theirs, "prefix": _PREFIX, "gateway": ours}
-            await self._ask({"op": "link", "refused": [], "forward": False, **order}, [fd])
+            await self._ask({"op": "link", "forward": False, **order}, [fd])
         except (OSError, StartFailed) as error:
             self._trouble.once(str(error))
             await self.detach(pair)

@@ -14,7 +14,7 @@ User code has no capability to change any of this.
 import contextlib
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from . import linux
@@ -27,13 +27,12 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - a destination
 def set_up(order: dict[str, Any], net: int) -> bool:
     """Set up an interface in the namespace behind the descriptor `net`; false while there is none of this name.
 
-    The order says `name`, `address` and `prefix`, `gateway`, `refused` (networks as [address, length of prefix] that
-    may not be reached) and `forward` (whether others send through it). Raises OSError."""
+    The order says `name`, `address` and `prefix`, `gateway`, and `forward`: whether others send through it. Raises
+    OSError."""
     with _inside(net), Netlink() as netlink:
         if order["name"] not in (name for _, name in socket.if_nameindex()):
             return False
         index = socket.if_nametoindex(order["name"])
-        _refuse(netlink, order["refused"])
         _bring_up(netlink, index, order["address"], order["prefix"])
         if order["forward"]:
             netlink.forward(index, answer=True)
@@ -44,20 +43,16 @@ def set_up(order: dict[str, Any], net: int) -> bool:
 def make_gateway(order: dict[str, Any], net: int) -> int:
     """Make a gateway for the namespace behind `net`, with a pair of interfaces between; gives its descriptor.
 
-    The order says `address` and `prefix` of the gateway's end, and `refused`. The tenant's end is for `set_up`."""
+    The order says `address` and `prefix` of the gateway's end, and `refused`: networks as [address, length of prefix]
+    that may not be reached, not even while this is being made. The tenant's end is for `set_up`. Raises OSError."""
     with _inside(None) as made, Netlink() as netlink:
         linux.loopback_up()
+        for to, prefix in order["refused"]:
+            netlink.add_route(to, prefix)
         index = netlink.add_veth(OUTER, INNER, net)
-        _refuse(netlink, order["refused"])
         _bring_up(netlink, index, order["address"], order["prefix"])
         netlink.forward(index)
         return os.dup(made)
-
-
-def _refuse(netlink: Netlink, networks: Iterable[tuple[str, int]]) -> None:
-    """First of all, so that at no time anything can be reached that may not be."""
-    for to, prefix in networks:
-        netlink.add_route(to, prefix)
 
 
 def _bring_up(netlink: Netlink, index: int, address: str, prefix: int) -> None:

@@ -26,7 +26,7 @@ _INFO_KIND, _INFO_DATA, _VETH_PEER, _INET6_ADDR_GEN_MODE = 1, 2, 1, 8
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _MAIN, _BOOT, _UNIVERSE, _ON_LINK = 254, 3, 0, 253
-_UNICAST, UNREACHABLE = 1, 7
+_UNICAST, _PROHIBIT = 1, 8
 _UP, _GENERATE_NONE, _INET_CONF = 1, 1, 1
 _FORWARDING, _PROXY_ARP = 1, 3
 _HEADER, _LINK, _ADDRESS, _ROUTE = (struct.Struct(text) for text in ("=IHHII", "=BxHiII", "=BBBBi", "=BBBBBBBBI"))
@@ -91,8 +91,8 @@ class Netlink:
         self._change(_NEWADDR, _CREATE | _EXCLUSIVE, body, f"add the address {address}")
 
     def add_route(self, to: str, prefix: int, index: int = 0, gateway: str = "") -> None:
-        """By a gateway, or directly; without an interface one that refuses: "No route to host"."""
-        kind = _UNICAST if index else UNREACHABLE
+        """By a gateway, or directly; without an interface one that refuses, with an answer that all programs heed."""
+        kind = _UNICAST if index else _PROHIBIT
         scope = _ON_LINK if index and not gateway else _UNIVERSE
         body = _ROUTE.pack(socket.AF_INET, prefix, 0, 0, _MAIN, _BOOT, scope, kind, 0)
         if prefix:
