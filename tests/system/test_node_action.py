@@ -165,28 +165,6 @@ def test_a_container_waits_with_its_process_and_the_stock_is_refilled_after_use(
             wait_until(lambda: nodes(platform) == number + 2)  # noqa: B023 - called at once
 
 
-def test_actions_of_one_tenant_reach_each_other_from_a_prewarmed_container_too(tmp_path: Path) -> None:
-    listening = """
-async function main() {
-  const server = require('net').createServer((s) => s.end('found'));
-  await new Promise((done) => server.listen(4000, '127.0.0.1', done));
-  return {};
-}
-"""
-    asking = """
-import socket
-def main(args):
-    with socket.create_connection(("127.0.0.1", 4000), 5) as found:
-        return {"said": found.recv(99).decode()}
-"""
-    with running(tmp_path / "data", "--memory", "2048") as platform:
-        wait_until(lambda: nodes(platform) == 1)
-        put(platform, "listening", listening)
-        put(platform, "asking", asking, "python:3")
-        assert platform.invoke("listening").status == 200
-        assert response(platform.invoke("asking")) == (200, "success", {"said": "found"})
-
-
 def test_what_waits_goes_where_an_action_needs_its_memory(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--memory", "512", "--prewarm", f"{NODE}=2") as platform:
         wait_until(lambda: nodes(platform) == 2)

@@ -289,6 +289,40 @@ function main() {
     assert sorted(number for number, target in seen["open"] if number < 4) == [0, 1, 2, 3]
 
 
+LISTENING = """
+async function main() {
+  const server = require('net').createServer((s) => s.end('found'));
+  await new Promise((done) => server.listen(4000, '127.0.0.1', done));
+  return {};
+}
+"""
+ASKING = """
+import socket
+def main(args):
+    try:
+        with socket.create_connection(("127.0.0.1", 4000), 5) as found:
+            return {"said": found.recv(99).decode()}
+    except OSError as error:
+        return {"said": type(error).__name__}
+"""
+
+
+async def test_a_prewarmed_containers_network_becomes_its_tenants_and_nobody_elses(driver: ProcessContainers) -> None:
+    prewarmed = await driver.create(spec(kind=NODE, tenant=""))
+    await prewarmed.claim("one")
+    assert await result(prewarmed, LISTENING) == {}
+    for tenant, said in (("one", "found"), ("two", "ConnectionRefusedError")):
+        assert await result(await driver.create(spec(tenant)), ASKING) == {"said": said}
+
+
+async def test_a_prewarmed_container_of_a_tenant_that_has_a_network_stays_alone(driver: ProcessContainers) -> None:
+    prewarmed = await driver.create(spec(kind=NODE, tenant=""))
+    asking = await driver.create(spec("one"))
+    await prewarmed.claim("one")
+    assert await result(prewarmed, LISTENING) == {}
+    assert await result(asking, ASKING) == {"said": "ConnectionRefusedError"}
+
+
 FAKE = """#!/bin/sh
 [ "$1" = -p ] && { echo "$0"; echo 20.1.2; echo 40000; exit; }
 echo "no such luck" >&2; exit 1
