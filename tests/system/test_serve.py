@@ -129,7 +129,7 @@ def test_arguments_parameters_and_environment_reach_the_action(platform: Platfor
     environment = result["env"]
     assert environment["__OW_ACTION_NAME"] == "/guest/echo"
     assert environment["__OW_NAMESPACE"] == "guest"
-    assert environment["__OW_API_HOST"] == platform.url
+    assert environment["__OW_API_HOST"] == "http://192.0.2.1"
     assert "__OW_API_KEY" not in environment
     assert platform.auth not in str(environment)
 
