@@ -8,7 +8,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.fault import DEVELOPER, EXHAUSTED, PYTHON, RUN_LATE, Case, Fault, python
+from tests.contract.language import NODE
+from tests.system.fault import (
+    DEVELOPER,
+    EXHAUSTED,
+    NATIVE,
+    NOT_OBJECT,
+    PYTHON,
+    RUN_DIED,
+    RUN_LATE,
+    Case,
+    Fault,
+    ended,
+    node,
+    python,
+    shell,
+)
 from tests.system.remains import processes_of, wait_until
 from tests.system.serving import Platform, running
 from tests.system.trials import GOOD, attempt, is_cold
@@ -42,7 +57,21 @@ MEMORY = (
         says=EXHAUSTED,
         logs=TOLD,
         limits={"memory": 128},
-        cases={PYTHON: Case(python("eaten = []\nwhile True:\n    eaten.append(bytearray(1 << 20))"))},
+        cases={
+            PYTHON: Case(python("eaten = []\nwhile True:\n    eaten.append(bytearray(1 << 20))")),
+            NODE: Case(
+                node("const eaten = []; while (true) eaten.push(Buffer.alloc(1 << 20, 1))"),
+                EXHAUSTED if CONTROLLED else RUN_DIED,
+                DEVELOPER if CONTROLLED else rf"(?:stderr: .*\n)+{DEVELOPER}",
+            ),
+            NATIVE: Case(
+                shell("tail /dev/zero"),
+                EXHAUSTED if CONTROLLED else NOT_OBJECT,
+                rf"stderr: Killed\n{ended('with exit code 137')}"
+                if CONTROLLED
+                else rf"stderr: tail: memory exhausted\n{ended('with exit code 1')}",
+            ),
+        },
     ),
     Fault(
         name="memory of a child",
@@ -63,9 +92,13 @@ MEMORY = (
 )
 
 
-@pytest.mark.parametrize("fault", MEMORY, ids=lambda fault: str(fault.name))
-def test_more_memory_than_promised_is_told_by_upstreams_text(platform: Platform, fault: Fault) -> None:
-    attempt(platform, fault, PYTHON)
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [pytest.param(fault, kind, id=f"{fault.name}, {kind}") for fault in MEMORY for kind in fault.cases],
+)
+def test_more_memory_than_promised_ends_the_activation_alone(platform: Platform, fault: Fault, kind: str) -> None:
+    """By upstream's text wherever it is the kernel that kills."""
+    attempt(platform, fault, kind)
 
 
 def test_a_fork_bomb_ends_with_its_sandbox(platform: Platform) -> None:
@@ -113,16 +146,19 @@ def test_a_full_tmp_is_told_and_is_empty_for_the_next_container(platform: Platfo
 THREADS = """
 import threading
 def main(args):
-    go, made = threading.Event(), 0
+    go, made = threading.Event(), []
     try:
         for _ in range(args["n"]):
-            threading.Thread(target=go.wait, daemon=True).start()
-            made += 1
+            one = threading.Thread(target=go.wait, daemon=True)
+            one.start()
+            made.append(one)
     except RuntimeError:
-        return {"made": made, "refused": True}
+        return {"made": len(made), "refused": True}
     finally:
         go.set()
-    return {"made": made, "refused": False}
+        for one in made:
+            one.join()
+    return {"made": len(made), "refused": False}
 """
 
 
