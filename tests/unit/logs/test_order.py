@@ -52,11 +52,8 @@ def test_a_piece_of_a_long_line_stays_with_its_rest_and_an_unended_line_is_the_l
 
 
 def test_the_limit_cuts_what_was_put_in_order() -> None:
-    assert told(b"a\nc\n", b"b\n\0order 1 1 1\n", limit=160) == [
-        "stdout: a",
-        "stderr: b",
-        f"stderr: {texts.logs_truncated(160)}",
-    ]
+    found = told(b"a\n" + b"x" * 500 + b"\n", b"b\n\0order 1 1 1\n", limit=250)
+    assert found == ["stdout: a", "stderr: b", f"stderr: {texts.logs_truncated(250)}"]
 
 
 def test_what_was_told_is_of_one_activation_alone() -> None:
