@@ -4,6 +4,7 @@ Run by root, a test of test_sandbox.py runs this file as an ordinary user, too.
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -138,6 +139,7 @@ def test_nothing_is_left_whatever_was_going_on(
         assert len(remains.left()) >= len(remains.family)
         platform.stop(number)
         remains.check()
+        assert not re.search("Traceback|does not end", platform.output.read_text())
         if moment != "paused":
             ends = [call.exception() or call.result().status for call in calls]
             assert all(isinstance(end, OSError) if number == signal.SIGKILL else end == 202 for end in ends), ends
