@@ -104,6 +104,7 @@ def test_rest_is_paused_thawed_removed_and_its_memory_is_free_again(tmp_path: Pa
         init = process(int(process(pid).parts[1]))
         wait_until(lambda: not processes_of(mark))
         wait_until(lambda: not init.alive)
+        assert "does not end" not in platform.output.read_text()
 
 
 def test_memory_is_counted_as_promised_and_the_oldest_at_rest_gives_way(tmp_path: Path, mark: str) -> None:
