@@ -5,8 +5,11 @@ once by pasta and once by slirp4netns. What only root has is tried in test_outbo
 """
 
 import os
+import signal
 import subprocess
+import sys
 import sysconfig
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,7 +246,10 @@ def test_an_ordinary_user_is_led_out_too(world: None, folder: Path, used: str, h
     assert "passed" in done.stdout
 
 
-@pytest.mark.skipif(ROOT, reason="of the ordinary user")
+of_user = pytest.mark.skipif(ROOT, reason="of the ordinary user")
+
+
+@of_user
 async def test_the_program_ends_with_the_platform_and_with_the_tenant(driver: ProcessContainers) -> None:
     container = await driver.create(spec())
     children = programs()
@@ -252,6 +258,60 @@ async def test_the_program_ends_with_the_platform_and_with_the_tenant(driver: Pr
     await container.destroy()
     await driver.close()
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from tests.system.test_outbound import programs
+from tests.unit.containers.calls import spec
+from upcall.containers.process import ProcessContainers
+async def main():
+    driver = ProcessContainers(Path(sys.argv[1]), network="private")
+    await driver.start()
+    await driver.create(spec())
+    print(*programs(), flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@of_user
+def test_no_program_outlives_a_killed_platform(folder: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE)
+    assert killed.stdout is not None
+    pids = killed.stdout.readline().split()
+    assert pids
+    killed.kill()
+    killed.communicate()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{int(pid)}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.01)
+
+
+@of_user
+async def test_a_program_that_was_killed_is_started_again(driver: ProcessContainers) -> None:
+    container = await driver.create(spec())
+    assert (await init(container, REACH))[0] == 200
+    before = programs()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while (await run(container, {"calls": [(WORLD, PORT)]}))[1] != {"seen": [HOST]}:
+        assert time.monotonic() < deadline
+    assert not set(before) & set(programs())
+
+
+@of_user
+async def test_a_program_that_does_not_start_fails_no_activation(
+    driver: ProcessContainers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver._outbound, "_program", "/usr/bin/false")
+    for tenant in ("a", "b", "c"):  # the spare one is led out already
+        last = await reach(driver, (WORLD, PORT), tenant=tenant)
+    assert last[0] in REFUSED | {"time-out"}
+    assert caplog.text.count("a tenant's network has no way out: false does not start") == 1
 
 
 def programs() -> dict[int, str]:

@@ -1,5 +1,6 @@
 """Root's rules about actions' packets: what they refuse, whom they leave alone, and that they go (D6)."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from tests.system.test_outbound import LISTEN, REACH, REFUSED, reach
 from tests.system.test_sandbox import as_root
 from tests.unit.containers.calls import result, spec
 from upcall.containers.process import ProcessContainers
+from upcall.containers.sandbox import firewall
 from upcall.containers.sandbox.veth import Veth
 from upcall.errors import Misconfigured
 from upcall.runtimes.python.rtnetlink import Netlink
@@ -44,9 +46,9 @@ def links() -> list[str]:
 
 
 def left() -> tuple[list[str], str, str]:
-    """Links, our tables, and the switch of the way to the world."""
+    """Links, our tables, routes that refuse, and the switch of the way to the world."""
     tables = [line for line in output("nft", "list", "tables").splitlines() if "upcall" in line]
-    return links(), "".join(tables), FORWARDING.read_text().strip()
+    return links(), "".join(tables) + output("ip", "route", "show", "type", "prohibit"), FORWARDING.read_text().strip()
 
 
 NOTHING: tuple[list[str], str, str] = ([], "", "0")
@@ -280,6 +282,16 @@ async def test_two_platforms_are_in_nobodys_way(driver: ProcessContainers, tmp_p
     assert await reach(driver, (WORLD, PORT)) == [HOST]
 
 
+async def test_platforms_that_start_at_a_time_have_ranges_of_their_own(world: World, tmp_path: Path) -> None:
+    drivers = [ProcessContainers(tmp_path / f"up{n}", network="private") for n in range(4)]
+    await asyncio.gather(*(driver.start() for driver in drivers))
+    assert len({driver._outbound._network for driver in drivers}) == 4  # type: ignore[attr-defined]
+    assert [await reach(driver, (WORLD, PORT)) for driver in drivers] == [[HOST]] * 4
+    for driver in drivers:
+        await driver.close()
+    assert left() == NOTHING
+
+
 async def test_what_was_switched_on_by_others_stays_on(world: World, folder: Path) -> None:
     FORWARDING.write_text("1")
     driver = ProcessContainers(folder, network="private")
@@ -294,10 +306,11 @@ async def test_a_host_without_nftables_is_told_so(
 ) -> None:
     (tmp_path / "bwrap").symlink_to("/usr/bin/bwrap")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(firewall, "SYSTEM", "")
     with pytest.raises(Misconfigured) as raised:
         await ProcessContainers(folder, network="private").start()
     assert str(raised.value) == (
-        "--action-network private: actions cannot be led out: nft is missing, which makes the rules for them: "
+        "--action-network private cannot be had: nft is missing, which makes the rules for actions' links: "
         "apt-get install nftables."
     )
     driver = ProcessContainers(folder, network=None)

@@ -55,17 +55,20 @@ def look() -> Sight:
     )
 
 
-def choose(sight: Sight, wanted: IPv4Network | None) -> IPv4Network:
-    """The wanted network, or the first candidate that the host has no route to. Raises Misconfigured."""
-    for candidate in (wanted,) if wanted else CANDIDATES:
-        if not any(candidate.overlaps(network) for network in sight.routed):
-            return candidate
+def free(sight: Sight, wanted: IPv4Network | None) -> list[IPv4Network]:
+    """The wanted network, or those candidates that the host has no route to; one at least. Raises Misconfigured."""
+    candidates = (wanted,) if wanted else CANDIDATES
+    found = [one for one in candidates if not any(one.overlaps(network) for network in sight.routed)]
+    if not found:
+        raise taken(wanted)
+    return found
+
+
+def taken(wanted: IPv4Network | None) -> Misconfigured:
     if wanted:
-        raise Misconfigured(f"--action-network-range {wanted}: this host has a route into it; name another range.")
-    raise Misconfigured(
-        "This host has routes to all networks that actions could have "
-        f"({', '.join(map(str, CANDIDATES))}): name a free one by --action-network-range."
-    )
+        return Misconfigured(f"--action-network-range {wanted}: this host has a route into it; name another range")
+    names = ", ".join(map(str, CANDIDATES))
+    return Misconfigured(f"this host has routes to {names}: name a free network by --action-network-range")
 
 
 def refused(sight: Sight) -> list[tuple[str, int]]:

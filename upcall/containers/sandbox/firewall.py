@@ -11,6 +11,7 @@ else), link-local, multicast. Refused is answered at once and not dropped, so th
 source address that is not the link's own is dropped; IPv6 is dropped.
 """
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -20,10 +21,12 @@ from upcall.containers.sandbox.addresses import NEVER
 
 _PATIENCE = 20.0
 _DOCKER = "DOCKER-USER"
+SYSTEM = ":/usr/sbin:/sbin"
+"""Where root's programs are; `su` may leave the PATH of the user before."""
 
 
 def missing() -> bool:
-    return shutil.which("nft") is None
+    return _program("nft") is None
 
 
 def text(table: str, ours: str, network: IPv4Network, uplinks: Iterable[str], switched: Iterable[str]) -> str:
@@ -103,7 +106,7 @@ def close_docker(ours: str) -> None:
 
 def _docker() -> str | None:
     """The rules of Docker's chain, one a line, or None."""
-    if shutil.which("iptables") is None:
+    if _program("iptables") is None:
         return None
     try:
         return _run(["iptables", "-w", "5", "-S", _DOCKER])
@@ -130,9 +133,16 @@ def _without(what: str, links: Iterable[str]) -> str:
     return f"{what} != {names} " if names else ""
 
 
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}{SYSTEM}")
+
+
 def _run(command: list[str], given: str = "") -> str:
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        program = _program(command[0]) or command[0]
+        done = subprocess.run(
+            [program, *command[1:]], input=given, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise OSError(f"{command[0]} takes longer than {_PATIENCE:.0f} s") from error
     if done.returncode:

@@ -1,11 +1,10 @@
 """The kernel's switch that lets a host forward packets, per link: set where it is off, put back in the end.
 
 Not the one switch for all links: that is how others (Docker, Kubernetes) ask for forwarding, and while they do,
-nothing is put back. Which links were switched is noted in a file until they are switched back, also by a later life.
+nothing is put back.
 """
 
 import contextlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,23 +12,27 @@ _ALL = Path("/proc/sys/net/ipv4/ip_forward")
 _LINKS = Path("/proc/sys/net/ipv4/conf")
 
 
-def switch_on(links: Iterable[str], note: Path) -> list[str]:
-    """Let these links forward; gives those that did not. Raises OSError where the switches cannot be written."""
-    off = [name for name in links if _read(_switch(name)) == "0"]
-    note.write_text(json.dumps(off))
-    for name in off:
+def off(links: Iterable[str]) -> list[str]:
+    """Those of the links that do not forward."""
+    return [name for name in links if _read(_switch(name)) == "0"]
+
+
+def on_alone(links: Iterable[str]) -> list[str]:
+    """Those that forward though the switch of all is off: somebody switched them one by one."""
+    return [name for name in links if _read(_ALL) == "0" and _read(_switch(name)) == "1"]
+
+
+def switch_on(links: Iterable[str]) -> None:
+    """Raises OSError where the switches cannot be written."""
+    for name in links:
         _switch(name).write_text("1")
-    return off
 
 
-def switch_back(note: Path, *, needed: bool) -> None:
-    """Undo what the note says, unless somebody else needs forwarding, and remove the note."""
-    with contextlib.suppress(OSError, ValueError):
-        noted = json.loads(note.read_text())
-        for name in noted if not needed and _read(_ALL) == "0" else ():
-            with contextlib.suppress(OSError):  # a link that is gone
-                _switch(name).write_text("0")
-    note.unlink(missing_ok=True)
+def switch_back(links: Iterable[str]) -> None:
+    """Off again, unless everything is to forward by now."""
+    for name in links if _read(_ALL) == "0" else ():
+        with contextlib.suppress(OSError):  # a link that is gone
+            _switch(name).write_text("0")
 
 
 def _switch(link: str) -> Path:

@@ -16,6 +16,8 @@ from upcall.errors import Misconfigured
 
 log = logging.getLogger(__name__)
 
+_CAUSES = 16
+
 Ask = Callable[[dict[str, Any], list[int]], Awaitable[Any]]
 """A request to the zygote with descriptors, which has the capabilities inside of the namespaces."""
 
@@ -32,19 +34,20 @@ class Trouble:
 
     def __init__(self, *, required: bool) -> None:
         self._required = required
-        self._said = False
+        self._said: set[str] = set()
 
     def at_start(self, cause: str) -> None:
         """Raises Misconfigured, or logs."""
         cause = cause.rstrip(".")
         if self._required:
-            raise Misconfigured(f"--action-network private: actions cannot be led out: {cause}.")
+            raise Misconfigured(f"--action-network private cannot be had: {cause}.")
         log.warning("actions reach the API and DNS alone, and no other network: %s", cause)
 
     def once(self, cause: str) -> None:
-        """A namespace has no way out; the first time it is an error in the log."""
-        log.log(logging.DEBUG if self._said else logging.ERROR, "a tenant's network has no way out: %s", cause)
-        self._said = True
+        """A namespace has no way out; that is an error in the log the first time that the cause is known."""
+        known = cause in self._said or len(self._said) >= _CAUSES
+        log.log(logging.DEBUG if known else logging.ERROR, "a tenant's network has no way out: %s", cause)
+        self._said.add(cause)
 
 
 class Outbound(Protocol):

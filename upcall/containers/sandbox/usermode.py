@@ -5,8 +5,9 @@ is passed on from the host's ports or to its loopback. The gateway's routes refu
 a namespace is attached, link-local, multicast, and networks that the host keeps for containers. IPv4 only.
 
 The program ends with the platform (by its wish to die with its parent), the gateway with its last descriptor, which
-only the platform has: nothing can be left behind. Pasta shuts itself in; slirp4netns can do that only where it has an
-id of 0, which an ordinary user's sandbox does not, so it has its seccomp filter alone.
+only the platform has: nothing can be left behind. Ended by something else, it is started again. Pasta shuts itself in;
+slirp4netns can do that only where it has an id of 0, which an ordinary user's sandbox does not, so it has its seccomp
+filter alone.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ _DEVICE = "/dev/net/tun"
 _GET_USER_NAMESPACE = 0xB701
 _PATIENCE = 5.0
 _STEP = 0.005
+_PAUSE = 0.2
+"""Before a program that has ended is started again."""
 _PASTA = (
     *("--foreground", "--netns-only", "--no-map-gw", "-4", "--mtu", "1500"),
     *("-t", "none", "-u", "none", "-T", "none", "-U", "none"),
@@ -46,6 +49,7 @@ class Spoken(Link):
         super().__init__(number)
         self.gateway = -1
         self.process: asyncio.subprocess.Process | None = None
+        self.keeper: asyncio.Task[None] | None = None
 
 
 class UserMode:
@@ -62,7 +66,7 @@ class UserMode:
     async def start(self) -> None:
         try:
             program = _find()
-            self._network = addresses.choose(addresses.look(), self._network)
+            self._network = addresses.free(addresses.look(), self._network)[0]
             self._program = program
         except (OSError, Misconfigured) as error:
             self._trouble.at_start(str(error))
@@ -85,6 +89,10 @@ class UserMode:
     async def detach(self, link: Link) -> None:
         assert isinstance(link, Spoken)
         self._links.discard(link)
+        keeper, link.keeper = link.keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait([keeper])
         process, link.process = link.process, None
         if link.gateway >= 0:
             os.close(link.gateway)
@@ -105,6 +113,21 @@ class UserMode:
         _, (link.gateway,) = await self._ask(order, [fd])
         ends = {"op": "link", "name": INNER, "address": inner, "prefix": 31, "gateway": outer}
         await self._ask({**ends, "forward": False}, [fd])
+        await self._speak_for(link)
+        link.keeper = asyncio.get_running_loop().create_task(self._keep(link))
+
+    async def _keep(self, link: Spoken) -> None:
+        """Start the program again when it has ended, until that fails."""
+        try:
+            while link.process is not None:
+                code = await link.process.wait()
+                log.warning("what leads a tenant's network out has ended (%d) and is started again", code)
+                await asyncio.sleep(_PAUSE)
+                await self._speak_for(link)
+        except (OSError, StartFailed) as error:
+            self._trouble.once(str(error))
+
+    async def _speak_for(self, link: Spoken) -> None:
         with tempfile.TemporaryFile() as errors:
             link.process = await self._speak(link.gateway, errors)
             if not await self._appears(link):
@@ -155,7 +178,7 @@ def _find() -> str:
     """The program. Raises Misconfigured."""
     found = shutil.which("pasta") or shutil.which("slirp4netns")
     if found is None:
-        raise Misconfigured("pasta is missing, which leads them out: apt-get install passt (or slirp4netns)")
+        raise Misconfigured("pasta is missing, which leads actions out: apt-get install passt (or slirp4netns)")
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
         raise Misconfigured(f"{os.path.basename(found)} needs {_DEVICE}, which is missing or closed to this user")
     return found

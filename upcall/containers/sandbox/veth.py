@@ -2,7 +2,8 @@
 
 A link is named `uc<tag>-<n>`: the tag tells the platform by its run folder, so that a sweep at the start removes what
 an earlier life of the same folder left, and nothing of another's. Each has two addresses of a network of its own (/31);
-numbers go round, so that answers to somebody who has gone do not come to who follows him.
+numbers go round, so that answers to somebody who has gone do not come to who follows him. A route that refuses what no
+link has keeps the range for this platform.
 
 A pair goes with either of its ends, so a killed platform leaves none unless something of the namespace is left, as a
 connection that is still being closed; rules, Docker's too, and switched forwarding are left until the next start.
@@ -11,6 +12,7 @@ connection that is still being closed; rules, Docker's too, and switched forward
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import re
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _TABLES = "upcall-"
 _NOTE = "network"
-"""A file in the run folder while there may be rules; says which links were switched to forwarding."""
+"""A file in the run folder while there may be rules: JSON, the range, and which links were switched to forwarding."""
 _OURS = re.compile("uc[0-9a-f]{8}-")
 _MOST = 0x8000
 _PREFIX = 31
@@ -69,13 +71,16 @@ class Veth:
     def _start(self) -> None:
         sweep(self._run)
         if firewall.missing():
-            raise Misconfigured("nft is missing, which makes the rules for them: apt-get install nftables")
+            raise Misconfigured("nft is missing, which makes the rules for actions' links: apt-get install nftables")
         sight = addresses.look()
-        self._network = addresses.choose(sight, self._wanted)
         links = [name for name in sight.links.values() if name != "lo" and not _OURS.match(name)]
-        switched = forwarding.switch_on(links, self._run / _NOTE)
+        switched = forwarding.off(links)
+        if firewall.others(_TABLES):  # what forwards may be switched by another platform, which leaves that to the last
+            switched += forwarding.on_alone(links)
+        self._network = self._reserve(addresses.free(sight, self._wanted), switched)
         table = firewall.text(self._table, f'"{self._prefix}*"', self._network, sight.uplinks, switched)
         firewall.load(self._table, table)
+        forwarding.switch_on(switched)  # after the table, so that who finds it switched finds the table
         firewall.open_docker(self._prefix)
         self._started = True
         log.info("actions' network: %s, links %s*, nftables' table %s", self._network, self._prefix, self._table)
@@ -110,6 +115,19 @@ class Veth:
             await asyncio.to_thread(sweep, self._run)
         self._removing.shutdown(wait=False)
 
+    def _reserve(self, candidates: list[IPv4Network], switched: list[str]) -> IPv4Network:
+        """Take the first by a route that refuses, which only one platform can add, and note what is to be undone."""
+        with Netlink() as netlink:
+            for network in candidates:
+                (self._run / _NOTE).write_text(json.dumps({"network": str(network), "switched": switched}))
+                try:
+                    netlink.add_route(str(network.network_address), network.prefixlen)
+                except FileExistsError:
+                    continue
+                return network
+        (self._run / _NOTE).unlink()
+        raise addresses.taken(self._wanted)
+
     def _name(self, pair: Pair) -> str:
         return f"{self._prefix}{pair.turn:x}"
 
@@ -141,14 +159,24 @@ def sweep(run: Path) -> None:
     """Remove what a life of this run folder has left: links, rules, the switch. Errors are logged."""
     table, prefix, note = f"{_TABLES}{tag_of(run)}", f"uc{tag_of(run)}-", run / _NOTE
     _delete([name for _, name in socket.if_nameindex() if name.startswith(prefix)])
-    if not note.exists():
+    try:
+        noted = json.loads(note.read_text())
+    except (OSError, ValueError):
         return
     try:
         firewall.remove(table)
         firewall.close_docker(prefix)
-        forwarding.switch_back(note, needed=firewall.others(_TABLES))
+        _undo(IPv4Network(noted["network"]), noted["switched"])
+        note.unlink()
     except OSError as error:
         log.error("what the network of actions has left on this host cannot be removed: %s", error)
+
+
+def _undo(network: IPv4Network, switched: list[str]) -> None:
+    with contextlib.suppress(OSError), Netlink() as netlink:  # removed by somebody else
+        netlink.delete_route(str(network.network_address), network.prefixlen)
+    if not firewall.others(_TABLES):  # another platform needs the switches, too
+        forwarding.switch_back(switched)
 
 
 def _delete(names: list[str]) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _GETADDR = 20, 22
-_NEWROUTE, _GETROUTE = 24, 26
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _REQUEST, _ACK, _EXCLUSIVE, _CREATE, _DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
 _ERROR, _DONE = 2, 3
 
@@ -102,6 +102,12 @@ class Netlink:
         if gateway:
             body += _attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
         self._change(_NEWROUTE, _CREATE | _EXCLUSIVE, body, f"add a route to {to}/{prefix}")
+
+    def delete_route(self, to: str, prefix: int) -> None:
+        """One that refuses."""
+        body = _ROUTE.pack(socket.AF_INET, prefix, 0, 0, _MAIN, 0, _UNIVERSE, _PROHIBIT, 0)
+        body += _attribute(_RTA_DST, socket.inet_aton(to))
+        self._change(_DELROUTE, 0, body, f"remove the route to {to}/{prefix}")
 
     def links(self) -> Iterator[tuple[int, str, str]]:
         """Index, name and kind of every link; a real device's kind is empty."""
