@@ -1,5 +1,6 @@
 """Fixtures of tests that start sandboxes."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from upcall.containers.process import ProcessContainers
+
+os.environ["UPCALL_ACTION_NETWORK"] = "none"  # a platform that a test starts sets no rules on this host
 
 
 @pytest.fixture
