@@ -1,5 +1,6 @@
 """Where settings come from, which source wins, and what is said of a bad one."""
 
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,21 @@ def test_a_list_is_written_with_commas_as_a_toml_array_or_as_numbered_variables(
     assert settings({f"{name}_1": "[::1]:5353", f"{name}_0": "192.0.2.9", f"{name}_2": ""}).dns == expected
     assert settings({f"{name}_{n}": f"10.0.0.{n}" for n in reversed(range(11))}).dns[10] == ("10.0.0.10", 53)
     assert settings().dns == ()
+
+
+def test_actions_have_a_private_network_by_default_if_it_can_be_had() -> None:
+    assert (settings().action_network, settings().action_network_range) == (None, None)
+    named = settings({"UPCALL_ACTION_NETWORK_RANGE": "10.9.0.0/16"}, action_network="host")
+    assert (named.action_network, named.action_network_range) == ("host", IPv4Network("10.9.0.0/16"))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("10.9.0.1/16", "is no IPv4 network"), ("x", "is no IPv4 network"), ("0.0.0.0/4", "large"), ("10.9.0.0/24", "small")],
+)
+def test_a_range_is_a_network_of_a_fitting_size(text: str, complaint: str) -> None:
+    with pytest.raises(Misconfigured, match=f"UPCALL_ACTION_NETWORK_RANGE: .*{complaint}"):
+        settings({"UPCALL_ACTION_NETWORK_RANGE": text})
 
 
 @pytest.mark.parametrize("text", ["localhost", "1.2.3", "1.2.3.4:0", "1.2.3.4:70000", "[::1", "[::1]:x", "::1:5:"])
