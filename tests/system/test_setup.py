@@ -24,7 +24,20 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("scripts/setup", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / name, folder / name)
     stand_in(tmp_path / "python3.11", tmp_path / "python3")
-    for tool in ("bwrap", "java", "mvn", "node", "npm", "curl", "setpriv"):
+    for tool in (
+        "bwrap",
+        "nft",
+        "java",
+        "mvn",
+        "node",
+        "npm",
+        "curl",
+        "setpriv",
+        "pasta",
+        "slirp4netns",
+        "iptables",
+        "ip",
+    ):
         (tmp_path / tool).symlink_to("/bin/true")
     return folder
 

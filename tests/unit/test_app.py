@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from upcall.app import reachable, run_folder
+from upcall.app import reachable, run, run_folder
+from upcall.config import load
+from upcall.errors import Misconfigured
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,10 @@ def test_sockets_lie_in_a_runtime_folder_that_is_this_users(tmp_path: Path, monk
     assert run_folder(Path("/data")).parent == Path(f"/tmp/upcall-{user + 1}")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert run_folder(Path("/data")).parent == Path(f"/tmp/upcall-{user + 1}")
+
+
+@pytest.mark.parametrize("network", ["none", "private"])
+def test_a_network_that_needs_sandboxes_is_refused_without_them(tmp_path: Path, network: str) -> None:
+    settings, _ = load({"isolation": "none", "action_network": network, "data": str(tmp_path / "data")}, {})
+    with pytest.raises(Misconfigured, match=f"--action-network {network} needs sandboxes"):
+        run(settings, print)
