@@ -25,14 +25,11 @@ import msgspec
 from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish, parse_prewarm
 from upcall.errors import Misconfigured
+from upcall.limits import LIMIT_SETTINGS, take_limits
 from upcall.model.forms import (
-    Parse,
-    count,
     credentials,
     folder,
-    kilobytes_or_more,
     megabytes,
-    milliseconds,
     network,
     one_of,
     optional,
@@ -41,48 +38,9 @@ from upcall.model.forms import (
 )
 from upcall.model.keep import Keep, parse_keep
 from upcall.model.resolvers import Address, parse_resolvers
-from upcall.model.sizes import MB, Bounds, SystemLimits, parse_duration, parse_size
+from upcall.model.sizes import SystemLimits, parse_duration
+from upcall.setting import Setting
 
-
-class Setting(msgspec.Struct, frozen=True):
-    """One row. `default` is a text like any other value; `upstream` are variables, or keys that begin with `whisk.`."""
-
-    name: str
-    parse: Parse
-    default: str
-    help: str
-    upstream: tuple[str, ...] = ()
-    form: str = ""
-    """What to write, in a word or two; `upcall serve` has those that say it as options."""
-
-    @property
-    def flag(self) -> bool:
-        return bool(self.form)
-
-    @property
-    def field(self) -> str:
-        return self.name.replace("-", "_").replace(".", "_")
-
-    @property
-    def variable(self) -> str:
-        return f"UPCALL_{self.field.upper()}"
-
-
-def _limit(name: str, parse: Parse, key: str, unit: str, bounds: Bounds) -> list[Setting]:
-    what = {"min": "least", "max": "greatest", "std": "usual"}
-    return [
-        Setting(
-            f"limits.{name}-{end}",
-            parse,
-            f"{getattr(bounds, end)}{unit}",
-            f"{what[end]} {name} of an action",
-            (f"whisk.{key}.{end}",),
-        )
-        for end in what
-    ]
-
-
-LIMITS = SystemLimits()
 LEVELS = one_of("STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS")
 
 SETTINGS: tuple[Setting, ...] = (
@@ -186,63 +144,7 @@ SETTINGS: tuple[Setting, ...] = (
         "paused time before a container is removed",
         ("whisk.container-proxy.timeouts.idle-container",),
     ),
-    *_limit("timeout", milliseconds, "time-limit", " ms", LIMITS.timeout),
-    *_limit("memory", megabytes, "memory", " m", LIMITS.memory),
-    *_limit("logs", lambda text: parse_size(text) // MB, "log-limit", " m", LIMITS.logs),
-    *_limit("concurrency", count, "concurrency-limit", "", LIMITS.concurrency),
-    Setting(
-        "limits.parameters",
-        kilobytes_or_more,
-        "1 m",
-        "size of an action's parameters, and of its annotations",
-        ("whisk.parameter-size-limit",),
-    ),
-    Setting("limits.code", kilobytes_or_more, "48 m", "size of an action's code", ("whisk.exec-size-limit",)),
-    Setting(
-        "limits.payload",
-        kilobytes_or_more,
-        "1 m",
-        "size of an activation's arguments and of its result",
-        ("whisk.activation.payload.max",),
-    ),
-    Setting(
-        "limits.truncation",
-        kilobytes_or_more,
-        "1 m",
-        "what is quoted of a result that is too large",
-        ("whisk.activation.payload.truncation",),
-    ),
-    Setting(
-        "limits.invocations-per-minute",
-        count,
-        "60",
-        "invocations of a namespace in a minute",
-        ("LIMITS_ACTIONS_INVOKES_PERMINUTE",),
-    ),
-    Setting(
-        "limits.concurrent-invocations",
-        count,
-        "30",
-        "activations of a namespace at a time",
-        ("LIMITS_ACTIONS_INVOKES_CONCURRENT",),
-    ),
-    Setting(
-        "limits.fires-per-minute",
-        count,
-        "60",
-        "trigger fires of a namespace in a minute",
-        ("LIMITS_TRIGGERS_FIRES_PERMINUTE",),
-    ),
-    Setting("limits.sequence-length", count, "50", "actions in a sequence", ("LIMITS_ACTIONS_SEQUENCE_MAXLENGTH",)),
-    Setting("limits.list-default", count, "30", "entries of a list", ("whisk.query-limit.default-list-limit",)),
-    Setting("limits.list-max", count, "200", "most entries of a list", ("whisk.query-limit.max-list-limit",)),
-    Setting(
-        "limits.blocking-wait",
-        parse_duration,
-        "60 s",
-        "how long a blocking call waits before it gets an id",
-        ("whisk.controller.activation.max-wait-for-blocking-activation",),
-    ),
+    *LIMIT_SETTINGS,
     Setting(
         "transactions-header",
         str,
@@ -385,10 +287,5 @@ def _text(value: object) -> str:
 
 
 def _settings(values: dict[str, Any]) -> Settings:
-    limits = {name.removeprefix("limits_"): values.pop(name) for name in list(values) if name.startswith("limits_")}
-    for name in ("timeout", "memory", "logs", "concurrency"):
-        bounds = Bounds(*(limits.pop(f"{name}_{end}") for end in ("min", "max", "std")))
-        if not bounds.min <= bounds.std <= bounds.max:
-            raise Misconfigured(f"the limits of {name} must be min <= std <= max, and are {bounds}")
-        limits[name] = bounds
-    return Settings(**values, limits=SystemLimits(**limits))
+    limits = take_limits(values)
+    return Settings(**values, limits=limits)

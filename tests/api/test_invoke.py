@@ -14,6 +14,7 @@ from upcall.model import texts
 from upcall.model.documents import KeyValue
 from upcall.model.entities import Limits, Parameter, UserLimits
 from upcall.model.messages import CombinedMessage, CompletionMessage, ResultMessage
+from upcall.model.sizes import NamespaceDefaults
 
 
 @pytest.fixture
@@ -253,6 +254,18 @@ async def test_throttles_come_before_rights_and_say_when_to_come_back() -> None:
         assert answered.status == 429
         assert answered.json["error"] == "Too many requests in the last minute (count: 2, allowed: 1)."
         assert 1 <= int(answered.headers["retry-after"]) <= 60
+
+
+async def test_the_payload_limit_is_the_namespaces_or_the_default_of_namespaces() -> None:
+    platform = Platform()
+    defaults = NamespaceDefaults(payload=1024)
+    platform.limits = msgspec.structs.replace(platform.limits, defaults=defaults)
+    async with platform.run():
+        body = b'{"a":"' + b"x" * 1100 + b'"}'
+        answered = await platform.ask(a_request(PATH, body))
+        assert (answered.status, answered.json["error"]) == (413, texts.request_too_large(len(body), 1024))
+        await platform.store.put(Limits("guest", UserLimits(max_payload_size="1 MB")))
+        assert (await platform.ask(a_request(PATH, body))).status == 202
 
 
 async def test_what_is_in_flight_counts_against_the_namespace(platform: Platform) -> None:

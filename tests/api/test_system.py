@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.client import Api, exchange
 from upcall.controller.http import Transactions, respond
+from upcall.model.sizes import NamespaceDefaults, Range, SystemLimits
 
 UNKNOWN = "The requested resource could not be found."
 HEADERS = "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"
@@ -60,6 +61,14 @@ async def test_the_info_document(api: Api) -> None:
             ],
         },
     }
+
+
+async def test_the_info_document_has_the_defaults_of_namespaces_beside_the_systems() -> None:
+    defaults = NamespaceDefaults(timeout=Range(200, 1000), memory=Range(max=256))
+    limits = (await Api(limits=SystemLimits(defaults=defaults))("GET", "/", user=None)).json["limits"]
+    assert (limits["default_min_action_duration"], limits["default_max_action_duration"]) == (200, 1000)
+    assert (limits["min_action_duration"], limits["max_action_duration"]) == (100, 300_000)
+    assert (limits["default_max_action_memory"], limits["max_action_memory"]) == (268435456, 536870912)
 
 
 def runtime(kind: str, image: str, **given: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from upcall.config import SETTINGS, Settings, load, upstream_keys
 from upcall.errors import Misconfigured
+from upcall.model.sizes import NamespaceDefaults, Range
 
 
 def settings(environment: dict[str, str] | None = None, **flags: str) -> Settings:
@@ -29,6 +30,20 @@ def test_each_source_beats_the_one_below(tmp_path: Path) -> None:
     assert load({}, upstream, file)[0].memory == 2048
     assert load({}, own, file)[0].memory == 3072
     assert load({"memory": "4 GB"}, own, file)[0].memory == 4096
+
+
+def test_what_namespaces_get_without_limits_of_their_own() -> None:
+    assert settings({}).limits.defaults == NamespaceDefaults()
+    given = {
+        "CONFIG_whisk_namespaceDefaultLimit_timeLimit_max": "10 s",
+        "CONFIG_whisk_namespaceDefaultLimit_memory_min": "200 m",
+        "CONFIG_whisk_namespaceDefaultLimit_logLimit_max": "0 m",
+        "CONFIG_whisk_namespaceDefaultLimit_parameterSizeLimit": "2 k",
+        "CONFIG_whisk_namespaceDefaultLimit_activation_payload_max": "3 k",
+    }
+    assert settings(given).limits.defaults == NamespaceDefaults(
+        timeout=Range(None, 10_000), memory=Range(200), logs=Range(None, 0), parameters=2048, payload=3072
+    )
 
 
 def test_upstreams_variables_raise_the_throttles() -> None:
@@ -72,7 +87,12 @@ def test_actions_have_a_private_network_by_default_if_it_can_be_had() -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("10.9.0.1/16", "is no IPv4 network"), ("x", "is no IPv4 network"), ("0.0.0.0/4", "large"), ("10.9.0.0/24", "small")],
+    [
+        ("10.9.0.1/16", "is no IPv4 network"),
+        ("x", "is no IPv4 network"),
+        ("0.0.0.0/4", "large"),
+        ("10.9.0.0/24", "small"),
+    ],
 )
 def test_a_range_is_a_network_of_a_fitting_size(text: str, complaint: str) -> None:
     with pytest.raises(Misconfigured, match=f"UPCALL_ACTION_NETWORK_RANGE: .*{complaint}"):
@@ -107,6 +127,7 @@ def test_an_unknown_key_of_the_file_is_remarked(tmp_path: Path) -> None:
         ({"UPCALL_GRACE": "soon"}, "UPCALL_GRACE: 'soon' is no duration"),
         ({"UPCALL_ISOLATION": "some"}, "UPCALL_ISOLATION: 'some' is none of: full, none"),
         ({"LIMITS_ACTIONS_INVOKES_PERMINUTE": "-1"}, "LIMITS_ACTIONS_INVOKES_PERMINUTE: '-1' is no whole number"),
+        ({"CONFIG_whisk_namespaceDefaultLimit_memory_max": "x"}, "namespace-default-limit.memory.max"),
         ({"CONFIG_whisk_memory_min": "600 m"}, "limits of memory must be min <= std <= max"),
     ],
 )

@@ -13,19 +13,20 @@ import msgspec
 
 from upcall.controller.auth import Authenticator
 from upcall.controller.envelope import COMPLETED, Headers, failure
-from upcall.controller.figures import Figures, Histogram
+from upcall.controller.figures import Figures
 from upcall.controller.invoke import Invocation, Invocations, Plan
 from upcall.controller.media import check_json
 from upcall.controller.target import Target
 from upcall.controller.views import activation_bytes, result_bytes
+from upcall.core.limits import payload_limit
 from upcall.core.params import check_object, merge
 from upcall.core.rights import check_right
 from upcall.core.throttle import Rate, admit
 from upcall.errors import BadRequest, Internal, Malformed, TooLarge, Unauthorized, UpcallError
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, SUCCESS, Activation
-from upcall.model.entities import Identity
-from upcall.model.sizes import SystemLimits, parse_size
+from upcall.model.entities import Identity, UserLimits
+from upcall.model.sizes import SystemLimits
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +65,11 @@ class InvokeRoute:
         self._invocations = invocations
         self._auth = auth
         self._limits = limits
+        self._payload = payload_limit(limits, UserLimits())
         self._deprecated = frozenset(deprecated)
-        self._clock = clock
+        self.clock = clock
         self.figures = figures or Figures()
+        self.waits = self.figures.waits
         self._rate = Rate()
 
     @property
@@ -99,7 +102,7 @@ class InvokeRoute:
         if target.name_problem:
             raise Malformed(target.name_problem)
         space = identity.namespace
-        now = self._clock()
+        now = self.clock()
         admit(self._rate, identity, self._invocations.in_flight(space.uuid), self._limits, now)
         owner = space.name if target.namespace == "_" else target.namespace
         check_right(identity, "ACTIVATE", f"{owner}/{target.package}" if target.package else owner, target.name)
@@ -118,9 +121,7 @@ class InvokeRoute:
         if request.size and request.content_type != b"application/json":
             check_json(request.content_type.decode("latin-1"))
         own = identity.limits.max_payload_size
-        limit = self._limits.payload
-        if isinstance(own, str):
-            limit = min(limit, parse_size(own))
+        limit = payload_limit(self._limits, identity.limits) if isinstance(own, str) else self._payload
         if request.size > limit:
             raise TooLarge(texts.request_too_large(request.size, limit))
 
@@ -137,7 +138,7 @@ class InvokeRoute:
         start = int(now * 1000)
         transid = [request.tid, start, True] if request.extra_logging else [request.tid, start]
         wait = min(target.timeout / 1000, self._limits.blocking_wait) if target.blocking else None
-        answer = _Answer(request, self.figures.waits, self._clock, now)
+        answer = _Answer(request, self, now)
         call = Invocation(plan, identity, merge(plan.defaults, request.body), transid, wait)
         self._invocations.publish(call, answer.done, answer.failed)
 
@@ -145,12 +146,11 @@ class InvokeRoute:
 class _Answer:
     """What becomes of an activation that was published."""
 
-    __slots__ = ("began", "clock", "request", "waits")
+    __slots__ = ("began", "request", "route")
 
-    def __init__(self, request: Request, waits: Histogram, clock: Callable[[], float], began: float) -> None:
+    def __init__(self, request: Request, route: InvokeRoute, began: float) -> None:
         self.request = request
-        self.waits = waits
-        self.clock = clock
+        self.route = route
         self.began = began
 
     def done(self, id_: str, activation: Activation | None) -> None:
@@ -158,7 +158,7 @@ class _Answer:
         if activation is None:
             self.request.respond(202, headers, b'{"activationId":"%b"}' % id_.encode())
             return
-        self.waits.observe(self.clock() - self.began)
+        self.route.waits.observe(self.route.clock() - self.began)
         status = activation.response.status_code
         result = result_bytes(activation.response)
         bare = self.request.target.result or result.lstrip()[:1] == b"["

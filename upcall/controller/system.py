@@ -1,17 +1,18 @@
 """Who and what this deployment is: info, health, namespaces and limits (spec: rest-api.md §12, §14).
 
-The info document's members are compared by clients as they are: sizes in bytes, times in ms. Upstream has limits twice,
-those of the system and the defaults of namespaces; here they are the same.
+The info document's members are compared by clients as they are: sizes in bytes, times in ms. It has limits twice, those
+of the system and those of namespaces that have none of their own.
 """
 
 import msgspec
 
 from upcall.controller.call import Call, Parts, ok
 from upcall.controller.envelope import COMPLETED, CORS_ROOT, JSON, TEXT, Answer
-from upcall.core.limits import limits_view
+from upcall.core.limits import effective, limits_view
 from upcall.core.rights import check_right
 from upcall.errors import BadRequest
 from upcall.model import texts
+from upcall.model.entities import UserLimits
 from upcall.model.names import Json
 from upcall.model.runtimes import Runtime
 from upcall.model.sizes import MB, SystemLimits
@@ -100,21 +101,25 @@ def _healthy(parts: Parts) -> int:
 
 
 def _info_limits(limits: SystemLimits) -> dict[str, int]:
-    bounds = {
+    defaults = _info_bounds(effective(limits, UserLimits()))
+    return {
+        "actions_per_minute": limits.invocations_per_minute,
+        "triggers_per_minute": limits.fires_per_minute,
+        "concurrent_actions": limits.concurrent_invocations,
+        "sequence_length": limits.sequence_length,
+        **{f"default_{name}": value for name, value in defaults.items()},
+        **_info_bounds(limits),
+    }
+
+
+def _info_bounds(limits: SystemLimits) -> dict[str, int]:
+    return {
         "min_action_duration": limits.timeout.min,
         "max_action_duration": limits.timeout.max,
         "min_action_memory": limits.memory.min * MB,
         "max_action_memory": limits.memory.max * MB,
         "min_action_logs": limits.logs.min * MB,
         "max_action_logs": limits.logs.max * MB,
-    }
-    return {
-        "actions_per_minute": limits.invocations_per_minute,
-        "triggers_per_minute": limits.fires_per_minute,
-        "concurrent_actions": limits.concurrent_invocations,
-        "sequence_length": limits.sequence_length,
-        **{f"default_{name}": value for name, value in bounds.items()},
-        **bounds,
     }
 
 

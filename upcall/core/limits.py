@@ -1,6 +1,7 @@
 """The limits that hold for a namespace, and the check of an action's limits against them (spec: rest-api.md §12, §6.1).
 
-A namespace's own limits count where they are set and are clamped to the system's; the throttles are not clamped, a
+A namespace's own limits count where they are set, else the deployment's defaults for namespaces, and are clamped to the
+system's; the throttles are not clamped, a
 namespace may be given more than the system's standard. Only limits that a request names are checked.
 """
 
@@ -9,7 +10,7 @@ from msgspec import UNSET, UnsetType, structs
 from upcall.errors import BadRequest
 from upcall.model import texts
 from upcall.model.entities import ActionLimits, UserLimits
-from upcall.model.sizes import Bounds, SystemLimits, bytes_text, parse_size
+from upcall.model.sizes import Bounds, Range, SystemLimits, bytes_text, parse_size
 
 _Number = int | UnsetType | None
 _CHECKED = (("memory", "memory size"), ("logs", "log size"), ("timeout", "duration"), ("concurrency", "concurrency"))
@@ -17,19 +18,27 @@ _CHECKED = (("memory", "memory size"), ("logs", "log size"), ("timeout", "durati
 
 def effective(system: SystemLimits, user: UserLimits) -> SystemLimits:
     """What holds for a namespace, in the shape of the system's limits."""
+    defaults = system.defaults
     return structs.replace(
         system,
-        timeout=_clamp(system.timeout, user.min_action_timeout, user.max_action_timeout),
-        memory=_clamp(system.memory, user.min_action_memory, user.max_action_memory),
-        logs=_clamp(system.logs, user.min_action_logs, user.max_action_logs),
-        concurrency=_clamp(system.concurrency, user.min_action_concurrency, user.max_action_concurrency),
-        parameters=_least(system.parameters, user.max_parameter_size),
-        payload=_least(system.payload, user.max_payload_size),
-        truncation=_least(system.truncation, user.truncation_size),
+        timeout=_clamp(system.timeout, defaults.timeout, user.min_action_timeout, user.max_action_timeout),
+        memory=_clamp(system.memory, defaults.memory, user.min_action_memory, user.max_action_memory),
+        logs=_clamp(system.logs, defaults.logs, user.min_action_logs, user.max_action_logs),
+        concurrency=_clamp(
+            system.concurrency, defaults.concurrency, user.min_action_concurrency, user.max_action_concurrency
+        ),
+        parameters=_least(system.parameters, defaults.parameters, user.max_parameter_size),
+        payload=payload_limit(system, user),
+        truncation=_least(system.truncation, defaults.truncation, user.truncation_size),
         invocations_per_minute=_number(user.invocations_per_minute, system.invocations_per_minute),
         concurrent_invocations=_number(user.concurrent_invocations, system.concurrent_invocations),
         fires_per_minute=_number(user.fires_per_minute, system.fires_per_minute),
     )
+
+
+def payload_limit(system: SystemLimits, user: UserLimits) -> int:
+    """Bytes of an invoke's arguments."""
+    return _least(system.payload, system.defaults.payload, user.max_payload_size)
 
 
 def check_limits(given: dict[str, int], limits: SystemLimits) -> None:
@@ -77,14 +86,14 @@ def limits_view(system: SystemLimits, user: UserLimits) -> UserLimits:
     )
 
 
-def _clamp(system: Bounds, least: _Number, greatest: _Number) -> Bounds:
-    low = max(system.min, _number(least, system.min))
-    high = min(system.max, _number(greatest, system.max))
+def _clamp(system: Bounds, default: Range, least: _Number, greatest: _Number) -> Bounds:
+    low = max(system.min, _number(least, _number(default.min, system.min)))
+    high = min(system.max, _number(greatest, _number(default.max, system.max)))
     return Bounds(low, high, system.std)
 
 
-def _least(system: int, own: str | UnsetType | None) -> int:
-    return min(system, parse_size(own)) if isinstance(own, str) else system
+def _least(system: int, default: int | None, own: str | UnsetType | None) -> int:
+    return min(system, parse_size(own) if isinstance(own, str) else _number(default, system))
 
 
 def _number(own: _Number, otherwise: int) -> int:

@@ -55,6 +55,25 @@ class Bounds(msgspec.Struct, frozen=True):
     std: int
 
 
+class Range(msgspec.Struct, frozen=True):
+    """Least and greatest value; None is the system's."""
+
+    min: int | None = None
+    max: int | None = None
+
+
+class NamespaceDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of namespaces that have none of their own; units as in `SystemLimits`, None is the system's."""
+
+    timeout: Range = Range()
+    memory: Range = Range()
+    logs: Range = Range()
+    concurrency: Range = Range()
+    parameters: int | None = None
+    payload: int | None = None
+    truncation: int | None = None
+
+
 class SystemLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the whole system; a namespace's own are clamped to them (spec: rest-api.md §12)."""
 
@@ -82,3 +101,4 @@ class SystemLimits(msgspec.Struct, frozen=True, kw_only=True):
     list_max: int = 200
     blocking_wait: float = 60.0
     """seconds that a blocking caller waits at most"""
+    defaults: NamespaceDefaults = NamespaceDefaults()

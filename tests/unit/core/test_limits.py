@@ -1,10 +1,10 @@
 """A namespace's own limits, clamped to the system's."""
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from upcall.core.limits import effective, limits_view, standard_limits
 from upcall.model.entities import ActionLimits, UserLimits
-from upcall.model.sizes import MB, Bounds, SystemLimits
+from upcall.model.sizes import MB, Bounds, NamespaceDefaults, Range, SystemLimits
 
 SYSTEM = SystemLimits()
 
@@ -34,6 +34,23 @@ def test_own_limits_are_clamped() -> None:
     assert holds.logs == Bounds(1, 2, 10)
     assert holds.concurrency == Bounds(1, 1, 1)
     assert (holds.parameters, holds.payload, holds.truncation) == (MB, 1024, 10)
+
+
+def test_a_namespace_without_own_limits_has_the_defaults_within_the_systems() -> None:
+    defaults = NamespaceDefaults(
+        timeout=Range(200, 10**9), memory=Range(max=256), logs=Range(1, 2), parameters=2048, payload=10**9, truncation=5
+    )
+    system = structs.replace(SYSTEM, defaults=defaults)
+    holds = effective(system, UserLimits())
+    assert (holds.timeout, holds.memory, holds.logs) == (
+        Bounds(200, 300_000, 60_000),
+        Bounds(128, 256, 256),
+        Bounds(1, 2, 10),
+    )
+    assert (holds.concurrency, holds.parameters, holds.payload, holds.truncation) == (SYSTEM.concurrency, 2048, MB, 5)
+    own = effective(system, UserLimits(max_action_memory=512, max_parameter_size="1 MB", max_payload_size="1 KB"))
+    assert (own.memory.max, own.parameters, own.payload) == (512, MB, 1024)
+    assert limits_view(system, UserLimits()).max_action_memory == 256
 
 
 def test_throttles_are_not_clamped() -> None:
