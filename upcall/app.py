@@ -79,7 +79,9 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         stack.callback(_remove, run_folder(data))
         store = await stack.enter_async_context(SqliteStore(data / "upcall.db", settings.durability))
         auth = await _guest(store, data, settings.auth)
-        bus = MemoryBus()
+        bus = MemoryBus(journal=store.journal)
+        if restored := bus.restore():
+            log.info("%d activations of an earlier life have not ended: those that had not started run now", restored)
         listener = stack.enter_context(listen(settings.host, settings.port))
         tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, _names(settings.host))
         url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
@@ -102,6 +104,8 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         log.info("stopping: running activations may take %g s to end; a second signal stops at once", settings.grace)
         await controller.stop(settings.grace)
         await invoker.drain(max(0.0, settings.grace - (time.monotonic() - began)))
+        if left := len(store.journal):
+            log.info("%d accepted activations have not started; they will with the next start", left)
     return 0
 
 

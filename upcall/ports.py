@@ -62,11 +62,47 @@ class Bus(Protocol):
     def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
         """Hand over; messages of one sender to one topic keep their order."""
 
+    def keep(self, topic: Topic, message: Message, then: Callable[[], None]) -> None:
+        """Call `then` as soon as `message`, which was sent, outlives this process, or has ended (at once where every
+        message does). Its sender has its own reasons to let it go otherwise: a caller who waits sees that the
+        connection is broken (D7)."""
+
     async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> Feed:
         """Consume `topic` as member of `group`; nothing is delivered before the first `pull`."""
 
     async def close(self) -> None:
         """Flush what was sent (bounded in time) and let go."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What an earlier life has accepted and not ended."""
+
+    id: str
+    topic: str
+    message: bytes
+    started: bool
+
+
+class Journal(Protocol):
+    """Accepted activations, from their acceptance to their end: what a bus that lives in one process has in place of a
+    broker's disk (docs/adr/0009-journal.md). `id` is the one of the activation's record: `namespace/activation id`."""
+
+    def accept(self, id: str, topic: str, message: bytes, then: Sent) -> None:
+        """Take a message; `then` gets None when it outlives the process, else why it does not: the journal is full, or
+        the disk refuses. Nothing is left of it then."""
+
+    def keep(self, id: str, topic: str, message: bytes, started: bool, then: Callable[[], None]) -> None:
+        """The same for a message that is on its way or runs, without a bound: it is there anyway. Where the disk
+        refuses, `then` is called as soon as it does no longer."""
+
+    def started(self, id: str, then: Callable[[], None]) -> None:
+        """Call `then` when it outlives the process that user code is about to run for `id`."""
+
+    def ended(self, id: str) -> None:
+        """The outcome is published, its record with the store: forget it, not before the record is durable."""
+
+    def left(self) -> Sequence[Left]:
+        """What earlier lives have left, in the order of acceptance; once. What has a record is not among it."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -143,6 +179,11 @@ class Store(Accounts, Protocol):
         """Take an activation record for the next group commit; from now on `get` and `list` show it. The first record
         of an activation stands, a later one is dropped. False when the bounded batch is full: the caller slows its
         intake and tries again (`room` tells when)."""
+
+    def promise(self, activation: Activation) -> bool:
+        """Whether the record outlives the process from now on, so that its result may be told before it is recorded.
+        `record` has to follow, and may bring the same activation with its logs; where it does not come to that, the
+        promised one stands. False: tell the result after a `flush` that follows `record`."""
 
     async def room(self) -> None:
         """Return when `record` takes records again."""

@@ -4,43 +4,76 @@ A message is handed over by a plain call when its consumer has credit and nothin
 bounded queue; past the bound the sender is told Unavailable. Nothing is encoded: sender and consumer share the struct,
 so neither changes it.
 
-Each group on a topic is a `_Line`: the queue, the consumer if there is one, and what was delivered and is neither
-started nor done, which the group's next feed gets again. What has started never comes again, as nothing outlives the
-process; and `lost` is never called. A topic that nobody reads yet keeps its messages for the first group (`earliest`);
-pings and events, which are worthless later, lose the oldest instead of refusing the newest.
+Each group on a topic is a line (`upcall.bus.line`): the queue, the consumer if there is one, and what was delivered and
+is neither started nor done, which the group's next feed gets again. What has started never comes again in this process;
+and `lost` is never called. A topic that nobody reads yet keeps its messages for the first group (`earliest`); pings and
+events, which are worthless later, lose the oldest instead of refusing the newest.
 
-Calls nest: a delivered message may be answered before `send` returns, and the answer may pull. `_busy` keeps such calls
-from overtaking or from growing the stack: what arrives meanwhile waits for the loop in `_drain`.
+With a journal, activations that nobody waits for outlive the process: `sent` is told once the journal has them, and the
+next life gets them by `restore` (`upcall.bus.kept`).
 """
 
-from collections import deque
+import logging
 from collections.abc import Callable
 
-from upcall.errors import Conflict, Unavailable
-from upcall.model.messages import Message, Topic
-from upcall.ports import Deliver, Lost, Sent
+from upcall.bus.codec import decode
+from upcall.bus.kept import KeptLine
+from upcall.bus.line import Line
+from upcall.errors import Conflict, Unavailable, Unreadable
+from upcall.model.messages import ActivationMessage, Message, Topic
+from upcall.ports import Deliver, Journal, Lost, Sent
 
 BOUND = 10_000
 """Messages that wait for one group; at 2 KB each some 20 MB."""
+
+log = logging.getLogger(__name__)
 
 
 class MemoryBus:
     """Implements `upcall.ports.Bus`."""
 
-    def __init__(self, bound: int = BOUND) -> None:
+    def __init__(self, bound: int = BOUND, journal: Journal | None = None) -> None:
         self._bound = bound
-        self._lines: dict[str, dict[str, _Line]] = {}
+        self._journal = journal
+        self._lines: dict[str, dict[str, Line]] = {}
 
     async def ensure(self, topic: Topic) -> None:
         self._groups(topic)
 
     def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
         lines = self._lines.get(topic.name) or self._groups(topic)
+        if self._journal is not None and isinstance(message, ActivationMessage) and not message.blocking:
+            self._accept(topic, lines, message, sent)
+            return
         refused = False
         for line in lines.values():
             refused = not line.take(message) or refused
         if sent is not None:
-            sent(Unavailable(f"{topic.name} holds {self._bound} messages that wait") if refused else None)
+            sent(self._full(topic) if refused else None)
+
+    def keep(self, topic: Topic, message: Message, then: Callable[[], None]) -> None:
+        line = next(iter(self._groups(topic).values()))
+        if isinstance(line, KeptLine) and isinstance(message, ActivationMessage):
+            line.keep(message, then)
+        else:
+            then()
+
+    def restore(self) -> int:
+        """Take over what earlier lives have left in the journal; to be called before the first feed. How many."""
+        left = self._journal.left() if self._journal else ()
+        restored = 0
+        for each in left:
+            try:
+                message = decode("activation", each.message)
+            except Unreadable as error:
+                log.error("activation %s of an earlier life stays in the journal: %s", each.id, error)
+                continue
+            line = next(iter(self._groups(Topic(each.topic, "activation")).values()))
+            assert isinstance(line, KeptLine)
+            assert isinstance(message, ActivationMessage)
+            line.put_back(message, each.started)
+            restored += 1
+        return restored
 
     async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> "MemoryFeed":
         lines = self._groups(topic)
@@ -49,23 +82,38 @@ class MemoryBus:
             raise Conflict(f"{topic.name} has a consumer in group {group} already")
         lines[group] = line
         line.deliver = deliver
-        return MemoryFeed(line)
+        return KeptFeed(line) if isinstance(line, KeptLine) else MemoryFeed(line)
 
     async def close(self) -> None:
         self._lines.clear()
 
-    def _groups(self, topic: Topic) -> "dict[str, _Line]":
+    def _accept(self, topic: Topic, lines: dict[str, Line], message: ActivationMessage, sent: Sent | None) -> None:
+        """An Invoker's topic has one group."""
+        line = next(iter(lines.values()))
+        assert isinstance(line, KeptLine)
+        told = sent or _log_refusal
+        if line.full:
+            told(self._full(topic))
+        else:
+            line.accept(message, told)
+
+    def _full(self, topic: Topic) -> Unavailable:
+        return Unavailable(f"{topic.name} holds {self._bound} messages that wait")
+
+    def _groups(self, topic: Topic) -> dict[str, Line]:
         """The groups of a topic; before the first one there is a nameless line that it will take over."""
         return self._lines.setdefault(topic.name, {"": self._line(topic)})
 
-    def _line(self, topic: Topic) -> "_Line":
-        return _Line(self._bound, lossy=topic.carries in ("ping", "event"))
+    def _line(self, topic: Topic) -> Line:
+        if self._journal is not None and topic.carries == "activation":
+            return KeptLine(self._bound, self._journal, topic.name)
+        return Line(self._bound, lossy=topic.carries in ("ping", "event"))
 
 
 class MemoryFeed:
     """Implements `upcall.ports.Feed`."""
 
-    def __init__(self, line: "_Line") -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
         self._closed = False
 
@@ -86,66 +134,16 @@ class MemoryFeed:
             self._line.close()
 
 
-class _Line:
-    """What waits for one group, in order, and its consumer."""
+class KeptFeed(MemoryFeed):
+    """Of a line with a journal."""
 
-    __slots__ = ("_bound", "_busy", "_credit", "_lossy", "_next", "_queue", "deliver", "open")
+    def __init__(self, line: KeptLine) -> None:
+        super().__init__(line)
+        self.started = line.started  # type: ignore[method-assign]
+        self.done = line.done  # type: ignore[method-assign]
 
-    def __init__(self, bound: int, lossy: bool) -> None:
-        self._bound = bound
-        self._lossy = lossy
-        self._queue: deque[tuple[int, Message]] = deque()
-        self._credit = 0
-        self._next = 0
-        self._busy = False
-        self.deliver: Deliver | None = None
-        self.open: dict[int, Message] = {}
 
-    def take(self, message: Message) -> bool:
-        """Hand over or keep; False when full."""
-        offset = self._next
-        if self._credit and not self._queue and not self._busy and self.deliver is not None:
-            self._next = offset + 1
-            self._credit -= 1
-            self.open[offset] = message
-            self._busy = True
-            try:
-                self.deliver(offset, message, False)
-            finally:
-                self._busy = False
-            if self._queue and self._credit:
-                self._drain()
-            return True
-        if len(self._queue) >= self._bound:
-            if not self._lossy:
-                return False
-            self._queue.popleft()
-        self._next = offset + 1
-        self._queue.append((offset, message))
-        return True
-
-    def pull(self, count: int) -> None:
-        self._credit += count
-        if self._queue and not self._busy:
-            self._drain()
-
-    def done(self, offset: int) -> None:
-        self.open.pop(offset, None)
-
-    def close(self) -> None:
-        """What the next consumer must see again goes back to the front."""
-        self.deliver = None
-        self._credit = 0
-        self._queue.extendleft(sorted(self.open.items(), reverse=True))
-        self.open.clear()
-
-    def _drain(self) -> None:
-        self._busy = True
-        try:
-            while self._queue and self._credit and self.deliver is not None:
-                offset, message = self._queue.popleft()
-                self._credit -= 1
-                self.open[offset] = message
-                self.deliver(offset, message, False)
-        finally:
-            self._busy = False
+def _log_refusal(error: BaseException | None) -> None:
+    """For a sender who does not want to know."""
+    if error is not None:
+        log.error("a message is lost: %s", error)

@@ -2,7 +2,8 @@
 
 An entry is made before the message is sent and stays until the Invoker says that the slot is free, or until that is
 overdue and it is freed by force. The caller's wait is a part of it and ends earlier: with the result, or with nothing
-when the wait is over. An ack that comes after all that finds no entry and is dropped.
+when the wait is over and the bus has made sure that the activation outlives the process, for then its caller is told
+its id (D7). An ack that comes after all that finds no entry and is dropped.
 
 An ack may carry the id alone, because the record was too big for it; then, and every 15 s while somebody waits,
 `missing` is told to look into the store. Such a caller may outlast the entry: its slot is free, it waits on.
@@ -10,13 +11,22 @@ An ack may carry the id alone, because the record was too big for it; then, and 
 An entry has one place among the deadlines: the next of its own.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from upcall.core.balance import Job
 from upcall.deadlines import PERIOD, Deadlines
 from upcall.model.activation import Activation
-from upcall.model.messages import ActivationMessage, CombinedMessage, CompletionMessage, Message, completed_topic
+from upcall.model.messages import (
+    ActivationMessage,
+    CombinedMessage,
+    CompletionMessage,
+    Message,
+    completed_topic,
+    invoker_topic,
+)
 from upcall.model.messages import ResultMessage as Result
 from upcall.ports import Bus, Feed, Lost
 
@@ -27,14 +37,31 @@ Then = Callable[[str, Activation | None], None]
 
 CREDIT = 256
 SLOW_POLL = 15.0
+KEEPING = 5.0
+"""Seconds that the last callers wait for the journal."""
+NEVER = float("inf")
 
 
 class Entry:
     """One activation in flight."""
 
-    __slots__ = ("action", "forced", "id", "invoker", "job", "look", "namespace", "overdue", "then", "until", "uuid")
+    __slots__ = (
+        "action",
+        "forced",
+        "id",
+        "invoker",
+        "job",
+        "look",
+        "message",
+        "namespace",
+        "overdue",
+        "then",
+        "until",
+        "uuid",
+    )
 
     def __init__(self, message: ActivationMessage, job: Job, invoker: int, then: Then | None) -> None:
+        self.message = message if then else None
         self.id = message.activation_id
         self.action = message.action
         self.namespace = message.user.namespace.name
@@ -67,12 +94,14 @@ class Acks:
         period: float = PERIOD,
     ) -> None:
         self._bus = bus
+        self._prefix = prefix
         self._topic = completed_topic(controller, prefix)
         self._released = released
         self._lost = lost
         self._standard, self._factor, self._addon = standard, factor, addon
         self._entries: dict[str, Entry] = {}
         self._outlasting: set[Entry] = set()
+        self._resolved = asyncio.Event()
         self._deadlines = Deadlines(period)
         self._feed: Feed | None = None
         self._used = 0
@@ -92,7 +121,7 @@ class Acks:
         if self._feed:
             await self._feed.close()
             self._feed = None
-        self.end_waits()
+        await self.end_waits()
         self._deadlines.close()
 
     @property
@@ -129,17 +158,35 @@ class Acks:
         then = entry.then
         if then is None:
             return
-        entry.then = None
+        entry.then = entry.message = None
         self._outlasting.discard(entry)
+        self._resolved.set()
         try:
             then(entry.id, activation)
         except Exception:  # the boundary of one caller: the others go on
             log.exception("the answer of activation %s failed", entry.id)
 
-    def end_waits(self) -> None:
-        """Nobody waits any longer: each gets the id alone."""
-        for entry in [*self._entries.values(), *self._outlasting]:
-            self.resolve(entry, None)
+    async def end_waits(self) -> None:
+        """Nobody waits any longer: each gets the id alone. Where that cannot be kept in `KEEPING` seconds, nothing."""
+        left = [entry for entry in (*self._entries.values(), *self._outlasting) if entry.then is not None]
+        for entry in left:
+            self._give_up(entry)
+        try:
+            async with asyncio.timeout(KEEPING):
+                while any(entry.then for entry in left):
+                    self._resolved.clear()
+                    await self._resolved.wait()
+        except TimeoutError:
+            log.error(
+                "%d callers get no answer: their activations cannot be kept", sum(1 for each in left if each.then)
+            )
+
+    def _give_up(self, entry: Entry) -> None:
+        """The wait is over: the caller gets the id as soon as the activation outlives this process."""
+        if entry.message is not None and entry.then is not None:
+            message, entry.message = entry.message, None
+            entry.until = NEVER
+            self._bus.keep(invoker_topic(entry.invoker, self._prefix), message, partial(self.resolve, entry, None))
 
     def _deliver(self, offset: int, message: Message, started: bool) -> None:
         kind = type(message)
@@ -194,10 +241,10 @@ class Acks:
             del self._entries[entry.id]
             log.warning("no completion of activation %s from invoker %d in time", entry.id, entry.invoker)
             self._free(entry)
-            self.resolve(entry, None)
+            self._give_up(entry)
             return
         if entry.then is not None and now >= entry.until:
-            self.resolve(entry, None)
+            self._give_up(entry)
         elif entry.then is not None and now >= entry.look:
             entry.look = now + SLOW_POLL
             self.missing(entry, False)

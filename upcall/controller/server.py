@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
@@ -50,7 +50,7 @@ class Server:
         doors: Doors | None = None,
         tls: ssl.SSLContext | None = None,
         interval: float = 1.0,
-        expire: Callable[[], None] = lambda: None,
+        expire: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._edge = edge
         self._listener = listener
@@ -133,7 +133,8 @@ class Server:
             log.info("answers that take longer than the time to stop are not waited for")
         finally:
             sweeping.cancel()
-        self._expire()
+        if self._expire is not None:
+            await self._expire()
 
     async def _sweep(self) -> None:
         while True:

@@ -5,7 +5,8 @@ plain calls: `run` → `_call` (POST /run) → `_ran` (answer, result ack, logs)
 
 Which ack when: a caller that waits has its result before the logs are collected; the last ack, which frees the
 controller's slot, follows the record, so that whoever is told "finished" finds it. It also follows the result ack for
-good, because a result refused for its size is sent again, smaller, and the last ack must not overtake it. The pool
+good, because a result refused for its size is sent again, smaller, and the last ack must not overtake it. Where the
+store makes no promise (`durability="full"`), the result is told when the record is durable, and not before. The pool
 learns of the free container before the controller does: else the controller's next message would find it taken.
 
 `started` is asked of the feed once, even when the job comes back to another container: until it calls back no user
@@ -51,8 +52,17 @@ log = logging.getLogger(__name__)
 class Keeper(Protocol):
     """Where records go."""
 
+    def promise(self, record: Activation) -> bool:
+        """Whether the result may be told before the record is kept, for it will not be contradicted."""
+
     def keep(self, record: Activation, then: Callable[[], None]) -> None:
         """Call `then` when the record is safe with the store."""
+
+    def tell(self, record: Activation, then: Callable[[], None]) -> None:
+        """The same where `then` tells the result."""
+
+    def settle(self, then: Callable[[], None]) -> None:
+        """Call `then` when all that was kept is durable."""
 
 
 class Box(msgspec.Struct, eq=False):
@@ -98,10 +108,12 @@ class Work:
         "_init_ms",
         "_kept",
         "_offset",
+        "_promised",
         "_record",
         "_reusable",
         "_run_start",
         "_slot",
+        "_stored",
         "_told",
         "action",
         "context",
@@ -139,15 +151,21 @@ class Work:
             self._desk.feed.started(self._offset, self._call)
 
     def abort(self, reason: Reason, cause: object) -> None:
-        """End without having run."""
+        """End without having run; at a shutdown that is for the next life, unless this one has said that it started
+        (D8)."""
+        if reason == "drain" and not self._begun:
+            self.job.task = None
+            return
         response = _abort_response(reason, cause, self.job)
         now = self._desk.clock()
         record = self._record = activation_record(self.recipe, self.message, response, Times(now, now, now))
+        self._stored = is_stored(self.message, response, self._desk.levels)
         self._desk.counters.aborted += 1
         acks = self._desk.acks
         bound = reason in ("init", "returned") and not self.message.blocking
         last = acks.completion if bound else acks.combined
-        self._keep(lambda: last(self.message, record, self._end))
+        keeper = self._desk.keeper
+        self._keep(lambda: last(self.message, record, self._end), keeper.tell if self.message.blocking else keeper.keep)
 
     def refuse(self, slot: SlotId, response: Response) -> None:
         """Go back to the pool: this container does not take it. Too often, and the job ends with this response."""
@@ -232,11 +250,15 @@ class Work:
         status = response.status_code
         self._desk.counters.outcomes[status] += 1
         limit = self.recipe.log_limit
+        blocking = self.message.blocking
+        desk = self._desk
+        stored = self._stored = is_stored(self.message, response, desk.levels)
+        self._promised = not (blocking and stored) or desk.keeper.promise(record)
         if limit == 0:
             self._reusable = status < DEVELOPER_ERROR
-            self._keep(self._kept_record)
+            self._keep(self._kept_record, desk.keeper.keep)
             return
-        if self.message.blocking:
+        if blocking and self._promised:
             self._told = False
             self._desk.acks.result(self.message, record, self._result_told)
         self._box.container.collect(limit, status < DEVELOPER_ERROR, self._collected)
@@ -250,11 +272,11 @@ class Work:
         if lines:
             self._record = with_logs(self._record, lines)
         self._reusable = status < DEVELOPER_ERROR and not found.failed
-        self._keep(self._kept_record)
+        self._keep(self._kept_record, self._desk.keeper.keep)
 
-    def _keep(self, then: Callable[[], None]) -> None:
-        if is_stored(self.message, self._record.response, self._desk.levels):
-            self._desk.keeper.keep(self._record, then)
+    def _keep(self, then: Callable[[], None], keep: Callable[[Activation, Callable[[], None]], None]) -> None:
+        if self._stored:
+            keep(self._record, then)
         else:
             then()
 
@@ -270,8 +292,14 @@ class Work:
             self._last_ack()
 
     def _last_ack(self) -> None:
+        if self._promised:
+            self._tell_end()
+        else:
+            self._desk.keeper.settle(self._tell_end)
+
+    def _tell_end(self) -> None:
         acks = self._desk.acks
-        whole = self.message.blocking and self.recipe.log_limit == 0
+        whole = self.message.blocking and (self.recipe.log_limit == 0 or not self._promised)
         (acks.combined if whole else acks.completion)(self.message, self._record, self._end)
 
     def _end(self) -> None:

@@ -3,6 +3,9 @@
 As long as the store takes them, keeping one is a plain call. When its batch is full, records wait here in order and one
 task follows the store's `room`. What waits is bounded by its producers: an activation holds its container, and with it
 its share of the feed, until its record is taken. So a slow store slows the intake, and no record is dropped.
+
+A result that a client gets must not be contradicted by what the next life finds: either the store promises the record
+before the result is told, or the result waits until the record is durable.
 """
 
 import asyncio
@@ -25,9 +28,24 @@ class Records:
         self._tasks = tasks
         self._waiting: deque[tuple[Activation, Then]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._settling: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def promise(self, record: Activation) -> bool:
+        """Whether its result may be told before `keep`."""
+        return self._store.promise(record)
+
+    def settle(self, then: Then) -> None:
+        """Call `then` when all that was kept is durable."""
+        task = self._tasks.create_task(self._settled(then))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    def tell(self, record: Activation, then: Then) -> None:
+        """`keep`, where `then` tells the result."""
+        self.keep(record, then if self.promise(record) else lambda: self.settle(then))
 
     def keep(self, record: Activation, then: Then) -> None:
         """Call `then` when the store has taken it: before this returns, unless the store is full."""
@@ -40,12 +58,17 @@ class Records:
 
     async def close(self, patience: float) -> None:
         """Return when nothing waits, or after `patience` seconds: a store that takes nothing more cannot be helped."""
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=patience)
+        following = [task for task in (self._task, *self._settling) if task is not None]
+        if following:
+            await asyncio.wait(following, timeout=patience)
         if self._waiting:
             log.error("the store does not take %d activation records: they are lost", len(self._waiting))
-        if self._task is not None:
-            self._task.cancel()
+        for task in following:
+            task.cancel()
+
+    async def _settled(self, then: Then) -> None:
+        await self._store.flush()
+        then()
 
     async def _follow(self) -> None:
         try:

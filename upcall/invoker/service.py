@@ -10,9 +10,9 @@ A message whose action is at hand goes the whole way to the container's socket w
 before the pool sees it is answered here; the pool gives the feed's unit back for all others.
 
 Start, in this order: topic; containers (leftovers of an earlier life go before anything runs); feed; pool; pings. Stop
-(D8): a ping that says disabled, nothing more is taken, what waits is answered with status 3, what runs has `grace` to
-end and is then answered with status 3 too, containers go, the feed is closed: what it delivered meanwhile was dropped
-and is for the next life. A bug in the pool ends the service: leaving `async with` raises.
+(D8): a ping that says disabled, nothing more is taken, what has not started is left for the next life, what runs has
+`grace` to end and is then answered with status 3, containers go, the feed is closed: what it delivered meanwhile was
+dropped and is for the next life, too. A bug in the pool ends the service: leaving `async with` raises.
 """
 
 import asyncio
@@ -282,7 +282,7 @@ class Invoker:
             self._acks.combined(message, record, lambda: self._release(offset))
 
         if keep and is_stored(message, record.response, self._levels):
-            self._records.keep(record, kept)
+            (self._records.tell if message.blocking else self._records.keep)(record, kept)
         else:
             kept()
 

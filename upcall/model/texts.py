@@ -48,6 +48,10 @@ def store_refuses(why: str) -> str:
     return f"The server is currently unavailable (its store takes no writes: {why}). Try again later."
 
 
+def journal_full(count: int) -> str:
+    return f"The server is currently unavailable ({count} accepted activations have not ended). Try again later."
+
+
 def malformed_content(detail: str) -> str:
     return f"The request content was malformed:\n{detail}"
 
@@ -190,6 +194,8 @@ INIT_DIED = "The action did not initialize and exited unexpectedly."
 RUN_DIED = "The action did not produce a valid response and exited unexpectedly."
 MEMORY_EXHAUSTED = "The action exhausted its memory and was aborted."
 PROVISION = "Failed to provision resources to run the action."
+STOPPING = "The platform is stopping and takes no new work."
+"""Ours, with 503: what begins to arrive after the signal."""
 SHUTDOWN = "The action was not run to its end because the platform is shutting down."
 INTERRUPTED = "The platform stopped while the action ran, and does not run it twice. How far it came is not known."
 

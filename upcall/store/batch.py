@@ -5,6 +5,9 @@ so its size is known, nobody can change it any more, and what cannot be encoded 
 writes (`upcall.store.writer`) takes all that waits, and says when it is durable or that it was not to be; then the same
 records wait again, in front. Until then `get` finds them here. All this happens on the event loop: there are no locks.
 
+Where there is a log ahead (`upcall.store.ahead`) a record is in it from then on, and outlives the process. A promise
+puts it there before it is recorded, as the first of two versions: the record that follows has the logs.
+
 Both bounds count what waits and what is being written. The record that crosses a bound is still taken, the next is not.
 """
 
@@ -15,6 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from upcall.model.activation import Activation
+from upcall.store.ahead import Ahead
 
 MAX_RECORDS, MAX_BYTES = 10_000, 64 * 1024 * 1024
 
@@ -31,9 +35,15 @@ class Batch:
     """`wake(urgent)` tells the writer that there is something to take."""
 
     def __init__(
-        self, wake: Callable[[bool], None], max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES
+        self,
+        wake: Callable[[bool], None],
+        max_records: int = MAX_RECORDS,
+        max_bytes: int = MAX_BYTES,
+        ahead: Ahead | None = None,
     ) -> None:
         self._wake = wake
+        self._ahead = ahead
+        self._promised: dict[str, tuple[Activation, bytes]] = {}
         self._max_records, self._max_bytes = max_records, max_bytes
         self._waiting: dict[str, Record] = {}
         self._writing: dict[str, Record] = {}
@@ -64,12 +74,25 @@ class Batch:
         key = f"{namespace}/{activation.activation_id}"
         if key in waiting or key in self._writing:
             return True
-        doc = _encode(activation)
+        promised = self._promised.pop(key, None)
+        doc = promised[1] if promised is not None and promised[0] is activation else _encode(activation)
+        if promised is None and self._ahead is not None:
+            self._ahead.append(doc)
         if not waiting:
             self._wake(False)
         waiting[key] = (key, namespace, activation.start, activation.name, activation.annotations, doc)
         self._waiting_bytes += len(doc)
         self._accepted += 1
+        return True
+
+    def promise(self, activation: Activation) -> bool:
+        """See `upcall.ports.Store.promise`. Raises what msgspec raises for a record that is not JSON."""
+        if self._ahead is None:
+            return False
+        doc = _encode(activation)
+        if not self._ahead.append(doc):
+            return False
+        self._promised[f"{activation.namespace}/{activation.activation_id}"] = activation, doc
         return True
 
     def get(self, key: str) -> bytes | None:
@@ -95,6 +118,8 @@ class Batch:
         self._writing, self._waiting = self._waiting, {}
         self._writing_bytes, self._waiting_bytes = self._waiting_bytes, 0
         self._taken = self._accepted
+        if self._ahead is not None:
+            self._ahead.turn(doc for _, doc in self._promised.values())
         return list(self._writing.values())
 
     def done(self, error: Exception | None) -> None:
@@ -102,6 +127,8 @@ class Batch:
         if error is None:
             self._writing, self._writing_bytes = {}, 0
             self._durable = self._taken
+            if self._ahead is not None:
+                self._ahead.clear()
         else:
             self._waiting, self._writing = self._writing | self._waiting, {}
             self._waiting_bytes, self._writing_bytes = self._waiting_bytes + self._writing_bytes, 0

@@ -111,6 +111,9 @@ class FakeStore:
             self._keep(activation, record_rev(activation.id))
         return True
 
+    def promise(self, activation: Activation) -> bool:
+        return True
+
     async def room(self) -> None:
         await self._room.wait()
 

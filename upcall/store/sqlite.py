@@ -5,7 +5,8 @@ with the write-ahead log neither waits for the other. Documents are written by t
 by the batch; whoever awaits a write gets back control when its transaction is committed.
 
 `durability="normal"` does not sync at each commit: what is committed survives the end of the process, however it comes,
-and not always a loss of power. `"full"` syncs each group.
+and not always a loss of power; records and the journal have a log ahead of the database, so that a kill between two
+commits loses nothing that was told. `"full"` syncs each group, and everything waits for it.
 
 Reading one's writes: documents are read after their commit; a record is looked up in the batch first, and lists of
 activations wait until what was taken is written. While the disk refuses writes, lists show what is committed.
@@ -31,11 +32,14 @@ from upcall.model.documents import Document
 from upcall.model.entities import Identity, Limits, UserLimits, identity_of
 from upcall.ownership import private_file
 from upcall.ports import D, Query, Stored
-from upcall.store import accounts, tables
+from upcall.store import accounts, ahead, tables
+from upcall.store.ahead import Ahead
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Batch
 from upcall.store.changes import Changes, changes_file
 from upcall.store.coding import checked, decode, record_rev, space_of
+from upcall.store.journal import SqliteJournal, write_steps
 from upcall.store.migrate import migrate
+from upcall.store.replay import JOURNAL, RECORDS, Replayed, forget, replay
 from upcall.store.worker import Job, Worker
 from upcall.store.writer import OnTrouble, Writer
 
@@ -86,6 +90,9 @@ class SqliteStore:
         self._reading = Worker("store-reader", self._connect_reader)
         self._writer: Writer
         self._batch: Batch
+        self._ahead: dict[str, Ahead] = {}
+        self._replayed = Replayed([], {})
+        self.journal: SqliteJournal
         self._changes: Changes
         self._changing: set[asyncio.Future[Any]] = set()
 
@@ -96,11 +103,13 @@ class SqliteStore:
             await self._reading.open()
         except BaseException:
             await self._writing.close()
-            self._changes.close()
+            self._release()
             raise
         self._writer = Writer(self._writing, self._linger, self._on_trouble)
-        self._batch = Batch(self._writer.wake, *self._bounds)
+        self._batch = Batch(self._writer.wake, *self._bounds, self._ahead.get(RECORDS))
+        self.journal = SqliteJournal(self._writer.wake, self._ahead.get(JOURNAL), self._replayed.left)
         self._writer.attach(self._batch, tables.insert_records)
+        self._writer.attach(self.journal, write_steps)
         return self
 
     async def close(self, patience: float = 10.0) -> None:
@@ -117,7 +126,7 @@ class SqliteStore:
         await self._writing.close()
         await self._reading.close()
         await asyncio.gather(*self._changing, return_exceptions=True)
-        self._changes.close()
+        self._release()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -167,14 +176,17 @@ class SqliteStore:
     def record(self, activation: Activation) -> bool:
         return self._batch.record(activation)
 
+    def promise(self, activation: Activation) -> bool:
+        return self._batch.promise(activation)
+
     async def room(self) -> None:
         await self._batch.room()
 
     def refusal(self) -> str | None:
-        """While records wait they are tried again, so that trouble ends by itself; without them nobody would notice.
+        """While something waits it is tried again, so that trouble ends by itself; without it nobody would notice.
         A lock is no reason: it is gone soon."""
         trouble = self._writer.trouble
-        if trouble is None or trouble == LOCKED or not len(self._batch):
+        if trouble is None or trouble == LOCKED or not (len(self._batch) or self.journal.pending):
             return None
         return trouble
 
@@ -274,11 +286,30 @@ class SqliteStore:
             connection.execute(f"PRAGMA synchronous = {self._durability}")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
+            if self._owner:
+                self._take_over(connection)
             self._changes = self._open_changes()
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _take_over(self, connection: sqlite3.Connection) -> None:
+        """What an earlier life has left beside the database goes into it. Raises Misconfigured."""
+        try:
+            self._replayed = replay(connection, self._path)
+            if self._durability == "full":
+                forget(self._path)
+                return
+            for sort, number in self._replayed.passes.items():
+                self._ahead[sort] = Ahead(ahead.paths(self._path, sort), number)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise _unusable(self._path, error) from error
+
+    def _release(self) -> None:
+        for log_ahead in self._ahead.values():
+            log_ahead.close()
+        self._changes.close()
 
     def _connect_reader(self) -> sqlite3.Connection:
         connection = self._connect()

@@ -138,6 +138,13 @@ def insert_records(connection: sqlite3.Connection, records: Sequence[Record]) ->
         log.warning("%d activation records were stored already, or could not be", len(records) - written)
 
 
+def restore_record(connection: sqlite3.Connection, activation: Activation, doc: bytes) -> bool:
+    """Add a record, encoded before; whether there was none with its id."""
+    name = record_name(activation.name, activation.annotations)
+    values = (activation.id, activation.namespace, activation.start, name, doc)
+    return connection.execute(_INSERT[1], values).rowcount == 1
+
+
 def subjects_by(connection: sqlite3.Connection, column: str, value: str) -> list[Subject]:
     """Subjects with this `uuid` or `namespace` among their credentials."""
     rows = connection.execute(

@@ -288,7 +288,7 @@ async def test_start_and_stop_are_announced(stage: Stage) -> None:
     assert stage.containers.closed
 
 
-async def test_stopping_lets_what_runs_end_and_answers_what_waits(stage: Stage) -> None:
+async def test_stopping_lets_what_runs_end_and_leaves_what_waits_to_the_next_life(stage: Stage) -> None:
     gate = asyncio.Event()
     stage.containers.script = lambda path, body: Reply(after=gate if path == "/run" else None, body=b'{"ok":1}')
     async with stage.started(PoolConfig(memory=256)) as invoker:
@@ -296,15 +296,20 @@ async def test_stopping_lets_what_runs_end_and_answers_what_waits(stage: Stage) 
         await until(lambda: bool(stage.containers.made) and "/run" in stage.container.story)
         waits = await stage.send(an_action())
         late = asyncio.create_task(invoker.drain(10))
-        await stage.controller.ended(waits.activation_id)
+        await until(lambda: not invoker.enabled)
         assert not late.done()
         gate.set()
         await late
-        assert value(stage.controller.record(waits.activation_id)) == {"error": texts.SHUTDOWN}
         assert value(stage.controller.record(runs.activation_id)) == {"ok": 1}
         assert stage.container.story[-1] == "destroy"
         after = await stage.send(an_action())
-        assert stage.shapes(after) == []
+    assert stage.shapes(waits) == stage.shapes(after) == []
+    seen: list[Message] = []
+    feed = await stage.bus.feed(
+        invoker_topic(0), "invoker0", lambda offset, message, started: seen.append(message), unexpected
+    )
+    feed.pull(9)
+    assert seen == [waits, after]
 
 
 async def test_what_outlives_the_grace_is_answered_with_an_error(stage: Stage) -> None:

@@ -1,0 +1,225 @@
+"""Accepted activations that have not ended, on their way to the database and out of it: a source of `Writer`.
+
+A row is *safe* when the log ahead has it (1 us, at once) or, where that cannot take it or there is none, when its group
+is committed. In the database are only rows that live longer than a few milliseconds: what has ended before its group
+was formed leaves no trace but its record.
+
+    accept ──► waiting ──► started ──► ended        each step joins the next group; the last state counts
+                  └──────────────────────►
+
+A row that ends is deleted in the group that its record is in, or in a later one: `ended` is called after
+`Store.record`, and all sources are asked at the same moment. So a row never goes before its record is durable.
+
+When a group fails, what was accepted in it and waits for it is refused: nothing of it is in the database, and the row
+is forgotten. Everything else is tried again.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from upcall.errors import Unavailable
+from upcall.model import texts
+from upcall.ports import Left, Sent
+from upcall.store.ahead import Ahead
+
+MAX_ROWS, MAX_BYTES = 10_000, 64 * 1024 * 1024
+"""What `accept` goes up to, in messages and their bytes."""
+RETRY = 5
+"""Seconds after which to ask again."""
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """A row, as the log ahead has it."""
+
+    id: str
+    topic: str
+    started: bool
+    message: bytes
+
+
+class Started(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """The row's activation is about to run."""
+
+    id: str
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """For the writer; `stored`: the database has the row."""
+
+    id: str
+    stored: bool
+
+
+Step = Accepted | Started | Ended
+_encode = msgspec.msgpack.Encoder().encode
+decode_step = msgspec.msgpack.Decoder(Accepted | Started).decode
+
+
+class _Row:
+    """`message` is let go of when the database has it."""
+
+    __slots__ = ("ended", "id", "message", "size", "started", "stored", "topic")
+
+    def __init__(self, id: str, topic: str, message: bytes, started: bool, stored: bool = False) -> None:
+        self.id = id
+        self.topic = topic
+        self.message: bytes | None = message
+        self.size = len(message)
+        self.started = started
+        self.stored = stored
+        self.ended = False
+
+    def step(self) -> Step:
+        """What the writer has to do."""
+        if self.ended:
+            return Ended(self.id, self.stored)
+        return Started(self.id) if self.message is None else Accepted(self.id, self.topic, self.started, self.message)
+
+
+Waiter = tuple[_Row, Sent, bool]
+"""Who is told when the row's step is committed, and whether the row is withdrawn where that fails."""
+
+
+class SqliteJournal:
+    """Implements `upcall.ports.Journal`; `wake(urgent)` tells the writer that there is something to take."""
+
+    def __init__(
+        self,
+        wake: Callable[[bool], None],
+        ahead: Ahead | None,
+        left: Sequence[Left] = (),
+        max_rows: int = MAX_ROWS,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._wake = wake
+        self._ahead = ahead
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self._left = left
+        self._live = {each.id: _Row(each.id, each.topic, each.message, each.started, True) for each in left}
+        self._bytes = sum(row.size for row in self._live.values())
+        self._waiting: dict[str, _Row] = {}
+        self._writing: dict[str, _Row] = {}
+        self._ask: list[Waiter] = []
+        self._asked: list[Waiter] = []
+        for row in self._live.values():
+            row.message = None  # the database has it
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    @property
+    def pending(self) -> int:
+        """Rows whose last step is not in the database yet."""
+        return len(self._waiting) + len(self._writing)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the messages of all rows."""
+        return self._bytes
+
+    def left(self) -> Sequence[Left]:
+        left, self._left = self._left, ()
+        return left
+
+    def accept(self, id: str, topic: str, message: bytes, then: Sent) -> None:
+        if len(self._live) >= self._max_rows or self._bytes >= self._max_bytes:
+            then(Unavailable(texts.journal_full(len(self._live)), RETRY))
+            return
+        self._add(_Row(id, topic, message, False), then, True)
+
+    def keep(self, id: str, topic: str, message: bytes, started: bool, then: Callable[[], None]) -> None:
+        self._add(_Row(id, topic, message, started), lambda error: then(), False)
+
+    def started(self, id: str, then: Callable[[], None]) -> None:
+        row = self._live.get(id)
+        if row is None or row.started:
+            then()
+            return
+        row.started = True
+        self._settle(row, Started(id), lambda error: then(), False)
+
+    def ended(self, id: str) -> None:
+        row = self._live.pop(id, None)
+        if row is None:
+            return
+        self._bytes -= row.size
+        row.ended = True
+        self._change(row, False)
+
+    def take(self) -> Sequence[Step]:
+        """See `upcall.store.writer.Source`."""
+        self._writing, self._waiting = self._waiting, {}
+        self._asked, self._ask = self._ask, []
+        if self._ahead is not None:
+            self._ahead.turn()
+        return [row.step() for row in self._writing.values()]
+
+    def done(self, error: Exception | None) -> None:
+        """See `upcall.store.writer.Source`."""
+        rows, self._writing = self._writing, {}
+        asked, self._asked = self._asked, []
+        if error is None:
+            for row in rows.values():
+                row.stored, row.message = True, None
+            if self._ahead is not None:
+                self._ahead.clear()
+            for _, then, _ in asked:
+                then(None)
+        else:
+            self._waiting = rows | self._waiting
+            self._refuse(asked, error)
+        if self._waiting:
+            self._wake(bool(self._ask))
+
+    def _refuse(self, asked: list[Waiter], error: Exception) -> None:
+        self._ask = [waiter for waiter in asked if not waiter[2]] + self._ask
+        for row, then, withdrawn in asked:
+            if withdrawn:
+                self.ended(row.id)
+                then(Unavailable(texts.store_refuses(str(error)), RETRY))
+
+    def _add(self, row: _Row, then: Sent, withdrawn: bool) -> None:
+        self._live[row.id] = row
+        self._bytes += row.size
+        assert row.message is not None
+        self._settle(row, Accepted(row.id, row.topic, row.started, row.message), then, withdrawn)
+
+    def _settle(self, row: _Row, step: Accepted | Started, then: Sent, withdrawn: bool) -> None:
+        """Call `then` when the step is safe."""
+        if self._ahead is not None and self._ahead.append(_encode(step)):
+            self._change(row, False)
+            then(None)
+        else:
+            self._ask.append((row, then, withdrawn))
+            self._change(row, True)
+
+    def _change(self, row: _Row, urgent: bool) -> None:
+        first = not self._waiting
+        self._waiting[row.id] = row
+        if first or urgent:
+            self._wake(urgent)
+
+
+_INSERT = "INSERT OR IGNORE INTO journal (id, topic, started, message) VALUES (?,?,?,?)"
+
+
+def write_steps(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    """In the writer's thread."""
+    rows = [(step.id, step.topic, step.started, step.message) for step in steps if isinstance(step, Accepted)]
+    begun = [(step.id,) for step in steps if isinstance(step, Started)]
+    over = [(step.id,) for step in steps if isinstance(step, Ended) and step.stored]
+    if rows:
+        connection.executemany(_INSERT, rows)
+    if begun:
+        connection.executemany("UPDATE journal SET started = 1 WHERE id = ?", begun)
+    if over:
+        connection.executemany("DELETE FROM journal WHERE id = ?", over)
+
+
+def left_over(connection: sqlite3.Connection) -> list[Left]:
+    """What an earlier life has accepted and not ended, in its order. What has a record has ended."""
+    connection.execute("DELETE FROM journal WHERE id IN (SELECT id FROM activations)")
+    rows = connection.execute("SELECT id, topic, message, started FROM journal ORDER BY n")
+    return [Left(id, topic, message, bool(started)) for id, topic, message, started in rows]
