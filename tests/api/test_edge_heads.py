@@ -33,6 +33,15 @@ async def test_a_head_over_the_bound_is_refused_however_it_arrives(
 
 
 @ROUTES
+async def test_a_head_over_the_bound_is_refused_in_one_read_too(platform: Platform, path: str) -> None:
+    client = await platform.connect()
+    (connection,) = await platform.connections(1)
+    connection.data_received(a_request(path, headers={"X-Large": "x" * 100_000}))  # as uvloop reads it
+    answered = await client.answer()
+    assert (answered.status, answered.json["error"]) == (431, HEAD_TOO_LARGE)
+
+
+@ROUTES
 async def test_a_thousand_headers_are_within_it(platform: Platform, path: str) -> None:
     headers = {f"X-{number}": "1" for number in range(1000)}
     assert (await platform.ask(a_request(path, headers=headers))).status == 200
@@ -77,6 +86,13 @@ async def test_trailers_are_bounded_as_heads_are(platform: Platform, path: str) 
     answered = await client.answer()
     assert (answered.status, answered.json["error"]) == (431, HEAD_TOO_LARGE)
     assert platform.invoker.messages == []
+
+
+@ROUTES
+async def test_a_large_chunk_is_no_trailer(platform: Platform, path: str) -> None:
+    client = await platform.connect()
+    client.send(a_request(path, length=False, headers=CHUNKED) + b"30d40\r\n{}" + b" " * 199_998 + b"\r\n0\r\n\r\n")
+    assert (await client.answer()).status == 200
 
 
 @ROUTES

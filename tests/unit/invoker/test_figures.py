@@ -1,6 +1,7 @@
 """The Invoker's metrics: names, and what stands behind them."""
 
-from tests.unit.core.pool_builders import a_pool, arrive, busy, creating, job, paused, stem, warm
+from tests.unit.core.pool_builders import a_pool, arrive, busy, creating, job, paused, play, stem, warm
+from upcall.core.events import Remove, Tick
 from upcall.core.pool import Pool
 from upcall.invoker.counters import Counters
 from upcall.invoker.figures import metrics
@@ -39,6 +40,14 @@ def test_the_pools_gauges_say_what_containers_do() -> None:
         "runBufferSize_counter_bytes": 0,
     }
     assert found["upcall_pool_free_bytes"] == 0
+
+
+def test_a_container_that_goes_is_none_any_more() -> None:
+    pool = a_pool(paused("a"))
+    assert play(pool, Tick(), 700.0) == [Remove(1)]
+    found = samples(Counters(), pool)
+    held = ("activeCount", "idlesCount", "prewarmCount")
+    assert [found[f"gauge_containerPool_{kind}_counter"] for kind in held] == [0, 0, 0]
 
 
 def test_what_waits_is_counted_with_its_memory() -> None:
