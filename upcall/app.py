@@ -1,9 +1,9 @@
 """Wiring: which adapters stand behind the ports, and one process's life from start to exit code.
 
 `upcall serve` runs both shells in one process: memory bus, SQLite in the data folder, sandboxes of this host. The order
-of the start is the order of need (store, guest, address, Invoker with its containers, HTTP); stopping goes the other
-way, and what it may cost is one budget: callers get their answers first, then what runs without a caller may end, then
-sandboxes go and records are flushed (D8). A second signal stops at once.
+of the start is the order of need (store, guest, address, Invoker with its containers, HTTP). A stop refuses new work
+and gives what runs one budget of time; what has not ended then is told so, sandboxes go, records are flushed (D8). A
+second signal stops at once.
 """
 
 import asyncio
@@ -98,15 +98,29 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         _freeze_heap()
         if tls is None and not _loopback(listener):
             log.warning("--host %s: other machines reach the API, by HTTP without encryption", settings.host)
-        say(_ready_text(settings, url, memory, data))
+        if not stop.asked.done():
+            say(_ready_text(settings, url, memory, data))
         await asyncio.wait({controller.ended, stop.asked}, return_when=asyncio.FIRST_COMPLETED)
-        began = time.monotonic()
-        log.info("stopping: running activations may take %g s to end; a second signal stops at once", settings.grace)
-        await controller.stop(settings.grace)
-        await invoker.drain(max(0.0, settings.grace - (time.monotonic() - began)))
+        if controller.ended.done():
+            await controller.ended
+        await _drain(controller, invoker, settings.grace)
         if left := len(store.journal):
             log.info("%d accepted activations have not started; they will with the next start", left)
     return 0
+
+
+async def _drain(controller: Controller, invoker: Invoker, grace: float) -> None:
+    """Let callers have their answers and what runs its end, for `grace` seconds; then cut short what is left (D8)."""
+    log.info("stopping: running activations may take %g s to end; a second signal stops at once", grace)
+    controller.refuse()
+    invoker.hold()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            await controller.answered()
+            await invoker.idle()
+    controller.lock()
+    await invoker.drain(0)
+    await controller.stop(0)
 
 
 async def _guest(store: SqliteStore, data: Path, auth: str | None) -> str:

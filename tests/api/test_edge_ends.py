@@ -8,6 +8,7 @@ import pytest
 from tests.api.platform import INVOKE, PATH, ROUTES, Client, Platform, a_request
 from upcall.controller import edge
 from upcall.controller.edge import HEAD_TOO_LARGE, URI_TOO_LONG
+from upcall.model import texts
 
 
 @pytest.fixture
@@ -123,7 +124,8 @@ async def test_a_shutdown_does_not_wait_for_half_a_request_for_long(
         while not connection.receiving:
             await asyncio.sleep(0)
         stopping = asyncio.ensure_future(platform.server.stop(30))
-        assert (await client.answer()).status == 408
+        answered = await client.answer()
+        assert (answered.status, answered.json["error"]) == (503, texts.STOPPING)
         async with asyncio.timeout(5):
             await stopping
 

@@ -18,6 +18,7 @@ import pytest
 from tests.system.remains import groups
 from tests.system.serving import Answer, Platform, running
 from upcall.app import run_folder
+from upcall.model import texts
 
 SLEEP = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {'slept': args['s']}\n"
 KEY = f"12345678-1234-1234-1234-123456789abc:{'k3Y' * 21}k"
@@ -151,16 +152,24 @@ def test_a_signal_lets_running_calls_finish(
     assert "Traceback" not in platform.output.read_text()
 
 
-def test_what_takes_longer_than_the_grace_is_answered_with_its_id(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
-    with running(tmp_path / "data", "--grace", "300 ms") as platform:
+@pytest.mark.parametrize("grace", ["300 ms", "0 s"])
+def test_what_takes_longer_than_the_grace_is_told_so(tmp_path: Path, threads: ThreadPoolExecutor, grace: str) -> None:
+    with running(tmp_path / "data", "--grace", grace) as platform:
         call = begin(platform, threads, 50)
+        began = time.monotonic()
         assert platform.stop() == 0
-        assert call.result().status == 202
+        assert time.monotonic() - began < 20
+        answer = call.result()
+        assert answer.status == 500
+        assert answer.body["response"]["result"] == {"error": texts.SHUTDOWN}
     assert left(tmp_path / "data") == []
     assert "1 activations do not end in time" in platform.output.read_text()
     with running(tmp_path / "data") as platform:
-        record = platform.call("GET", f"activations/{call.result().body['activationId']}").body
-    assert record["response"]["status"] == "whisk internal error"
+        record = platform.call("GET", f"activations/{answer.body['activationId']}").body
+    assert (record["response"]["status"], record["response"]["result"]) == (
+        "whisk internal error",
+        {"error": texts.SHUTDOWN},
+    )
 
 
 def test_a_second_signal_stops_at_once_and_leaves_nothing(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
@@ -203,7 +212,7 @@ def test_half_a_request_does_not_hold_up_the_end(tmp_path: Path) -> None:
         began = time.monotonic()
         assert platform.stop() == 0
         assert time.monotonic() - began < 10  # the grace is 30
-        assert half.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert half.recv(100).startswith(b"HTTP/1.1 503 ")
 
 
 # --- streams

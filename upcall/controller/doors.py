@@ -21,6 +21,8 @@ CONNECTIONS = 128
 class Visitor(EdgeProtocol):
     """A connection through a door."""
 
+    outside = False
+
     def __init__(self, *args: Any, door: "Door", **members: Any) -> None:
         super().__init__(*args, **members)
         self.door = door

@@ -9,8 +9,11 @@ What uvicorn leaves to us is here too. Head, trailers, URL and body are bounded,
 time, an idle connection is closed, one whose client does not read its answers is cut; `sweep` is the coarse timer of
 all that. A wish for another protocol is passed over, and trailers are.
 A refusal that leaves part of a request unread closes softly (`end`): else the client would be reset before it has read
-why. In a shutdown a request that has begun to arrive is still answered. A client that sends nothing more (`nc -N`) may
-still read: what arrived whole is answered before the connection closes. One that has left looks the same until then.
+why. A client that sends nothing more (`nc -N`) may still read: what arrived whole is answered before the connection
+closes. One that has left looks the same until then.
+
+In a shutdown (D8) what began to arrive before it is answered, what begins later gets 503, and either closes. After
+`lock` nothing starts any more.
 
 uvicorn's names are not a public interface: its version is pinned, and tests/unit/controller/test_uvicorn.py fails where
 the shape has changed.
@@ -41,6 +44,9 @@ TOO_SLOW = "The server timed out waiting for the client's request."
 class EdgeProtocol(HttpToolsProtocol):
     """One connection."""
 
+    outside = True
+    """It comes from no action's network."""
+
     def __init__(
         self,
         config: Config,
@@ -66,7 +72,12 @@ class EdgeProtocol(HttpToolsProtocol):
         self.deaf = False
         """What arrives is thrown away: it cannot be understood, or the answer before it closes."""
         self.draining = False
+        """A shutdown has begun."""
+        self.refusing = False
+        """The request that arrives began after that."""
         self.pumping = False
+        self.last: Any = None
+        """What was to be answered when the shutdown began, on a connection that would else stay open."""
 
     # --- the transport's side
 
@@ -74,6 +85,11 @@ class EdgeProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if hasattr(transport, "max_size"):
             transport.max_size = READ_SIZE
+        self.draining = self.outside and self.edge.refusing
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.edge.gone(self)
 
     def data_received(self, data: bytes) -> None:
         if len(data) > READ_SIZE:  # uvloop reads more at once, and the head's bound needs steps
@@ -111,9 +127,19 @@ class EdgeProtocol(HttpToolsProtocol):
         self.draining = True
         self.since = self.edge.now
         if self.cycle is not None:
+            self.last = self.cycle if self.cycle.keep_alive else None
             self.cycle.keep_alive = False
         if (self.deaf or not self.receiving) and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
+
+    def lock(self) -> None:
+        """Close, once what runs is answered; start nothing any more."""
+        self.shutdown()
+        self.pipeline.clear()
+        if self.running is not None:
+            self.running.keep_alive = False
+        if self.receiving:
+            self._break(503, texts.STOPPING)
 
     def check(self, before: float) -> None:
         """`since` is up to one sweep too early, so `before` is the time of the last one."""
@@ -130,7 +156,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 self.transport.abort()
         elif self.receiving:
             if waited > patience and not self.flow.read_paused:
-                self._break(408, TOO_SLOW)
+                self._break(503, texts.STOPPING) if self.draining else self._break(408, TOO_SLOW)
         elif self._idle() and waited > self.edge.idle_time:
             if unsent:
                 self.transport.abort()
@@ -147,6 +173,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.in_trailer = False
         self.head_size = self.body_size = 0
         self.since = self.edge.now
+        self.refusing = self.draining
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_head:  # else it is a trailer, which must not change what the head said
@@ -165,7 +192,9 @@ class EdgeProtocol(HttpToolsProtocol):
         headers = dict(self.headers)
         target = edge.target(url) if method == b"POST" else None
         announced = int(headers.get(b"content-length", 0))
-        if len(url) > edge.max_url:
+        if self.refusing:
+            self._turn_away(headers)
+        elif len(url) > edge.max_url:
             self._refuse_request(headers, 414, URI_TOO_LONG)
         elif announced > edge.max_body:
             self._refuse_request(headers, 413, texts.request_too_large(announced, edge.max_body))
@@ -199,6 +228,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self.receiving = self.in_trailer = False
         cycle: Any = self.cycle
         if self.deaf or self.transport.is_closing():
+            if self._idle() and not self.pipeline:
+                self.transport.close()
             return
         if type(cycle) is Exchange:
             cycle.complete = True
@@ -292,6 +323,14 @@ class EdgeProtocol(HttpToolsProtocol):
         first = b"%b %b HTTP/%b\r\n" % (parser.get_method(), self.url, parser.get_http_version().encode())
         kept = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         return b"".join([first, *kept, b"\r\n", rest])
+
+    def _turn_away(self, headers: dict[bytes, bytes]) -> None:
+        """The shutdown began before this request. The answer to the one before it does not close, if there is time."""
+        before: Any = self.cycle
+        if before is not None and before is self.last:
+            told = before.response_complete if type(before) is Exchange else before.response_started
+            before.keep_alive = not told
+        self._refuse_request(headers, 503, texts.STOPPING)
 
     def _refuse_request(self, headers: dict[bytes, bytes], status: int, text: str) -> None:
         """Answer the request whose head has arrived, in its turn, and none after it."""

@@ -4,6 +4,7 @@ An `Exchange` collects the body, gives the whole to the route, and writes the an
 of a refusal that the edge makes on its own: a head too large, a body too large, bytes that are no HTTP.
 """
 
+import asyncio
 from collections.abc import MutableSequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ MB = 1024 * 1024
 KNOWN_URLS = 4096
 _EXPECTED = (b"100-continue", b"100-Continue")
 _CLOSE = b"\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+_LATER: Headers = ((b"Retry-After", b"5"),)
+"""Of a 503: the time in which a stopped platform may be there again."""
 
 
 class Edge:
@@ -49,6 +52,11 @@ class Edge:
         self.figures = route.figures
         self.now = 0.0
         """The time of the last sweep."""
+        self.refusing = False
+        """The platform stops: whoever asks from outside from now on is told so."""
+        self.leaving: set[EdgeProtocol] = set()
+        """Connections that are still to be answered before it has stopped."""
+        self.left = asyncio.Event()
         self._targets: dict[bytes, Target | None] = {}
         self._defaults: MutableSequence[tuple[bytes, bytes]] = []
         self._default_block = b""
@@ -62,6 +70,12 @@ class Edge:
                 self._targets.clear()
             target = self._targets[url] = parse_target(url)
             return target
+
+    def gone(self, connection: "EdgeProtocol") -> None:
+        """It is closed."""
+        self.leaving.discard(connection)
+        if not self.leaving:
+            self.left.set()
 
     def default_block(self, state: ServerState) -> bytes:
         """uvicorn's own headers (the date), written out. It makes a new list of them each second."""
@@ -157,7 +171,7 @@ class Exchange:
         self.tid = transaction_id(headers.get(edge.tid_name))
         if self.refused or self.target is None:
             status, text = self.refused or (400, "")
-            self.respond(*refusal(status, text, self.tid, allow=()))
+            self.respond(*refusal(status, text, self.tid, _LATER if status == 503 else (), allow=()))
             return
         chunks = self.chunks
         request = Request(

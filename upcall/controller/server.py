@@ -2,6 +2,9 @@
 
 Of `uvicorn.Server` only the parts that listen and that close connections are used: signals are the process's business,
 and the ten wake-ups a second of its main loop are replaced by one, which also sweeps the connections.
+
+It stops in steps (D8), and listens until the last: `refuse` turns away whoever asks from outside, `lock` those inside
+too, `stop` closes.
 """
 
 import asyncio
@@ -22,6 +25,8 @@ from upcall.errors import Misconfigured
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
+LAST_ANSWERS = 1.0
+"""Seconds for clients to read their answers when nothing is waited for any more."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -57,7 +62,6 @@ class Server:
         self._doors = doors or Doors()
         self._interval = interval
         self._expire = expire
-        self._grace = 0.0
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
         self.ready = asyncio.Event()
@@ -95,7 +99,6 @@ class Server:
                         await self._stop.wait()
                 except TimeoutError:
                     await self._turn()
-            await self._finish(listener)
         finally:
             self._doors.close()
             for accepting in getattr(server, "servers", ()):
@@ -108,12 +111,62 @@ class Server:
                 task.cancel()
             self._stopped.set()
 
+    def refuse(self) -> None:
+        """From now on new requests from outside are refused; those that have begun to arrive are answered."""
+        edge = self._edge
+        if edge.refusing:
+            return
+        edge.refusing = True
+        for connection in self._connections():
+            if connection.outside:
+                edge.leaving.add(connection)
+                connection.shutdown()
+
+    async def answered(self) -> None:
+        """After `refuse`: return when all who had asked have their answers."""
+        edge = self._edge
+        while edge.leaving:
+            edge.left.clear()
+            await edge.left.wait()
+        if tasks := list(self._uvicorn.server_state.tasks):  # their clients may be gone
+            await asyncio.wait(tasks)
+
+    def lock(self) -> None:
+        """Nothing starts any more, not even what has arrived."""
+        self.refuse()
+        self._doors.close()
+        for connection in self._connections():
+            self._edge.leaving.add(connection)
+            connection.lock()
+
     async def stop(self, grace: float) -> None:
-        """Take no more connections, answer what has arrived, for at most `grace` seconds."""
-        self._grace = grace
+        """Take no more requests, answer what has arrived, for at most `grace` seconds."""
+        self.refuse()
+        self._doors.close()
+        for connection in self._connections():
+            if not connection.draining:
+                self._edge.leaving.add(connection)
+                connection.shutdown()
+        if not await self._answered(grace):
+            log.info("answers that take longer than the time to stop are not waited for")
+        self.lock()
+        if self._expire is not None:
+            await self._expire()
+        await self._answered(LAST_ANSWERS)
         self._stop.set()
         if self.ready.is_set():
             await self._stopped.wait()
+
+    def _connections(self) -> list[EdgeProtocol]:
+        return [each for each in self._uvicorn.server_state.connections if isinstance(each, EdgeProtocol)]
+
+    async def _answered(self, patience: float) -> bool:
+        try:
+            async with asyncio.timeout(patience):
+                await self.answered()
+        except TimeoutError:
+            return False
+        return True
 
     def _admit(self, door: Door) -> Visitor:
         server = self._uvicorn
@@ -122,21 +175,3 @@ class Server:
     async def _turn(self) -> None:
         await self._uvicorn.on_tick(0)  # the date
         sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time(), self._interval)
-
-    async def _finish(self, listener: socket.socket) -> None:
-        sweeping = asyncio.get_running_loop().create_task(self._sweep())
-        self._doors.close()
-        try:
-            async with asyncio.timeout(self._grace):
-                await self._uvicorn.shutdown([listener])
-        except TimeoutError:
-            log.info("answers that take longer than the time to stop are not waited for")
-        finally:
-            sweeping.cancel()
-        if self._expire is not None:
-            await self._expire()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval)
-            await self._turn()

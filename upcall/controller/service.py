@@ -97,8 +97,20 @@ class Controller:
     def port(self) -> int:
         return self._server.port
 
+    def refuse(self) -> None:
+        """New requests from outside are refused from now on; actions that run may still call."""
+        self._server.refuse()
+
+    async def answered(self) -> None:
+        """After `refuse`: return when who had asked has an answer."""
+        await self._server.answered()
+
+    def lock(self) -> None:
+        """Nothing starts any more, whoever asks."""
+        self._server.lock()
+
     async def stop(self, grace: float) -> None:
-        """Take no more connections and answer what has arrived, for at most `grace` seconds."""
+        """Take no more requests and answer what has arrived, for at most `grace` seconds."""
         await self._server.stop(grace)
         await self.ended
 

@@ -36,7 +36,7 @@ from upcall.core.events import (
     SlotId,
     Tick,
 )
-from upcall.core.pool import Pool, deadline, step
+from upcall.core.pool import Pool, deadline, load, step
 from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
 from upcall.invoker.activate import Box, Work, start_response
@@ -82,7 +82,7 @@ class PoolRunner:
         self._due = NEVER
         config = pool.config
         self._patience = min(config.pause_grace, config.idle_timeout, config.prewarm_retry)
-        self._empty: asyncio.Future[None] | None = None
+        self._awaited: list[tuple[asyncio.Future[None], Callable[[], bool]]] = []
 
     def start(self) -> None:
         """Start what the pool wants to have from the beginning."""
@@ -117,9 +117,11 @@ class PoolRunner:
 
     async def empty(self) -> None:
         """Return when the pool has no slot left; for use after Drained."""
-        if self.pool.slots:
-            self._empty = self._loop.create_future()
-            await self._empty
+        await self._until(lambda: not self.pool.slots)
+
+    async def idle(self) -> None:
+        """Return when no job waits or runs."""
+        await self._until(lambda: not load(self.pool))
 
     def works(self) -> list[Work]:
         """What has been given to a container and has not ended."""
@@ -132,8 +134,21 @@ class PoolRunner:
         kind = type(event)
         if kind is not JobArrived and (kind is not JobDone or self._due > now + self._patience):
             self._arm()
-        if self._empty is not None and not self.pool.slots and not self._empty.done():
-            self._empty.set_result(None)
+        if self._awaited:
+            self._look()
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        if not holds():
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._awaited.append((future, holds))
+            await future
+
+    def _look(self) -> None:
+        """Tell those who await what holds now."""
+        for future, holds in self._awaited:
+            if not future.done() and holds():
+                future.set_result(None)
+        self._awaited = [each for each in self._awaited if not each[0].done()]
 
     def _carry_out(self, command: Command) -> None:
         if isinstance(command, Run):
@@ -148,7 +163,7 @@ class PoolRunner:
     def _run(self, command: Run) -> None:
         work = cast(Work, command.job.task)
         box = self._boxes[command.slot]
-        self._counters.starts[command.start] += 1
+        work.tally.starts[command.start] += 1
         if box.tenant:
             work.run(command.slot, box, command.init, command.fresh)
         else:

@@ -10,9 +10,10 @@ A message whose action is at hand goes the whole way to the container's socket w
 before the pool sees it is answered here; the pool gives the feed's unit back for all others.
 
 Start, in this order: topic; containers (leftovers of an earlier life go before anything runs); feed; pool; pings. Stop
-(D8): a ping that says disabled, nothing more is taken, what has not started is left for the next life, what runs has
-`grace` to end and is then answered with status 3, containers go, the feed is closed: what it delivered meanwhile was
-dropped and is for the next life, too. A bug in the pool ends the service: leaving `async with` raises.
+(D8): a ping that says disabled; nothing more is taken but what somebody waits for (`hold`), then nothing at all; what
+has not started is left for the next life, what runs has `grace` to end and is then answered with status 3; containers
+go, the feed is closed: what it delivered meanwhile was dropped and is for the next life, too. A bug in the pool ends
+the service: leaving `async with` raises.
 """
 
 import asyncio
@@ -108,7 +109,7 @@ class Invoker:
         self._names = name_prefix(instance)
         self._made = 0
         self._stack = contextlib.AsyncExitStack()
-        self._drained = False
+        self._held = self._drained = False
         self._broken = False
         self.enabled = False
         self.counters = Counters()
@@ -141,14 +142,24 @@ class Invoker:
         await self._stack.aclose()  # an error of the block is none of the tasks', and comes out as it is
         return None
 
+    def hold(self) -> None:
+        """Of what comes now take only that for which somebody waits: what runs may have called it, and ends only when
+        it has. Everything else is for the next life."""
+        self._held = True
+        self._pings.cancel()
+        self._report(enabled=False)
+
+    async def idle(self) -> None:
+        """Return when nothing waits or runs."""
+        await self._runner.idle()
+
     async def drain(self, grace: float) -> None:
         """Take no more work, and return when nothing is left; `grace` in seconds for what runs. The feed is closed
         when the block is left: until then what ends can still be told to it."""
         if self._drained:
             return
         self._drained = True
-        self._pings.cancel()
-        self._report(enabled=False)
+        self.hold()
         self._runner.feed(Drained())
         if not await self._emptied(grace):
             left = self._runner.works()
@@ -180,6 +191,9 @@ class Invoker:
             return
         if started:
             self._tasks.create_task(self._settle(offset, message))
+            return
+        if self._held and not message.blocking:
+            self._pull(1)
             return
         self.counters.activations += 1
         if self._blocked(message.user.namespace.name):
