@@ -275,6 +275,8 @@ ELSEWHERE = 'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec "$@"'
 TRIED = [
     "tests/contract/test_containers.py",
     "tests/system/test_escape.py",
+    "tests/system/test_escape_host.py",
+    "tests/system/test_escape_kernel.py",
     "tests/system/test_sandbox.py",
     "tests/system/test_sandbox_life.py",
     "tests/system/test_python_action.py",
