@@ -2,12 +2,15 @@
 (spec: rest-api.md §1). The edge with an app behind it; what is broken is refused, the connection ends, others go on."""
 
 import asyncio
+import resource
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.api.platform import AUTH, INVOKE, OTHER, PATH, ROUTES, Client, Platform, a_request
 from upcall.controller.edge import NO_HTTP, TOO_SLOW
+from upcall.controller.exchange import most_connections
 from upcall.model import texts
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -168,6 +171,27 @@ async def test_half_open_connections_do_not_hold_up_the_others(platform: Platfor
     for number, client in enumerate(halves):
         client.send(whole[1 + number * (len(whole) - 2) // 200 :])
     assert [(await client.answer()).status for client in halves] == [200] * 200
+
+
+async def test_there_are_only_so_many_connections_and_more_when_some_have_gone() -> None:
+    async with Platform(max_connections=3).run() as platform:
+        kept = [await platform.connect() for _ in range(3)]
+        await platform.connections(3)
+        refused = await platform.connect()
+        answered = await refused.answer()
+        assert (answered.status, answered.json["error"]) == (503, texts.DEFAULTS[503])
+        assert await refused.ended()
+        assert [(await client.ask(a_request(INVOKE))).status for client in kept] == [200] * 3
+        kept[0].writer.close()
+        while len(platform.server._uvicorn.server_state.connections) == 3:
+            await asyncio.sleep(0)
+        assert (await platform.ask(a_request(INVOKE))).status == 200
+
+
+def test_connections_leave_descriptors_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    for files, most in ((1024, 768), (resource.RLIM_INFINITY, sys.maxsize)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert most_connections() == most
 
 
 async def test_an_expectation_that_nobody_knows_is_passed_over(platform: Platform) -> None:

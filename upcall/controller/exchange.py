@@ -5,6 +5,8 @@ of a refusal that the edge makes on its own: a head too large, a body too large,
 """
 
 import asyncio
+import resource
+import sys
 from collections.abc import MutableSequence
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,7 @@ class Edge:
         max_head: int = 65536,
         receive_time: float = 30.0,
         idle_time: float = 70.0,
+        max_connections: int | None = None,
     ) -> None:
         self.route = route
         self.tid_name = tid_header.lower()
@@ -49,6 +52,7 @@ class Edge:
         self.max_head = max_head
         self.receive_time = receive_time
         self.idle_time = idle_time
+        self.max_connections = most_connections() if max_connections is None else max_connections
         self.figures = route.figures
         self.now = 0.0
         """The time of the last sweep."""
@@ -83,6 +87,12 @@ class Edge:
             self._defaults = state.default_headers
             self._default_block = b"".join(b"%b: %b\r\n" % pair for pair in self._defaults)
         return self._default_block
+
+
+def most_connections() -> int:
+    """Three of four descriptors: what is left is for containers and the store."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if files == resource.RLIM_INFINITY else files * 3 // 4
 
 
 class _NoEvent:
