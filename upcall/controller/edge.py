@@ -5,9 +5,9 @@ other requests go on to the ASGI app as uvicorn does it. An Exchange takes the p
 that uvicorn looks at are named there), so that both kinds of request share its queue of pipelined requests: one runs
 at a time, answers come in order, and reading pauses while any wait.
 
-What uvicorn leaves to us is here too. Head, trailers, URL, body and the number of connections are bounded, a request has
-to arrive within a set time, an idle connection is closed, one whose client does not read its answers is cut; `sweep` is
-the coarse timer of all that. A wish for another protocol is passed over, and trailers are.
+What uvicorn leaves to us is here too. Head, trailers, URL, body and the number of connections are bounded; a request
+has to arrive within a set time, an idle connection is closed, one whose client does not read its answers is cut;
+`sweep` is the coarse timer of all that. A wish for another protocol is passed over, and trailers are.
 A refusal that leaves part of a request unread closes softly (`end`): else the client would be reset before it has read
 why. A client that sends nothing more (`nc -N`) may still read: what arrived whole is answered before the connection
 closes. One that has left looks the same until then.
