@@ -277,6 +277,15 @@ asyncio.run(main())
 
 
 @of_user
+async def test_the_programs_own_addresses_do_not_stand_for_the_host(driver: ProcessContainers) -> None:
+    """Both programs have a way to the host's loopback by their gateway, which is closed."""
+    network = driver._outbound._network  # type: ignore[attr-defined]
+    with listening() as port:
+        seen = await reach(driver, *((str(network[n]), port) for n in (0, 256, 257, 258, 259, 356)))
+    assert set(seen) <= REFUSED | {"time-out"}
+
+
+@of_user
 def test_no_program_outlives_a_killed_platform(folder: Path) -> None:
     killed = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE)
     assert killed.stdout is not None
