@@ -56,7 +56,7 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer = b""
         self._load.answered += 1
-        self._load.bad += not head.startswith(b"HTTP/1.1 200")
+        self._load.bad += not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 202"))
         self._load.latencies.append(time.perf_counter() - self._began)
         self._next()
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,13 @@ class Answer(msgspec.Struct):
 class Platform:
     """`upcall serve` on a free port with a data folder of its own; `output` is what it printed and logged."""
 
+    program: Sequence[str] = (sys.executable, "-m", "upcall")
+
     def __init__(self, data: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self.data = data
         data.parent.mkdir(parents=True, exist_ok=True)
         self.output = data.parent / f"{data.name}-{time.time_ns()}.log"
-        command = [sys.executable, "-m", "upcall", "serve", "--port", "0", "--data", str(data), *options]
+        command = [*self.program, "serve", "--port", "0", "--data", str(data), *options]
         began = time.monotonic()
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(

@@ -29,13 +29,11 @@ class Records:
         self._waiting: deque[tuple[Activation, Then]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._settling: set[asyncio.Task[None]] = set()
+        self.promise = store.promise
+        """Whether a record's result may be told before `keep`."""
 
     def __len__(self) -> int:
         return len(self._waiting)
-
-    def promise(self, record: Activation) -> bool:
-        """Whether its result may be told before `keep`."""
-        return self._store.promise(record)
 
     def settle(self, then: Then) -> None:
         """Call `then` when all that was kept is durable."""
