@@ -5,7 +5,7 @@ runs this file again as an ordinary user.
 """
 
 import os
-from errno import EACCES, ENOENT, ENOSYS, EPERM, EROFS
+from errno import EACCES, EINVAL, ENOENT, ENOSYS, EPERM, EROFS
 
 import pytest
 
@@ -126,3 +126,50 @@ def main(args):
     return seen
 """
     all_refused(await everywhere(driver, code), EPERM, EACCES, ENOENT)
+
+
+async def test_no_process_has_a_capability_or_may_get_one(driver: ProcessContainers) -> None:
+    """Nor runs without a filter, or as the host's root, or as a neighbour's user where root has users to give."""
+    code = """
+def status(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return dict(line.split(":\\t", 1) for line in file)
+def main(args):
+    seen = [status(name) for name in os.listdir("/proc") if name.isdigit()]
+    return {
+        "held": sum(int(one[name], 16) for one in seen for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")),
+        "walls": sorted({(one["NoNewPrivs"][0], one["Seccomp"][0], one["Groups"].strip() == "") for one in seen}),
+        "users": sorted({number for one in seen for number in (one["Uid"] + " " + one["Gid"]).split()}),
+        "identity": [raised(os.setuid, 0), raised(os.setgid, 0), raised(os.setgroups, [0])],
+        "given": raised(os.chown, "/tmp", 0, 0),
+    }
+"""
+    users = []
+    for sort, seen in (await everywhere(driver, code)).items():
+        assert (seen["held"], seen["walls"][0][:2], len(seen["walls"])) == (0, ["1", "2"], 1), sort
+        assert len(seen["users"]) == 1, sort
+        assert seen["users"] != ["0"], sort
+        assert set(seen["identity"]) <= {EPERM, EINVAL}, sort  # EINVAL: an id that is not mapped
+        assert seen["given"] in (EPERM, EINVAL), sort
+        users += seen["users"]
+    assert len(set(users)) == (len(users) if os.geteuid() == 0 else 1)
+
+
+async def test_a_runtime_holds_its_own_descriptors_and_no_others(driver: ProcessContainers) -> None:
+    """Streams, copies of them, its listening socket and the connection of this request; Node.js has its loop's, too."""
+    code = """
+def main(args):
+    held = {}
+    for name in os.listdir("/proc/2/fd"):
+        try:
+            held[name] = os.readlink("/proc/2/fd/" + name)
+        except FileNotFoundError:
+            continue  # the listing's own
+    return {"held": held}
+"""
+    harmless = ("/dev/null", "anon_inode:[", "pipe:[", "/proc/2/fd", "/memfd:arguments")
+    for sort, seen in (await everywhere(driver, code)).items():
+        others = [file for file in seen["held"].values() if not file.startswith(harmless)]
+        assert {file.partition(":")[0] for file in others} <= {"socket"}, (sort, others)
+        assert len(others) <= (2 if sort in ("forked", "native") else 5), (sort, others)
+        assert (seen["held"]["0"], seen["held"]["3"][:7]) == ("/dev/null", "socket:"), sort
