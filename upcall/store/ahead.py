@@ -89,7 +89,7 @@ class Ahead:
         if all(fresh.append(data) for data in carried):
             self._current, self._other = fresh, self._current
         else:
-            fresh.end = _HEAD.size
+            self.clear()
 
     def clear(self) -> None:
         """The group is committed."""
