@@ -9,7 +9,8 @@ from upcall.errors import Unavailable
 from upcall.model.messages import Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import InvokerId
 from upcall.ports import Bus
-from upcall.testing import unexpected, until
+from upcall.store.fake_journal import FakeJournal
+from upcall.testing import a_message, unexpected, until
 
 TOPIC = invoker_topic(0)
 
@@ -36,9 +37,9 @@ class Seen:
         self.numbers.append(number(message))
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "memory with a journal"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
-    bus = MemoryBus()
+    bus = MemoryBus(journal=FakeJournal() if "journal" in request.param else None)
     await bus.ensure(TOPIC)
     yield bus
     await bus.close()
@@ -83,6 +84,18 @@ async def test_each_group_gets_every_message(bus: Bus) -> None:
     await until(lambda: first.numbers == second.numbers == [7])
     for feed in feeds:
         await feed.close()
+
+
+async def test_what_is_sent_can_be_kept_and_comes_once(bus: Bus) -> None:
+    got: list[Message] = []
+    feed = await bus.feed(TOPIC, "g", lambda offset, message, started: got.append(message), unexpected)
+    message, calls = a_message(), list[str]()
+    bus.send(TOPIC, message)
+    bus.keep(TOPIC, message, lambda: calls.append("kept"))
+    await until(lambda: calls == ["kept"])
+    feed.pull(9)
+    await until(lambda: got == [message])
+    await feed.close()
 
 
 async def test_started_calls_back_once(bus: Bus) -> None:
