@@ -29,10 +29,10 @@ def path(tmp_path: Path) -> Path:
 class Group:
     """A journal without a writer: the test forms the groups."""
 
-    def __init__(self, ahead: Ahead | None = None, **bounds: int) -> None:
+    def __init__(self, ahead: Ahead | None = None, max_rows: int = 10, max_bytes: int = 1000) -> None:
         self.wakes: list[bool] = []
         self.told: list[object] = []
-        self.journal = SqliteJournal(self.wakes.append, ahead, **bounds)
+        self.journal = SqliteJournal(self.wakes.append, ahead, (), max_rows, max_bytes)
 
     def accept(self, id: str, message: bytes = b"{}") -> None:
         self.journal.accept(id, "invoker0", message, lambda error: self.told.append(error or id))
