@@ -106,7 +106,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         await _drain(controller, invoker, settings.grace)
         if left := len(store.journal):
             log.info("%d accepted activations have not started; they will with the next start", left)
-    return 0
+    return 1 if store.lost else 0
 
 
 async def _drain(controller: Controller, invoker: Invoker, grace: float) -> None:

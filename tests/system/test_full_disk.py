@@ -10,6 +10,7 @@ import pytest
 
 from tests.system.operating import upcall
 from tests.system.serving import Platform, running
+from tests.system.trials import record
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own size is root's to mount")
 
@@ -78,6 +79,26 @@ def test_intake_stops_with_the_cause_and_goes_on_when_there_is_room(data: Path) 
         assert log.count("the store refuses writes") == 1
         assert "the store takes writes again" in log
         assert "Traceback" not in log
+
+
+def test_a_stop_on_a_full_disk_ends_in_time_and_loses_nothing(data: Path) -> None:
+    with running(data) as platform:
+        platform.create("hello", "def main(args): return {'big': 'x' * 20_000}")
+        assert platform.invoke("hello").status == 200
+        ballast = fill(data.parent)
+        told: list[str] = []
+        while (answer := platform.invoke("hello", query="blocking=true" if len(told) % 2 else "")).status < 300:
+            told.append(answer.body["activationId"])
+        began = time.monotonic()
+        assert platform.stop() == 0
+        assert time.monotonic() - began < 20
+        assert (
+            "lie beside the database, the next start puts them there: database or disk" in platform.output.read_text()
+        )
+    ballast.unlink()
+    with running(data) as platform:
+        for id in told:
+            assert record(platform, id)["response"]["success"]
 
 
 def test_no_record_of_an_answered_call_is_lost(data: Path) -> None:

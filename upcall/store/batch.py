@@ -44,6 +44,7 @@ class Batch:
         self._wake = wake
         self._ahead = ahead
         self._promised: dict[str, tuple[Activation, bytes]] = {}
+        self._exposed: set[str] = set()
         self._max_records, self._max_bytes = max_records, max_bytes
         self._waiting: dict[str, Record] = {}
         self._writing: dict[str, Record] = {}
@@ -56,6 +57,11 @@ class Batch:
     def __len__(self) -> int:
         """Records that are not durable yet."""
         return len(self._waiting) + len(self._writing)
+
+    @property
+    def exposed(self) -> int:
+        """How many of them would not outlive the process."""
+        return len(self) if self._ahead is None else len(self._exposed)
 
     @property
     def full(self) -> bool:
@@ -76,8 +82,8 @@ class Batch:
             return True
         promised = self._promised.pop(key, None)
         doc = promised[1] if promised is not None and promised[0] is activation else _encode(activation)
-        if promised is None and self._ahead is not None:
-            self._ahead.append(doc)
+        if promised is None and self._ahead is not None and not self._ahead.append(doc):
+            self._exposed.add(key)
         if not waiting:
             self._wake(False)
         waiting[key] = (key, namespace, activation.start, activation.name, activation.annotations, doc)
@@ -125,6 +131,7 @@ class Batch:
     def done(self, error: Exception | None) -> None:
         """See `upcall.store.writer.Source`."""
         if error is None:
+            self._exposed.difference_update(self._writing if self._exposed else ())
             self._writing, self._writing_bytes = {}, 0
             self._durable = self._taken
             if self._ahead is not None:

@@ -55,6 +55,9 @@ BUSY = 1.0
 LOCKED = "database is locked"
 """What SQLite says after `BUSY`."""
 
+SAFE = 2.0
+"""Seconds in which `close` may write what would outlive the process anyway."""
+
 PATIENCE = 10.0
 """Seconds that a change of subjects or limits waits for another process's."""
 
@@ -95,6 +98,8 @@ class SqliteStore:
         self.journal: SqliteJournal
         self._changes: Changes
         self._changing: set[asyncio.Future[Any]] = set()
+        self.lost = 0
+        """Records that `close` could not save."""
 
     async def open(self) -> Self:
         """Make or migrate the file. Raises Misconfigured."""
@@ -113,15 +118,17 @@ class SqliteStore:
         return self
 
     async def close(self, patience: float = 10.0) -> None:
-        """Finish what was asked for, flush and let go. Records that the disk refuses for `patience` seconds are lost,
-        and logged so."""
+        """Finish what was asked for, flush and let go. Records that the disk refuses for `patience` seconds are stored
+        by the next start; `lost` are those that the log ahead does not have."""
+        patience = patience if self._batch.exposed else min(patience, SAFE)
         try:
             async with asyncio.timeout(patience):
                 with contextlib.suppress(errors.Unavailable):
                     await self._commit(lambda connection: None)  # comes after all that wait
                 await self._batch.flush()
         except TimeoutError:
-            log.error("%d activation records are lost: %s", len(self._batch), self._writer.trouble)
+            self.lost = self._batch.exposed
+            _tell_unwritten(len(self._batch) - self.lost, self.lost, self._writer.trouble)
         self._writer.stop()
         await self._writing.close()
         await self._reading.close()
@@ -333,6 +340,14 @@ class SqliteStore:
             return Changes(private_file(path))
         except OSError as error:
             raise _unusable(path, error) from error
+
+
+def _tell_unwritten(kept: int, lost: int, trouble: str | None) -> None:
+    why = trouble or "the disk takes too long"
+    if kept:
+        log.warning("%d activation records lie beside the database, the next start puts them there: %s", kept, why)
+    if lost:
+        log.error("%d activation records are lost: %s", lost, why)
 
 
 def _unusable(path: Path, error: Exception) -> errors.Misconfigured:

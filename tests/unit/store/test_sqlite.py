@@ -8,14 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.contract.documents import action, activation
 from upcall import errors
 from upcall.model.activation import Activation
 from upcall.model.entities import Action
 from upcall.ports import Query
-from upcall.store import sqlite
-from upcall.store.sqlite import SqliteStore
+from upcall.store import ahead, sqlite
+from upcall.store.sqlite import Durability, SqliteStore
 
 ALL = Query(namespace="guest", limit=0)
 
@@ -191,14 +192,45 @@ async def test_closing_flushes(path: Path) -> None:
         assert await store.count(Action, ALL) == 1
 
 
-async def test_closing_says_what_is_lost(path: Path, troubles: Troubles, caplog: pytest.LogCaptureFixture) -> None:
+LARGE = structs.replace(activation(2), logs=["x" * ahead.BOUND])
+
+
+@pytest.mark.parametrize(
+    ("durability", "record", "lost"), [("normal", activation(1), 0), ("normal", LARGE, 1), ("full", activation(1), 1)]
+)
+async def test_closing_says_what_is_lost_and_what_is_not(
+    path: Path,
+    troubles: Troubles,
+    caplog: pytest.LogCaptureFixture,
+    durability: Durability,
+    record: Activation,
+    lost: int,
+) -> None:
+    store = await SqliteStore(path, durability, on_trouble=troubles).open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.record(record)
+        await troubles.next()
+        await store.close(patience=0.01)
+    kept = "lie beside the database, the next start puts them there"
+    assert f"1 activation records {'are lost' if lost else kept}: database is locked" in caplog.text
+    assert store.lost == lost
+    async with SqliteStore(path) as store:
+        assert await store.count(Activation, ALL) == 1 - lost
+
+
+async def test_what_was_written_after_all_is_not_lost(path: Path, troubles: Troubles) -> None:
     store = await SqliteStore(path, on_trouble=troubles).open()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        store.record(activation(1))
+        store.record(LARGE)
         await troubles.next()
+    await store.flush()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.record(activation(1))
         await store.close(patience=0.01)
-    assert "1 activation records are lost: database is locked" in caplog.text
+    assert store.lost == 0
 
 
 async def test_after_closing_writes_are_refused(path: Path) -> None:
