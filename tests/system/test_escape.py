@@ -209,6 +209,31 @@ def main(args):
     assert await hostile(driver, OK, tenant="other") == {"ok": 1}
 
 
+@pytest.mark.skipif("memory" not in cgroups.detect(), reason="no memory controller may be used here")
+async def test_what_sockets_buffer_is_the_containers_memory(driver: ProcessContainers) -> None:
+    code = """
+import socket
+kept = []
+def main(args):
+    server, held = socket.create_server(("127.0.0.1", 0)), 0
+    for _ in range(80):
+        kept.extend((socket.create_connection(server.getsockname()), server.accept()[0]))
+        for end in kept[-2:]:
+            end.setblocking(False)
+            try:
+                while True:
+                    held += end.send(bytes(1 << 20))
+            except BlockingIOError:
+                continue
+    return {"held": held}
+"""
+    container = await driver.create(spec("evil", memory=64))
+    try:
+        assert (await result(container, code))["held"] < 160 << 20  # 580 MB where nothing bounds it
+    except (asyncio.IncompleteReadError, ConnectionError):
+        assert container.exhausted()
+
+
 @pytest.mark.skipif("cpu" not in cgroups.detect(), reason="no cpu controller may be used here")
 async def test_busy_processes_share_the_part_of_one_container(driver: ProcessContainers) -> None:
     code = """

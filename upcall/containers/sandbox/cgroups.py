@@ -23,6 +23,9 @@ from pathlib import Path
 _NEEDED = ("memory", "pids", "freezer")
 _WANTED = (*_NEEDED, "cpu")
 _V2_CONTROLLERS = ("memory", "pids")
+_SOCKETS = "memory.kmem.tcp.limit_in_bytes"
+"""What TCP and UDP buffer counts for itself in version 1, and without a bound not at all: one container of 128 MB held
+2 GB, all that the kernel has for TCP."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,9 @@ class Group:
             (memory.folder / names[0]).write_text(str(self.memory))
             with contextlib.suppress(OSError):  # no accounting of swap on this host
                 (memory.folder / names[1]).write_text(str(self.memory if memory.version == 1 else 0))
+            if memory.version == 1:
+                with contextlib.suppress(OSError):  # no accounting of sockets in this kernel
+                    (memory.folder / _SOCKETS).write_text(str(self.memory))
             self._events = os.open(memory.folder / names[2], os.O_RDONLY | os.O_CLOEXEC)
         if pids is not None:
             (pids.folder / "pids.max").write_text(str(self.pids))
