@@ -1,0 +1,8 @@
+"""A platform under load while everything that it needs is killed, stopped, filled up and taken away.
+
+    schedule: what happens when, from a seed        load: clients, and what they were told
+    stage:    the host that the platform sees       deeds: the faults
+    verdict:  what has to be true in the end        trial: all of it together
+
+`python -m tests.system.chaos --minutes 10 --seed 7` runs one by hand.
+"""

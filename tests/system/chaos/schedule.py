@@ -1,0 +1,60 @@
+"""Which fault comes when: the same for the same seed, length and kind of user.
+
+All faults come once before one comes again. Those that end the platform's life come in the first part, so that one life
+is long enough for its memory to be looked at (`verdict`); the last seconds are calm, and nothing may fail in them.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+
+DEADLY = ("platform-killed", "killed-with-guardian", "drained", "unwritable", "killed-on-full-disk")
+"""They end the platform's life and begin another."""
+HARMFUL = (
+    "zygote-killed",
+    "sandboxes-killed",
+    "guardian-killed",
+    "platform-stopped",
+    "zygote-stopped",
+    "disk-full",
+    "writes-refused",
+    "clock-stepped",
+    "second-platform",
+)
+ROOTS = frozenset({"disk-full", "killed-on-full-disk", "unwritable"})
+"""They need a file system of one's own."""
+LIVES = 0.55
+"""The part of the time in which lives end."""
+CALM = 8.0
+"""Seconds at the end without a fault."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A fault `at` seconds after the load has begun, and how much of it: seconds of it, or a part of what there is."""
+
+    at: float
+    deed: str
+    amount: float
+
+
+def plan(seed: int, seconds: float, *, root: bool) -> list[Step]:
+    random = Random(seed)
+    end = seconds * LIVES
+    return [
+        *_part(random, DEADLY + HARMFUL, 1.0, end, root=root),
+        *_part(random, HARMFUL, end + 3.0, seconds - CALM, root=root),
+    ]
+
+
+def _part(random: Random, deeds: Sequence[str], at: float, end: float, *, root: bool) -> list[Step]:
+    """Until `end` and beyond it where not all have come, but for the time that they take themselves."""
+    known = [deed for deed in deeds if root or deed not in ROOTS]
+    mean = max(1.0, min(6.0, (end - at) / len(known)))
+    steps: list[Step] = []
+    hand: list[str] = []
+    while at < end:
+        hand = hand or random.sample(known, len(known))
+        steps.append(Step(round(at, 2), hand.pop(), round(random.random(), 2)))
+        at += mean * random.uniform(0.6, 1.4)
+    return steps

@@ -1,0 +1,94 @@
+"""One trial: a stage, a platform on it, the load, the faults by their schedule, and the verdict."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.system.chaos.deeds import Deeds
+from tests.system.chaos.ledger import Ledger
+from tests.system.chaos.lives import Lives
+from tests.system.chaos.load import Load, make_actions
+from tests.system.chaos.schedule import CALM, Step, plan
+from tests.system.chaos.stage import ROOT, Stage, staged
+from tests.system.chaos.verdict import Book, Verdict, log_complaints, memory_complaints
+
+EVERY = 0.5
+"""Seconds between looks at the platform's memory."""
+SETTLING = 90.0
+"""Seconds for what was accepted to end."""
+
+
+def trial(seed: int, seconds: float, say: Callable[[str], None], folder: Path | None = None) -> bool:
+    """Whether nothing was wrong. `say` gets what there is to tell, line by line."""
+    steps = plan(seed, seconds, root=ROOT)
+    with staged(folder, 64 + int(seconds)) as stage:
+        ledger = Ledger()
+        lives = Lives(stage, ledger)
+        found = _run(seed, steps, stage, lives, ledger)
+        say(f"seed {seed}, {ledger.now():.0f} s, {summary(ledger, stage)}")
+        if found:
+            say("what was done:")
+            for fault in ledger.faults:
+                say(fault.line())
+        for complaint in found:
+            say(f"WRONG: {complaint}")
+    return not found
+
+
+def _run(seed: int, steps: Sequence[Step], stage: Stage, lives: Lives, ledger: Ledger) -> list[str]:
+    make_actions(lives.platform)
+    load = Load(seed, ledger, lambda: lives.platform, stage.counter)
+    load.start()
+    try:
+        _perform(steps, Deeds(stage, lives, ledger), lives, ledger)
+    finally:
+        ended = load.stop()
+    found = [] if ended else ["clients wait for answers that do not come"]
+    samples = list(lives.samples)
+    settle(lives, ledger)
+    lives.stop(60)
+    lives.cleared(frozenset())
+    verdict = Verdict(ledger, Book(stage.data / "upcall.db"), stage.runs.seen if stage.runs else None)
+    return [*found, *verdict.complaints(), *memory_complaints(samples), *log_complaints(lives.outputs)]
+
+
+def _perform(steps: Sequence[Step], deeds: Deeds, lives: Lives, ledger: Ledger) -> None:
+    for step in steps:
+        _watch(lives, ledger, step.at)
+        deeds.do(step)
+    _watch(lives, ledger, ledger.now() + CALM)
+
+
+def _watch(lives: Lives, ledger: Ledger, until: float) -> None:
+    """Wait, and look at the platform meanwhile."""
+    while (left := until - ledger.now()) > 0:
+        lives.watch()
+        time.sleep(min(EVERY, left))
+
+
+def summary(ledger: Ledger, stage: Stage) -> str:
+    """How much there was to judge."""
+    calls = [call for call in ledger.calls if call.answered]
+    statuses = sorted(Counter(call.status for call in calls if call.mode != "hasty").items())
+    ids = len({call.id for call in calls if call.id})
+    runs = f", {stage.runs.seen.total()} runs counted" if stage.runs else ""
+    return f"{len(calls)} calls, {ids} ids told{runs}; by status: {dict(statuses)}"
+
+
+def settle(lives: Lives, ledger: Ledger) -> None:
+    """What was accepted ends: the last ids have their records, and no activation is under way."""
+    deadline = time.monotonic() + SETTLING
+    missing = {call.id for call in ledger.calls if call.id}
+    while time.monotonic() < deadline:
+        try:
+            missing = {id for id in missing if lives.platform.call("GET", f"activations/{id}").status != 200}
+        except OSError as error:
+            ledger.complaints.append(f"the platform does not answer after the load: {error}")
+            return
+        if not missing:
+            return
+        time.sleep(0.2)
+    ledger.complaints.append(
+        f"{len(missing)} ids have no record {SETTLING:.0f} s after the load: {sorted(missing)[:5]}"
+    )
