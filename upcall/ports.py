@@ -85,7 +85,7 @@ class Left(msgspec.Struct, frozen=True):
 
 class Journal(Protocol):
     """Accepted activations, from their acceptance to their end: what a bus that lives in one process has in place of a
-    broker's disk (docs/adr/0009-journal.md). `id` is the one of the activation's record: `namespace/activation id`."""
+    broker's disk (docs/adr/0011-journal.md). `id` is the one of the activation's record: `namespace/activation id`."""
 
     def accept(self, id: str, topic: str, message: bytes, then: Sent) -> None:
         """Take a message; `then` gets None when it outlives the process, else why it does not: the journal is full, or

@@ -191,3 +191,18 @@ def test_the_error_names_both_files(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="not an SQLite database"):
         backup.back_up(tmp_path / "upcall.db", tmp_path / "copy", lambda *_: None)
     assert not list(tmp_path.glob("copy*"))
+
+
+def test_what_has_not_ended_is_not_in_the_copy_where_it_would_run_again(platform: Platform, tmp_path: Path) -> None:
+    platform.create("slow", "import time\ndef main(args): time.sleep(1)")
+    assert platform.invoke("slow", query="blocking=false").status == 202
+
+    def rows(file: Path) -> int:
+        with closing(sqlite3.connect(file)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM journal").fetchone()
+        return int(count)
+
+    while rows(platform.data / "upcall.db") == 0:
+        pass
+    assert upcall("backup", str(tmp_path / "copy"), data=platform.data).code == 0
+    assert rows(tmp_path / "copy") == 0

@@ -1,4 +1,4 @@
-"""A line of activations of which some are in a journal, and so outlive the process (docs/adr/0009-journal.md).
+"""A line of activations of which some are in a journal, and so outlive the process (docs/adr/0011-journal.md).
 
     accepted ─► journal ─► line ─► started ─► journal ─► user code ─► done ─► journal
 

@@ -56,6 +56,9 @@ def _copy(here: sqlite3.Connection, there: sqlite3.Connection, progress: Progres
     here.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from now on it is this moment
     here.backup(there, pages=PAGES, progress=lambda _, left, all: progress(all - left, all))
     here.execute("ROLLBACK")
+    if there.execute("SELECT 1 FROM sqlite_master WHERE name = 'journal'").fetchone():
+        with there:
+            there.execute("DELETE FROM journal")  # what has not ended ends in the original: it must not run twice
     there.execute("PRAGMA journal_mode = delete")  # one file, without a log beside it
 
 

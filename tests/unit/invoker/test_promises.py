@@ -1,4 +1,4 @@
-"""A result is told when nothing can contradict it any more (docs/adr/0009-journal.md)."""
+"""A result is told when nothing can contradict it any more (docs/adr/0011-journal.md)."""
 
 import asyncio
 from typing import Any
