@@ -226,3 +226,50 @@ def test_signals_during_the_start_end_it_cleanly(tmp_path: Path) -> None:
         assert process.returncode in (0, -number, 128 + number), (step, process.returncode, errors)
         codes.add(process.returncode)
     assert 0 in codes
+
+
+# --- calls of actions that run
+
+CALLER = """
+import base64, http.client, os, time
+def main(args):
+    time.sleep(args["before"])
+    connection = http.client.HTTPConnection(os.environ["__OW_API_HOST"].partition("//")[2], timeout=20)
+    key = base64.b64encode(os.environ["__OW_API_KEY"].encode()).decode()
+    head = {"Authorization": "Basic " + key, "Content-Type": "application/json"}
+    path = "/api/v1/namespaces/_/actions/sleep?result=true&blocking=" + str(args["wait"]).lower()
+    connection.request("POST", path, '{"s":0.3}', head)
+    answer = connection.getresponse()
+    return {"status": answer.status, "body": answer.read().decode()}
+"""
+KEYED = [{"key": "provide-api-key", "value": True}]
+
+
+@pytest.mark.parametrize("query", ["blocking=true", ""], ids=["blocking", "non-blocking"])
+def test_what_runs_may_call_and_waits_for_the_answer(tmp_path: Path, threads: ThreadPoolExecutor, query: str) -> None:
+    with running(tmp_path / "data") as platform:
+        prepare(platform)
+        platform.create("caller", CALLER, annotations=KEYED)
+        call = threads.submit(platform.invoke, "caller", {"before": 1, "wait": True}, query)
+        time.sleep(0.7)
+        signalled(platform)
+        assert_refused(platform.invoke("sleep", {"s": 0}))
+        assert platform.process.wait(20) == 0
+    with running(tmp_path / "data") as platform:
+        outer = record(platform, call.result().body["activationId"])
+        assert outer["response"]["result"] == {"status": 200, "body": '{"slept":0.3}'}
+
+
+def test_what_is_called_and_not_waited_for_runs_in_the_next_life(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    with running(tmp_path / "data") as platform:
+        prepare(platform)
+        platform.create("caller", CALLER, annotations=KEYED)
+        call = threads.submit(platform.invoke, "caller", {"before": 1, "wait": False})
+        time.sleep(0.7)
+        signalled(platform)
+        result = call.result().body["response"]["result"]
+        assert result["status"] == 202
+        assert platform.process.wait(20) == 0
+    with running(tmp_path / "data") as platform:
+        inner = record(platform, json.loads(result["body"])["activationId"])
+        assert inner["response"]["result"] == {"slept": 0.3}
