@@ -79,7 +79,7 @@ async def measure(name: str, logs: int, blocking: bool, repeats: int, profile: b
         message = a_message(action, revision, content={"name": "Ada"}, blocking=blocking)
         bus.send(invoker_topic(0), message)
         await until(lambda: acks[0] > 0 and invoker.load == 0)
-        connection = invoker._runner._boxes[1].runtime._free[0]
+        connection = invoker._runner.boxes[1].runtime._free[0]
         real, connection._transport = connection._transport, Socket(connection)  # type: ignore[assignment]
         before = acks[0]
         costs = [microseconds(bus, message) for _ in range(repeats)]

@@ -1,17 +1,44 @@
 """The platform's own log: one line per event, on stderr, for people or as JSON.
 
-Nothing is logged at info per activation (docs/DESIGN.md); what is logged of a transaction carries its id in `extra`:
-`tid`, `activation`, `container`. Credentials never get here: whoever has them does not log them.
+Nothing is logged at info per activation (docs/DESIGN.md); what is logged of a transaction or an activation carries in
+`extra` what is known of it (`about`). Credentials never get here: whoever has them does not log them.
+
+The level can be changed while the platform runs. Warnings are remembered whatever it is: `upcall status` shows them.
 """
 
 import logging
 import sys
 import time
+from collections import deque
 from typing import Literal
 
 import msgspec
 
-FIELDS = ("tid", "activation", "container")
+from upcall.model.messages import ActivationMessage
+from upcall.model.names import Json
+
+FIELDS = {
+    "tid": "transid",
+    "activation": "activation",
+    "namespace": "namespace",
+    "action": "action",
+    "container": "container",
+}
+"""Members of `extra`, and what they are called in JSON."""
+LEVELS = ("debug", "info", "warning", "error")
+REMEMBERED = 50
+"""Warnings and errors."""
+
+
+def about(message: ActivationMessage, container: str | None = None) -> dict[str, str]:
+    """`extra` of what is logged of an activation; `namespace` is the one that invokes."""
+    known = {
+        "tid": str(message.transid[0]) if message.transid else "sid_unknown",
+        "activation": message.activation_id,
+        "namespace": message.user.namespace.name,
+        "action": message.action.id,
+    }
+    return known if container is None else {**known, "container": container}
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -29,7 +56,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
-        entry |= {field: str(getattr(record, field)) for field in FIELDS if hasattr(record, field)}
+        entry |= {shown: str(getattr(record, field)) for field, shown in FIELDS.items() if hasattr(record, field)}
         entry["message"] = record.getMessage()
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
@@ -40,13 +67,53 @@ def _time(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
 
 
-def set_up_logging(level: str, form: Literal["console", "json"]) -> None:
+class Warnings(logging.Handler):
+    """The last warnings and errors, without their traces."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._kept: deque[dict[str, Json]] = deque(maxlen=REMEMBERED)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level, text = record.levelname.lower(), record.getMessage()
+        self._kept.append({"time": _time(record), "level": level, "logger": record.name, "message": text})
+
+    def all(self) -> list[Json]:
+        """The newest last: time, level, logger and message of each."""
+        return list(self._kept)
+
+
+class Log:
+    """What `set_up_logging` has set up."""
+
+    def __init__(self, shown: logging.Handler, warnings: Warnings) -> None:
+        self._shown = shown
+        self.warnings = warnings
+
+    @property
+    def level(self) -> str:
+        return logging.getLevelName(self._shown.level).lower()
+
+    def set_level(self, level: str) -> None:
+        """One of `LEVELS`."""
+        number: int = getattr(logging, level.upper())
+        self._shown.setLevel(number)
+        logging.getLogger("upcall").setLevel(min(number, logging.WARNING))
+
+
+def set_up_logging(level: str, form: Literal["console", "json"]) -> Log:
     """Send everything of the package at `level` and above to stderr; of the HTTP library only errors, since its
     warnings are about what strangers send."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
-    for name, least in (("upcall", level.upper()), ("uvicorn", "ERROR")):
+    formatter = JsonFormatter() if form == "json" else ConsoleFormatter()
+    shown, others = (logging.StreamHandler(sys.stderr) for _ in range(2))
+    warnings = Warnings()
+    for name, handlers in (("upcall", [shown, warnings]), ("uvicorn", [others])):
         logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.setLevel(least)
+        logger.handlers = [*handlers]
         logger.propagate = False
+    shown.setFormatter(formatter)
+    others.setFormatter(formatter)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    log = Log(shown, warnings)
+    log.set_level(level)
+    return log

@@ -3,15 +3,15 @@
 import gzip
 from collections.abc import Iterator
 
-import pytest
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.client import Api
 from tests.api.platform import INVOKE, PATH, Platform, a_request
-from upcall.controller.figures import BOUNDS, Figures
+from upcall.controller.figures import Figures
 from upcall.controller.metrics import Metrics
+from upcall.measures import BOUNDS
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -38,7 +38,8 @@ async def test_the_text_has_what_is_counted() -> None:
     api = an_api(figures)
     for path in ("/ping", "/ping", "/bogus"):
         await api("GET", path, user=None)
-    figures.invokes[202] += 5
+    for _ in range(5):
+        figures.invoked(202, 0.003)
     figures.waits.observe(0.002)
     figures.waits.observe(1000.0)
     reply = await api("GET", "/metrics", user=None)
@@ -53,7 +54,10 @@ async def test_the_text_has_what_is_counted() -> None:
         ("upcall_activations_in_flight", ()): 3,
         ("upcall_invokers", (("state", "up"),)): 1,
         ("upcall_invokers", (("state", "down"),)): 1,
-        ("upcall_loop_lag_seconds", ()): 0,
+        ("histogram_http_post_counter_seconds_count", (("statusCode", "202"),)): 5,
+        ("histogram_http_post_counter_seconds_bucket", (("le", "0.0025"), ("statusCode", "202"))): 0,
+        ("histogram_http_post_counter_seconds_bucket", (("le", "0.005"), ("statusCode", "202"))): 5,
+        ("histogram_http_get_counter_seconds_count", (("statusCode", "200"),)): 2,
         (f"{name}_bucket", (("le", "0.001"),)): 0,
         (f"{name}_bucket", (("le", "0.0025"),)): 1,
         (f"{name}_bucket", (("le", "60.0"),)): 1,
@@ -88,19 +92,15 @@ async def test_invokes_are_counted_and_blocking_ones_timed() -> None:
         assert (await platform.ask(a_request(PATH))).status == 202
         assert (await platform.ask(a_request(INVOKE, auth=None))).status == 401
         assert (await platform.ask(a_request(f"{INVOKE}&{'x' * 9000}"))).status == 414
-        assert [figures.invokes[status] for status in (200, 202, 401, 414)] == [1, 1, 1, 0]
-        assert figures.requests == {("refused", 414): 1}
+        answered = {status: times.count for status, times in enumerate(figures.invokes) if times}
+        assert answered == {200: 1, 202: 1, 401: 1}
+        assert {key: times.count for key, times in figures.requests.items()} == {("refused", 414): 1}
         assert sum(figures.waits.counts) == 1
         assert 0 < figures.waits.sum < BOUNDS[-1]
 
 
-async def test_the_loops_lag_is_how_late_a_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upcall.controller.edge import sweep
-
-    async with Platform().run() as platform:
-        edge, state = platform.server._edge, platform.server._uvicorn.server_state
-        began = edge.now
-        sweep(edge, state, began + 1.25, 1.0)
-        assert edge.route.figures.lag == pytest.approx(0.25)
-        sweep(edge, state, began + 2.0, 1.0)
-        assert edge.route.figures.lag == 0.0
+async def test_odd_methods_are_counted_under_a_name_that_a_metric_may_have() -> None:
+    api = an_api(Figures())
+    await api("M-SEARCH", "/ping", user=None)
+    text = (await api("GET", "/metrics", user=None)).body.decode()
+    assert values(text)["counter_http_m_search_counter_total", (("statusCode", "405"),)] == 1

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from upcall.telemetry import ConsoleFormatter, JsonFormatter, set_up_logging
+from upcall.telemetry import ConsoleFormatter, JsonFormatter, about, set_up_logging
+from upcall.testing import a_message
 
 
 def record(text: str, **extra: str) -> logging.LogRecord:
@@ -28,7 +29,7 @@ def test_a_line_for_machines_is_one_json_object() -> None:
         "time": "1970-01-01T00:00:00.250Z",
         "level": "warning",
         "logger": "upcall.pool",
-        "tid": "abc",
+        "transid": "abc",
         "activation": "0" * 32,
         "message": 'two\nlines "quoted"',
     }
@@ -61,3 +62,30 @@ def test_the_http_librarys_errors_are_logged_and_its_warnings_are_not(capsys: py
     logger.error("worse")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("[ERROR] [#tid_sid_unknown] [uvicorn.error] worse")
+
+
+def test_what_is_known_of_an_activation_is_part_of_its_lines() -> None:
+    message = a_message()
+    line = json.loads(JsonFormatter().format(record("x", **about(message, "c0ffee"))))
+    known = {"transid": "tid", "activation": message.activation_id, "namespace": "guest", "action": "guest/hello"}
+    assert known.items() <= line.items()
+    assert line["container"] == "c0ffee"
+
+
+def test_the_level_changes_while_it_runs_and_warnings_are_remembered_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = set_up_logging("error", "console")
+    logger = logging.getLogger("upcall.test")
+    logger.warning("first %s", "warning")
+    assert capsys.readouterr().err == ""
+    log.set_level("debug")
+    assert log.level == "debug"
+    logger.debug("detail")
+    assert "detail" in capsys.readouterr().err
+    log.set_level("info")
+    logger.debug("detail")
+    assert capsys.readouterr().err == ""
+    (warning,) = log.warnings.all()
+    assert isinstance(warning, dict)
+    assert (warning["level"], warning["logger"], warning["message"]) == ("warning", "upcall.test", "first warning")

@@ -363,11 +363,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._enqueue(exchange)
 
 
-def sweep(edge: Edge, state: ServerState, now: float, interval: float) -> None:
-    """Look after connections that take too long; to be called at regular intervals (seconds), `now` in the
-    loop's time."""
+def sweep(edge: Edge, state: ServerState, now: float) -> None:
+    """Look after connections that take too long; to be called at regular intervals, `now` in the loop's time."""
     before, edge.now = edge.now, now
-    edge.route.figures.lag = max(0.0, now - before - interval) if before else 0.0
     for connection in list(state.connections):
         if isinstance(connection, EdgeProtocol):
             connection.check(before)

@@ -8,6 +8,7 @@ import asyncio
 import resource
 import sys
 from collections.abc import MutableSequence
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -107,6 +108,7 @@ class Exchange:
     protocol uses; `response_started` too."""
 
     __slots__ = (
+        "began",
         "chunks",
         "complete",
         "disconnected",
@@ -178,6 +180,7 @@ class Exchange:
             return
         headers = self.headers
         edge = self.protocol.edge
+        self.began = perf_counter()
         self.tid = transaction_id(headers.get(edge.tid_name))
         if self.refused or self.target is None:
             status, text = self.refused or (400, "")
@@ -208,9 +211,9 @@ class Exchange:
             return
         edge = protocol.edge
         if self.target is None:
-            edge.figures.answered("refused", status)
+            edge.figures.answered("refused", status, perf_counter() - self.began)
         else:
-            edge.figures.invokes[status] += 1
+            edge.figures.invoked(status, perf_counter() - self.began)
         parts = [STATUS_LINE[status], edge.default_block(protocol.server_state)]
         parts += [b"%b: %b\r\n" % pair for pair in headers]
         parts += (edge.tid_prefix, tid_bytes(self.tid))

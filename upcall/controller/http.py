@@ -12,6 +12,7 @@ Below `/namespaces` an unknown path asks for credentials too, as all of upstream
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -113,7 +114,7 @@ class Transactions:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        tid = transaction_id(dict(scope["headers"]).get(self._header_lower))
+        tid, began = transaction_id(dict(scope["headers"]).get(self._header_lower)), perf_counter()
         path = _encoded_again(scope)
         inner = {
             **scope,
@@ -124,7 +125,7 @@ class Transactions:
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                self._figures.answered(scope["method"], message["status"])
+                self._figures.answered(scope["method"], message["status"], perf_counter() - began)
                 message["headers"] = [*message["headers"], (self._header, tid_bytes(tid))]
             await send(message)
 

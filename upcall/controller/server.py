@@ -174,4 +174,4 @@ class Server:
 
     async def _turn(self) -> None:
         await self._uvicorn.on_tick(0)  # the date
-        sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time(), self._interval)
+        sweep(self._edge, self._uvicorn.server_state, asyncio.get_running_loop().time())

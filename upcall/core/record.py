@@ -40,14 +40,17 @@ class Times(msgspec.Struct, eq=False):
     """Before `start` where the clock was set back; the record's is not."""
     init: int | None = None
     timeout: bool = False
+    waited: int = 0
+    """From acceptance to `asked`: `activation_record` works it out."""
 
 
 def activation_record(recipe: Recipe, message: ActivationMessage, response: Response, times: Times) -> Activation:
-    """The record of an activation that ran, or tried to; without logs."""
+    """The record of an activation that ran, or tried to; without logs. Sets `times.waited`."""
+    waited = times.waited = times.asked - _received(message, times.asked)
     annotations = b'%b%b},{"key":"waitTime","value":%d}%b]' % (
         recipe.annotations,
         b"true" if times.timeout else b"false",
-        times.asked - _received(message, times.asked),
+        waited,
         b"" if times.init is None else b',{"key":"initTime","value":%d}' % times.init,
     )
     user = message.user

@@ -16,6 +16,7 @@ code has run (D7). A job goes back to the pool where the container says 503 or, 
 
 import logging
 from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol
 
 import msgspec
@@ -45,8 +46,12 @@ from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Re
 from upcall.model.entities import Action
 from upcall.model.messages import ActivationMessage
 from upcall.ports import Container, Feed, Lines
+from upcall.telemetry import about
 
 log = logging.getLogger(__name__)
+
+AT_ONCE, OVER = -1.0, -2.0
+"""When a collection of logs began, as long as it has not been waited for, and when it has ended."""
 
 
 class Keeper(Protocol):
@@ -71,12 +76,13 @@ class Box(msgspec.Struct, eq=False):
     container: Container
     runtime: Runtime
     tenant: str
+    name: str
 
 
 class Desk:
     """What all activations of one Invoker share."""
 
-    __slots__ = ("acks", "clock", "counters", "feed", "keeper", "levels", "report")
+    __slots__ = ("acks", "clock", "counters", "feed", "keeper", "levels", "report", "tally")
 
     def __init__(
         self, acks: Acks, keeper: Keeper, counters: Counters, levels: StoreLevels, clock: Callable[[], int]
@@ -84,6 +90,7 @@ class Desk:
         self.acks = acks
         self.keeper = keeper
         self.counters = counters
+        self.tally = counters.tallies.by_key.get
         self.levels = levels
         self.clock = clock
         """epoch ms"""
@@ -102,6 +109,7 @@ class Work:
         "_begun",
         "_box",
         "_cause",
+        "_collecting",
         "_desk",
         "_fresh",
         "_init",
@@ -121,6 +129,7 @@ class Work:
         "known",
         "message",
         "recipe",
+        "tally",
     )
 
     def __init__(self, desk: Desk, offset: int, message: ActivationMessage, known: Known, action: Action) -> None:
@@ -131,6 +140,7 @@ class Work:
         recipe = self.recipe = known.recipe
         self.known = known
         self.context = context = context_of(recipe, message)
+        self.tally = desk.tally(context.key) or desk.counters.tallies.of(context.key, message)
         self.job = Job(message.activation_id, context.key, recipe.kind, recipe.memory, recipe.concurrency, self)
         self._abandoned: Response | None = None
         self._begun = False
@@ -161,6 +171,7 @@ class Work:
         record = self._record = activation_record(self.recipe, self.message, response, Times(now, now, now))
         self._stored = is_stored(self.message, response, self._desk.levels)
         self._desk.counters.aborted += 1
+        self._desk.counters.note(record, self.message.action.id)
         acks = self._desk.acks
         bound = reason in ("init", "returned") and not self.message.blocking
         last = acks.completion if bound else acks.combined
@@ -206,7 +217,7 @@ class Work:
 
     def _surprised(self, now: int, cause: Exception) -> None:
         """Its arguments cannot be passed on: they are the caller's, and may be anything that JSON allows."""
-        log.warning("no request can be made: %r", cause, extra={"activation": self.message.activation_id})
+        log.warning("no request can be made: %r", cause, extra=about(self.message))
         init = self._init_ms
         self._respond(error(WHISK_ERROR, texts.RUN_DIED), Times(self._asked, now - (init or 0), now, init))
 
@@ -214,6 +225,7 @@ class Work:
         now, timeout = self._desk.clock(), self.recipe.timeout
         self._init_ms = max(0, now - self._asked)  # the clock may have been set back
         if initialised(outcome) and self._abandoned is None:
+            self._desk.counters.init_times.observe(outcome.elapsed)
             self._desk.report(Inited(self._slot))
             self._post(now)
             return
@@ -221,7 +233,7 @@ class Work:
         if unavailable(outcome) and self._abandoned is None:
             self.refuse(self._slot, response)
             return
-        self._desk.counters.init_failures += 1
+        self._desk.counters.init_error_times.observe(outcome.elapsed)
         times = Times(self._asked, self._asked, now, self._init_ms, timed_out(outcome, timeout))
         self._respond(response, times, cause=response)
 
@@ -232,7 +244,9 @@ class Work:
         if refused and self._abandoned is None:
             self.refuse(self._slot, response)
             return
-        late = outcome.elapsed * 1000 >= timeout or outcome.ending is TIMED_OUT
+        elapsed = outcome.elapsed
+        (self.tally.times if outcome.ending is ANSWERED else self._desk.counters.run_error_times).observe(elapsed)
+        late = elapsed * 1000 >= timeout or outcome.ending is TIMED_OUT
         self._respond(response, Times(self._asked, self._run_start - (init or 0), now, init, late))
 
     def _exhausted(self, outcome: Outcome) -> bool:
@@ -248,10 +262,16 @@ class Work:
         self._kept = False
         self._told = True
         status = response.status_code
-        self._desk.counters.outcomes[status] += 1
+        self.tally.outcomes[status] += 1
         limit = self.recipe.log_limit
         blocking = self.message.blocking
         desk = self._desk
+        if times.waited > 1:
+            desk.counters.waits.observe(times.waited / 1000)
+        else:
+            desk.counters.unwaited += 1
+        if status:
+            desk.counters.note(record, self.message.action.id)
         stored = self._stored = is_stored(self.message, response, desk.levels)
         self._promised = not (blocking and stored) or desk.keeper.promise(record)
         if limit == 0:
@@ -261,9 +281,17 @@ class Work:
         if blocking and self._promised:
             self._told = False
             self._desk.acks.result(self.message, record, self._result_told)
+        self._collecting = AT_ONCE
         self._box.container.collect(limit, status < DEVELOPER_ERROR, self._collected)
+        if self._collecting is AT_ONCE:
+            self._collecting = perf_counter()
 
     def _collected(self, found: Lines) -> None:
+        began, self._collecting = self._collecting, OVER
+        if began is AT_ONCE:
+            self._desk.counters.collected_at_once += 1
+        else:
+            self._desk.counters.collect_times.observe(perf_counter() - began)
         lines, status = found.lines, self._record.response.status_code
         if status == DEVELOPER_ERROR:
             lines = [*lines, entry(self._desk.clock() * 1_000_000, "stderr", texts.LOGS_DEVELOPER)]

@@ -10,9 +10,10 @@ warm path does not even look: what comes to rest now is not due before `_patienc
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import cast
 
 from upcall.core.events import (
@@ -37,14 +38,16 @@ from upcall.core.events import (
     Tick,
 )
 from upcall.core.pool import Pool, deadline, load, step
+from upcall.core.slots import STEM
 from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
 from upcall.invoker.activate import Box, Work, start_response
-from upcall.invoker.counters import Counters
+from upcall.invoker.counters import Counters, Operation
 from upcall.invoker.runtime import Runtime
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX
 from upcall.ports import Containers, ContainerSpec
+from upcall.telemetry import about
 
 log = logging.getLogger(__name__)
 NEVER = float("inf")
@@ -73,7 +76,8 @@ class PoolRunner:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines()
-        self._boxes: dict[SlotId, Box] = {}
+        self.boxes: dict[SlotId, Box] = {}
+        """Containers that there are, for who looks."""
         self._cold: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque()
         self._stepping = False
@@ -111,7 +115,7 @@ class PoolRunner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for box in list(self._boxes.values()):
+        for box in list(self.boxes.values()):
             box.runtime.close()
         self._deadlines.close()
 
@@ -129,13 +133,27 @@ class PoolRunner:
 
     def _step(self, event: Event) -> None:
         now = self._loop.time()
-        for command in step(self.pool, event, now):
+        commands = step(self.pool, event, now)
+        for command in commands:
             self._carry_out(command)
         kind = type(event)
+        if kind is Tick or not commands:
+            self._count(event, commands, now)
         if kind is not JobArrived and (kind is not JobDone or self._due > now + self._patience):
             self._arm()
         if self._awaited:
             self._look()
+
+    def _count(self, event: Event, commands: Iterable[Command], now: float) -> None:
+        """What only the pool knows: jobs that wait for memory, stem cells that grew too old."""
+        if isinstance(event, JobArrived):
+            self._counters.buffered += event.job in self.pool.queue
+        for command in commands:
+            slot = self.pool.slots[command.slot] if isinstance(command, Remove) else None
+            cell = self.pool.cells.get((slot.kind, slot.memory)) if slot and slot.action == STEM else None
+            if slot is not None and cell is not None and slot.since + cell.ttl <= now:
+                key = slot.kind, slot.memory
+                self._counters.expired[key] = self._counters.expired.get(key, 0) + 1
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         if not holds():
@@ -162,8 +180,10 @@ class PoolRunner:
 
     def _run(self, command: Run) -> None:
         work = cast(Work, command.job.task)
-        box = self._boxes[command.slot]
+        box = self.boxes[command.slot]
         work.tally.starts[command.start] += 1
+        if command.init:
+            self._counters.uninited += 1
         if box.tenant:
             work.run(command.slot, box, command.init, command.fresh)
         else:
@@ -176,15 +196,15 @@ class PoolRunner:
 
     async def _claim(self, command: Run, box: Box, work: Work) -> None:
         """Make a stem cell the job's own."""
-        tenant = work.message.user.namespace.name
+        tenant, id_ = work.message.user.namespace.name, box.container.id
         try:
-            await box.container.claim(tenant)
+            with self._timed("claim"):
+                await box.container.claim(tenant)
         except StartFailed as error:
-            self._counters.container_failures += 1
+            log.warning("container %s cannot be claimed: %s", id_, error, extra=about(work.message, id_))
             work.refuse(command.slot, start_response(error))
         except Exception:
-            self._counters.container_failures += 1
-            log.exception("container %s cannot be claimed", box.container.id)
+            log.exception("container %s cannot be claimed", id_, extra=about(work.message, id_))
             work.refuse(command.slot, start_response(StartFailed(texts.PROVISION)))
         else:
             box.tenant = tenant
@@ -196,9 +216,9 @@ class PoolRunner:
             case Create():
                 self.feed(await self._create(command))
             case Pause(slot):
-                self.feed(await self._attempt(slot, self._boxes[slot].container.pause, Paused(slot)))
+                self.feed(await self._attempt(slot, self.boxes[slot].container.pause, Paused(slot)))
             case Resume(slot):
-                self.feed(await self._attempt(slot, self._boxes[slot].container.resume, Resumed(slot)))
+                self.feed(await self._attempt(slot, self.boxes[slot].container.resume, Resumed(slot)))
             case Remove(slot):
                 await self._remove(slot)
                 self.feed(Removed(slot))
@@ -207,44 +227,61 @@ class PoolRunner:
         slot = command.slot
         work = cast(Work, command.job.task) if command.job else None
         spec = self._specify(command, work)
+        extra = about(work.message) if work else {}
+        cell = command.kind, command.memory
+        if work and cell in self.pool.cells:
+            self._counters.coldstarts[cell] = self._counters.coldstarts.get(cell, 0) + 1
         try:
-            container = await self._containers.create(spec)
+            with self._timed("create"):
+                container = await self._containers.create(spec)
         except StartFailed as error:
-            self._counters.container_failures += 1
-            log.warning("no container for %s: %s", spec.kind, error)
+            log.warning("no container for %s: %s", spec.kind, error, extra=extra)
             return CreateFailed(slot, error)
         except Exception:
-            self._counters.container_failures += 1
-            log.exception("no container for %s", spec.kind)
+            log.exception("no container for %s", spec.kind, extra=extra)
             return CreateFailed(slot, StartFailed(texts.PROVISION))
         runtime = Runtime(container.address, self._deadlines, foreign=spec.kind == BLACKBOX)
-        self._boxes[slot] = Box(container, runtime, spec.tenant)
+        self.boxes[slot] = Box(container, runtime, spec.tenant, spec.name)
         container.lost = lambda: self._lost(slot)
         return Created(slot)
 
     async def _attempt(self, slot: SlotId, act: Callable[[], Coroutine[object, object, None]], good: Event) -> Event:
+        operation: Operation = "pause" if isinstance(good, Paused) else "resume"
         try:
-            await act()
+            with self._timed(operation):
+                await act()
         except Exception as error:  # noqa: BLE001 - whatever it is, the container cannot be used any more
-            self._counters.container_failures += 1
-            log.warning("container %s: %s failed: %s", self._boxes[slot].container.id, act.__name__, error)
+            id_ = self.boxes[slot].container.id
+            log.warning("container %s: %s failed: %s", id_, operation, error, extra={"container": id_})
             return Broken(slot)
         return good
 
     async def _remove(self, slot: SlotId) -> None:
-        box = self._boxes.pop(slot)
+        box = self.boxes.pop(slot)
         box.container.lost = None
         box.runtime.close()
+        self._counters.retries += box.runtime.retries
         try:
-            await box.container.destroy()
+            with self._timed("remove"):
+                await box.container.destroy()
+        except Exception:
+            log.exception("container %s cannot be removed", box.container.id, extra={"container": box.container.id})
+
+    @contextlib.contextmanager
+    def _timed(self, operation: Operation) -> Iterator[None]:
+        """One thing that a container is told."""
+        began = self._loop.time()
+        try:
+            yield
         except Exception:
             self._counters.container_failures += 1
-            log.exception("container %s cannot be removed", box.container.id)
+            raise
+        self._counters.container_times[operation].observe(self._loop.time() - began)
 
     def _lost(self, slot: SlotId) -> None:
-        box = self._boxes.get(slot)
+        box = self.boxes.get(slot)
         if box is not None:
-            self._counters.lost += 1
+            self._counters.lost["warm" if box.tenant else "prewarm"] += 1
             self.feed(Broken(slot))
             box.runtime.give_up()
 

@@ -190,7 +190,7 @@ async def test_an_idle_container_that_refuses_gives_its_job_back(stage: Stage) -
         await stage.call(an_action())
         first = stage.container
         await first.refuse()
-        await until(lambda: not invoker._runner._boxes[1].runtime._free)
+        await until(lambda: not invoker._runner.boxes[1].runtime._free)
         record = await stage.result(an_action(), content={"a": 1})
         assert value(record) == {"a": 1}
         assert stage.container is not first
@@ -202,7 +202,7 @@ async def test_a_container_that_dies_idle_is_removed_without_being_asked(stage: 
         await stage.call(an_action())
         await stage.container.die()
         await until(lambda: "destroy" in stage.container.story)
-        assert invoker.counters.lost == 1
+        assert invoker.counters.lost["warm"] == 1
 
 
 async def test_a_container_that_dies_under_its_job_ends_it_once(stage: Stage) -> None:
