@@ -9,7 +9,7 @@ from errno import EACCES, EINVAL, ENOENT, ENOSYS, EPERM, EROFS
 
 import pytest
 
-from tests.system.attacks import all_refused, everywhere
+from tests.system.attacks import SORTS, all_refused, everywhere
 from upcall.containers.process import ProcessContainers
 
 on_x86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls of this architecture")
@@ -173,3 +173,15 @@ def main(args):
         assert {file.partition(":")[0] for file in others} <= {"socket"}, (sort, others)
         assert len(others) <= (2 if sort in ("forked", "native") else 5), (sort, others)
         assert (seen["held"]["0"], seen["held"]["3"][:7]) == ("/dev/null", "socket:"), sort
+
+
+async def test_nobody_flushes_the_hosts_disk(driver: ProcessContainers) -> None:
+    """The kernel is not asked: it would say that there is no such file."""
+    code = """
+def main(args):
+    with open("/tmp/mine", "w") as file:
+        file.write("x")
+        os.fsync(file)
+    return {name: getattr(libc, name)(-1) for name in ("fsync", "fdatasync", "syncfs")}
+"""
+    assert await everywhere(driver, code) == {sort: {"fsync": 0, "fdatasync": 0, "syncfs": 0} for sort in SORTS}
