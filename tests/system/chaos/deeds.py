@@ -14,7 +14,7 @@ from tests.system.chaos.lives import UNTIL_NEXT_LIFE, Lives, signalled
 from tests.system.chaos.schedule import Step
 from tests.system.chaos.stage import Stage
 
-HOUR = 3600
+MINUTE, HOUR = 60, 3600
 REFUSALS = {
     "unwritable": r"upcall: the data folder .* cannot be used: .*",
     "second-platform": r"upcall: the data folder .* is in use by .*{pid}.*",
@@ -140,7 +140,8 @@ class Deeds:
     # --- the clock
 
     def _clock_stepped(self, fault: Fault) -> None:
-        """For the rest of the trial or until the next step: by up to an hour, forward or back."""
+        """For the rest of the trial or until the next step: to a minute up to an hour off, before or after."""
         seconds = int((fault.amount - 0.5) * 2 * HOUR)
+        seconds += MINUTE if seconds >= 0 else -MINUTE
         self._stage.step_clock(seconds)
         fault.note = f"{seconds:+} s"

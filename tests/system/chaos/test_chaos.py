@@ -1,4 +1,4 @@
-"""Two minutes of faults under load. `UPCALL_CHAOS_MINUTES` and `UPCALL_CHAOS_SEED` make it shorter, longer, the same."""
+"""Two minutes of faults under load; `UPCALL_CHAOS_MINUTES` makes it shorter or longer, `UPCALL_CHAOS_SEED` the same."""
 
 import os
 import secrets

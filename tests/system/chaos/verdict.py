@@ -34,6 +34,8 @@ GROWTH, HEADROOM = 1.3, 20 << 20
 """What the resident memory may have grown by after the warm-up: a factor, and bytes."""
 LATE = 100.0
 """How long after it was sent a call may still run: nobody waits for it."""
+NOT_STARTED = re.compile(f"{re.escape(texts.PROVISION)}|zygote|[Tt]he (sandbox|container) (has|was|cannot|does not)")
+"""What is said where a container could not be made."""
 BUGS = re.compile(
     r"Traceback|CRITICAL|never retrieved|never awaited|InvalidTransition|Exception in callback|AssertionError"
 )
@@ -140,7 +142,7 @@ class Verdict:
             return not kind.idempotent and at_work(DEATHS, call.sent, until)
         if says in (texts.RUN_DIED, texts.INIT_DIED):
             return at_work(SANDBOXES | DEATHS, call.sent, until)
-        if says == texts.PROVISION or "zygote" in says:
+        if NOT_STARTED.search(says):
             return at_work(SANDBOXES | STOPS | DISK | DEATHS, call.sent, until, 3.0)
         return False
 
