@@ -188,6 +188,52 @@ def main(args):
     assert await collected(container)
 
 
+@pytest.mark.skipif("freezer" in cgroups.detect(), reason="a freezer holds everybody here")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls of this architecture")
+async def test_a_paused_container_that_has_itself_woken_by_a_timer_ends(driver: ProcessContainers) -> None:
+    code = """
+import ctypes, os, signal, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def main(args):
+    signal.signal(signal.SIGCONT, lambda *_: None)
+    timer, often = ctypes.c_int(), 10_000_000
+    if os.fork() == 0:
+        made = libc.syscall(222, 1, struct.pack("qii48x", 0, signal.SIGCONT, 0), ctypes.byref(timer))
+        if made == 0 and libc.syscall(223, timer, 0, struct.pack("4q", 0, often, 0, often), None) == 0:
+            os.write(1, b"armed\\n")
+        while True:
+            pass
+    return {}
+"""
+    container = await driver.create(spec("evil"))
+    lost = asyncio.Event()
+    container.lost = lost.set
+    await result(container, code)
+    while await collected(container) != ["stdout: armed"]:
+        await asyncio.sleep(0.01)
+    await container.pause()
+    async with asyncio.timeout(20):
+        await lost.wait()
+
+
+@pytest.mark.skipif("freezer" in cgroups.detect(), reason="a freezer holds everybody here")
+async def test_a_container_that_stays_stopped_is_left_alone(driver: ProcessContainers) -> None:
+    code = """
+import os
+def main(args):
+    if args and os.fork() == 0:
+        while True:
+            pass
+    return {"ok": 1}
+"""
+    container = await driver.create(spec())
+    await result(container, code, {"busy": True})
+    await container.pause()
+    await asyncio.sleep(3.5)
+    await container.resume()
+    assert await run(container) == (200, {"ok": 1})
+
+
 async def test_descriptors_in_flight_do_not_keep_others_from_starting(driver: ProcessContainers) -> None:
     code = """
 import array, os, socket
