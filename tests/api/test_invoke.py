@@ -294,6 +294,7 @@ async def test_a_message_that_cannot_be_sent(
     monkeypatch.setattr(platform.bus, "send", lambda topic, message, sent: sent(error))
     answered = await platform.ask(a_request(PATH + query))
     assert (answered.status, answered.json["error"]) == (status, texts.DEFAULTS[status])
+    assert "x-openwhisk-activation-id" not in answered.headers, "there will be no record by that id"
     assert platform.acks.count == 0
     assert platform.balancer.jobs == 0
 
