@@ -26,6 +26,8 @@ DEATHS = frozenset({"platform-killed", "killed-with-guardian", "drained", "unwri
 DISK = frozenset({"disk-full", "writes-refused", "killed-on-full-disk"})
 SANDBOXES = frozenset({"zygote-killed", "sandboxes-killed"})
 STOPS = frozenset({"zygote-stopped", "zygote-killed", "platform-stopped"})
+ANSWERED = (200, 500, 502)
+"""The record is in the answer."""
 MENDING = 15.0
 """Seconds within which intake goes on after a disk that was full."""
 SHOWN = 8
@@ -106,7 +108,7 @@ class Verdict:
         return [
             call
             for call in self._ledger.calls
-            if call.status in (200, 502)
+            if call.status in ANSWERED
             and call.id in self._book.records
             and call.body["response"] != {**call.body["response"], **_response(self._book, call.id)}
         ]
@@ -123,7 +125,7 @@ class Verdict:
             return "error" in call.body and (mended or at_work(frozenset({"drained"}), call.sent, until))
         if call.status == 202:
             return bool(call.id) and (call.mode != "blocking" or at_work(frozenset({"drained"}), call.sent, until))
-        return call.status in (200, 502) and bool(call.id)  # what it says is the record's (`_unexplained_outcomes`)
+        return call.status in ANSWERED and bool(call.id)  # what it says is the record's (`_unexplained_outcomes`)
 
     def _unexplained_outcomes(self) -> list[Call]:
         return [
@@ -136,7 +138,7 @@ class Verdict:
         if status == kind.status and (status == "action developer error" or token == call.token):
             return True
         says = str(self._book.results[call.id].get("error", ""))
-        until = call.answered if call.status in (200, 502) else call.sent + LATE
+        until = call.answered if call.status in ANSWERED else call.sent + LATE
         at_work = self._ledger.at_work
         if says in (texts.INTERRUPTED, texts.SHUTDOWN):
             return not kind.idempotent and at_work(DEATHS, call.sent, until)
