@@ -3,14 +3,13 @@
 
 import asyncio
 import resource
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.api.platform import AUTH, INVOKE, OTHER, PATH, ROUTES, Client, Platform, a_request
 from upcall.controller.edge import NO_HTTP, TOO_SLOW
-from upcall.controller.exchange import most_connections
+from upcall.controller.exchange import CONNECTIONS, most_connections
 from upcall.model import texts
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -189,7 +188,7 @@ async def test_there_are_only_so_many_connections_and_more_when_some_have_gone()
 
 
 def test_connections_leave_descriptors_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    for files, most in ((1024, 768), (resource.RLIM_INFINITY, sys.maxsize)):
+    for files, most in ((1024, 768), (1_000_000, CONNECTIONS), (resource.RLIM_INFINITY, CONNECTIONS)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
         assert most_connections() == most
 

@@ -16,6 +16,8 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from msgspec import Raw
+
 from upcall.core.balance import Job
 from upcall.deadlines import PERIOD, Deadlines
 from upcall.model.activation import Activation
@@ -55,6 +57,7 @@ class Entry:
         "message",
         "namespace",
         "overdue",
+        "size",
         "then",
         "until",
         "uuid",
@@ -62,6 +65,8 @@ class Entry:
 
     def __init__(self, message: ActivationMessage, job: Job, invoker: int, then: Then | None) -> None:
         self.message = message if then else None
+        content = message.content
+        self.size = len(content) if isinstance(content, Raw) else 0
         self.id = message.activation_id
         self.action = message.action
         self.namespace = message.user.namespace.name
@@ -109,6 +114,8 @@ class Acks:
         """Told to look for a record; `acknowledged`: it must be there, or soon will be."""
         self.in_flight: dict[str, int] = {}
         """By namespace uuid; a namespace without any is not in it."""
+        self.size = 0
+        """Bytes of the arguments of all that is in flight."""
 
     async def start(self) -> None:
         """Consume the controller's own topic."""
@@ -138,6 +145,7 @@ class Acks:
         self._entries[entry.id] = entry
         uuid = entry.uuid
         self.in_flight[uuid] = self.in_flight.get(uuid, 0) + 1
+        self.size += entry.size
         now = self._deadlines.time()
         entry.overdue = self._overdue
         entry.forced = now + max(timeout, self._standard) * self._factor + self._addon
@@ -227,6 +235,7 @@ class Acks:
         return True
 
     def _free(self, entry: Entry) -> None:
+        self.size -= entry.size
         left = self.in_flight[entry.uuid] - 1
         if left:
             self.in_flight[entry.uuid] = left

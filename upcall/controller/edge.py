@@ -28,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from upcall.controller.exchange import Edge, Exchange
+from upcall.controller.holdings import SMALL
 from upcall.model import texts
 
 READ_SIZE = 16384
@@ -69,6 +70,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.head_size = 0
         self.body_size = 0
         self.unsent = 0
+        self.held = 0
         self.deaf = False
         """What arrives is thrown away: it cannot be understood, or the answer before it closes."""
         self.draining = False
@@ -122,6 +124,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.edge.holdings.caught_up(self)
         self._pump()
 
     def shutdown(self) -> None:
@@ -200,6 +203,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse_request(headers, 414, URI_TOO_LONG)
         elif announced > edge.max_body:
             self._refuse_request(headers, 413, texts.request_too_large(announced, edge.max_body))
+        elif announced > SMALL and not edge.holdings.fits(self, announced):
+            self._refuse_request(headers, 503, texts.BODIES_FULL)
         elif target is None:
             self._to_app()
         else:
@@ -217,12 +222,16 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if type(cycle) is Exchange:
             cycle.take(body)
+            if SMALL < cycle.size <= self.edge.route.payload_limit:
+                self._hold(body)
             return
         self.body_size += len(body)
         if self.body_size > self.edge.max_body:
             self._break(413, texts.request_too_large(self.body_size, self.edge.max_body))
         else:
             super().on_body(body)
+            if self.body_size > SMALL:
+                self._hold(body)
 
     def on_message_complete(self) -> None:
         if self.in_head:
@@ -252,6 +261,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         self.since = self.edge.now
+        if self.held:
+            self.edge.holdings.release(self)
+        if self.flow.write_paused:
+            self.edge.holdings.fell_behind(self)
         self._pump()
 
     def end(self) -> None:
@@ -325,6 +338,10 @@ class EdgeProtocol(HttpToolsProtocol):
         first = b"%b %b HTTP/%b\r\n" % (parser.get_method(), self.url, parser.get_http_version().encode())
         kept = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         return b"".join([first, *kept, b"\r\n", rest])
+
+    def _hold(self, body: bytes) -> None:
+        if not self.edge.holdings.hold(self, len(body)):
+            self._break(503, texts.BODIES_FULL)
 
     def _turn_away(self, headers: dict[bytes, bytes]) -> None:
         """The shutdown began before this request. The answer to the one before it does not close, if there is time."""

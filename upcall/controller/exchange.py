@@ -6,7 +6,6 @@ of a refusal that the edge makes on its own: a head too large, a body too large,
 
 import asyncio
 import resource
-import sys
 from collections.abc import MutableSequence
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from upcall.controller.envelope import TID_HEADER, Headers, refusal, tid_bytes, transaction_id
+from upcall.controller.holdings import Holdings
 from upcall.controller.route import InvokeRoute, Request
 from upcall.controller.target import Target, parse_target
 from upcall.model import texts
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MB = 1024 * 1024
 KNOWN_URLS = 4096
+CONNECTIONS = 50_000
 _EXPECTED = (b"100-continue", b"100-Continue")
 _CLOSE = b"\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
 _LATER: Headers = ((b"Retry-After", b"5"),)
@@ -44,6 +45,7 @@ class Edge:
         receive_time: float = 30.0,
         idle_time: float = 70.0,
         max_connections: int | None = None,
+        holdings: Holdings | None = None,
     ) -> None:
         self.route = route
         self.tid_name = tid_header.lower()
@@ -54,6 +56,7 @@ class Edge:
         self.receive_time = receive_time
         self.idle_time = idle_time
         self.max_connections = most_connections() if max_connections is None else max_connections
+        self.holdings = holdings or Holdings()
         self.figures = route.figures
         self.now = 0.0
         """The time of the last sweep."""
@@ -78,6 +81,8 @@ class Edge:
 
     def gone(self, connection: "EdgeProtocol") -> None:
         """It is closed."""
+        self.holdings.release(connection)
+        self.holdings.caught_up(connection)
         self.leaving.discard(connection)
         if not self.leaving:
             self.left.set()
@@ -91,9 +96,10 @@ class Edge:
 
 
 def most_connections() -> int:
-    """Three of four descriptors: what is left is for containers and the store."""
+    """Three of four descriptors, as the rest is for containers and the store; and no more than memory is for, at some
+    10 KB each."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return sys.maxsize if files == resource.RLIM_INFINITY else files * 3 // 4
+    return CONNECTIONS if files == resource.RLIM_INFINITY else min(files * 3 // 4, CONNECTIONS)
 
 
 class _NoEvent:
@@ -171,6 +177,7 @@ class Exchange:
         """Answer this in its turn, and nothing after it."""
         self.refused = status, text
         self.keep_alive = False
+        self.chunks.clear()
         if self.started:
             self.submit()
 

@@ -35,6 +35,9 @@ Failed = Callable[[str, UpcallError], None]
 FULL_RETRY = 5
 """Seconds after which to ask again, of a store that takes no writes."""
 
+MAX_ARGUMENTS = 256 * 1024 * 1024
+"""Bytes of arguments of activations in flight. The one that crosses it is still taken, the next is not."""
+
 POLLS = (1.0, 3.0, 5.0, 7.0)
 """Seconds between looks into the store, once an ack has carried an id alone."""
 
@@ -124,6 +127,8 @@ class Invocations:
         refusal = self._store.refusal()
         if refusal is not None and call.cause is UNSET:
             raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
+        if self._acks.size > MAX_ARGUMENTS and call.cause is UNSET:
+            raise Unavailable(texts.arguments_full(self._acks.size))
         plan = call.plan
         invoker = publish(self._balancer, plan.job)
         waiting = call.wait is not None

@@ -48,8 +48,18 @@ def store_refuses(why: str) -> str:
     return f"The server is currently unavailable (its store takes no writes: {why}). Try again later."
 
 
+BODIES_FULL = "The server is currently unavailable (too many large requests arrive at once). Try again later."
+
+
 def journal_full(count: int) -> str:
     return f"The server is currently unavailable ({count} accepted activations have not ended). Try again later."
+
+
+def arguments_full(size: int) -> str:
+    return (
+        f"The server is currently unavailable ({size} bytes of arguments belong to activations that have not ended). "
+        "Try again later."
+    )
 
 
 def malformed_content(detail: str) -> str:
