@@ -16,6 +16,7 @@ is forgotten. Everything else is tried again.
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -202,20 +203,28 @@ class SqliteJournal:
             self._wake(urgent)
 
 
-_INSERT = "INSERT OR IGNORE INTO journal (id, topic, started, message) VALUES (?,?,?,?)"
+_CHUNK = 128
+"""Rows in one statement: see `upcall.store.tables`."""
 
 
 def write_steps(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
     """In the writer's thread."""
     rows = [(step.id, step.topic, step.started, step.message) for step in steps if isinstance(step, Accepted)]
-    begun = [(step.id,) for step in steps if isinstance(step, Started)]
-    over = [(step.id,) for step in steps if isinstance(step, Ended) and step.stored]
-    if rows:
-        connection.executemany(_INSERT, rows)
-    if begun:
-        connection.executemany("UPDATE journal SET started = 1 WHERE id = ?", begun)
-    if over:
-        connection.executemany("DELETE FROM journal WHERE id = ?", over)
+    begun = [step.id for step in steps if isinstance(step, Started)]
+    over = [step.id for step in steps if isinstance(step, Ended) and step.stored]
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        marks = ",".join(["(?,?,?,?)"] * len(chunk))
+        values = tuple(chain.from_iterable(chunk))
+        connection.execute(f"INSERT OR IGNORE INTO journal (id, topic, started, message) VALUES {marks}", values)  # noqa: S608
+    _each(connection, "UPDATE journal SET started = 1", begun)
+    _each(connection, "DELETE FROM journal", over)
+
+
+def _each(connection: sqlite3.Connection, statement: str, ids: Sequence[str]) -> None:
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        connection.execute(f"{statement} WHERE id IN ({','.join('?' * len(chunk))})", chunk)
 
 
 def left_over(connection: sqlite3.Connection) -> list[Left]:
