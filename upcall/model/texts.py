@@ -31,6 +31,10 @@ DEFAULTS = {
 }
 NO_CREDENTIALS = "The resource requires authentication, which was not supplied with the request"
 BAD_CREDENTIALS = "The supplied authentication is invalid"
+AMBIGUOUS_CREDENTIALS = "The supplied authentication stands for more than one namespace: ask the operator for a new one."
+"""Ours, with 500."""
+OPERATOR_REFUSED = "The supplied authentication is invalid."
+"""Of the operator's routes (invoker.md §8)."""
 UNKNOWN_PATH = "The requested resource could not be found."
 ENTITY_EXPECTED = "Request entity expected but not supplied"
 CONFORMANCE = "Resource by this name exists but is not in this collection."
@@ -42,6 +46,10 @@ OBJECT_EXPECTED = "JSON object expected"
 TIMEOUT_PARAMETER = "Timeout must be number of milliseconds up to 60000."
 DOCS_WITH_COUNT = "The parameter 'docs' is not permitted with 'count'."
 INNER_LIMITS = "Inner entity level routes for limits are not yet implemented."
+
+
+def store_silent(why: str) -> str:
+    return f"The server is currently unavailable (its store cannot be asked: {why}). Try again later."
 
 
 def store_refuses(why: str) -> str:
