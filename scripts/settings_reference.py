@@ -20,7 +20,7 @@ def text() -> str:
         "|---|---|---|---|---|---|",
     ]
     for setting in SETTINGS:
-        flag = f"`--{setting.name}`" if setting.flag else ""
+        flag = f"`{setting.option}`" if setting.flag else ""
         default = f"`{setting.default}`" if setting.default else ""
         upstream = ", ".join(f"`{key}`" for key in setting.upstream)
         row = (f"`{setting.name}`", setting.help, default, f"`{setting.variable}`", flag, upstream)

@@ -25,6 +25,7 @@ from upcall.config import Settings
 from upcall.containers import images
 from upcall.containers.process import ProcessContainers
 from upcall.controller.doors import Doors
+from upcall.controller.operator import Operator
 from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
@@ -36,7 +37,7 @@ from upcall.errors import Misconfigured, Unavailable
 from upcall.host import pool_memory
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop, fill_standard_streams
-from upcall.model.names import InvokerId
+from upcall.model.names import InvokerId, Json
 from upcall.model.runtimes import Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
 from upcall.ownership import owned, private_folder, unusable
@@ -44,7 +45,8 @@ from upcall.places import default_data
 from upcall.store.cache import ActionCache
 from upcall.store.retention import retained
 from upcall.store.sqlite import SqliteStore
-from upcall.telemetry import set_up_logging
+from upcall.telemetry import Log, set_up_logging
+from upcall.watch import Watch, operator_credentials
 
 log = logging.getLogger("upcall")
 
@@ -55,9 +57,9 @@ def run(settings: Settings, say: Callable[[str], None]) -> int:
     """`upcall serve`: returns the exit code; `say` gets the lines for the user once the API answers. Raises
     Misconfigured where the platform cannot start."""
     fill_standard_streams()
-    set_up_logging(settings.log_level, settings.log_format)
+    logs = set_up_logging(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, say))
+        return runner.run(_serve(settings, say, logs))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -69,7 +71,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
+async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
     memory = pool_memory(settings.memory, settings.limits.memory)
     async with contextlib.AsyncExitStack() as stack:
@@ -90,8 +92,13 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         containers = _containers(settings, data, url, doors)
         pool = _pool(settings, memory, containers.kinds)
         invoker = await stack.enter_async_context(_invoker(settings, pool, bus, store, containers))
+        facts = _facts(settings, url, data, containers)
+        watch = stack.enter_context(Watch(invoker, store, logs, facts, settings.metrics_tags).running())
+        operator = Operator(operator_credentials(data, settings.operator_username, settings.operator_password), watch)
         controller = await stack.enter_async_context(
-            _controller(settings, bus, store, invoker, containers, listener=listener, doors=doors, tls=tls)
+            _controller(
+                settings, bus, store, watch, operator, kinds=containers.kinds, listener=listener, doors=doors, tls=tls
+            )
         )
         await stack.enter_async_context(retained(store, settings.keep))
         owner.announce(controller.port)
@@ -175,9 +182,10 @@ def _controller(
     settings: Settings,
     bus: MemoryBus,
     store: SqliteStore,
-    invoker: Invoker,
-    containers: ProcessContainers,
+    watch: Watch,
+    operator: Operator,
     *,
+    kinds: Sequence[str],
     listener: socket.socket,
     doors: Doors,
     tls: ssl.SSLContext | None,
@@ -189,12 +197,26 @@ def _controller(
         listener=listener,
         doors=doors,
         tls=tls,
-        manifest=manifest_of(containers.kinds),
+        manifest=manifest_of(kinds),
         limits=settings.limits,
-        invokers=lambda: {"invoker0/0": "up" if invoker.enabled else "down"},
+        invokers=lambda: {"invoker0/0": "up" if watch.enabled else "down"},
         tid_header=settings.transactions_header,
-        metrics=[invoker.metrics] if settings.metrics else None,
+        metrics=[watch.metrics] if settings.metrics else None,
+        tags=settings.metrics_tags,
+        measure=watch.measure,
+        operator=operator,
     )
+
+
+def _facts(settings: Settings, url: str, data: Path, containers: ProcessContainers) -> Callable[[], dict[str, Json]]:
+    """What does not change while it runs."""
+    return lambda: {
+        "address": url,
+        "data": str(data),
+        "kinds": list(containers.kinds),
+        "durability": settings.durability,
+        **containers.facts(),
+    }
 
 
 def manifest_of(kinds: Sequence[str]) -> Manifest:

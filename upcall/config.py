@@ -29,12 +29,14 @@ from upcall.limits import LIMIT_SETTINGS, take_limits
 from upcall.model.forms import (
     credentials,
     folder,
+    log_level,
     megabytes,
     network,
     one_of,
     optional,
     port_number,
     switch,
+    username,
 )
 from upcall.model.keep import Keep, parse_keep
 from upcall.model.resolvers import Address, parse_resolvers
@@ -121,14 +123,48 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("tls-cert", optional(folder), "", "https, with this certificate (PEM, the chain after it)", form="FILE"),
     Setting("tls-key", optional(folder), "", "private key (PEM) of --tls-cert", form="FILE"),
-    Setting("log.level", one_of("debug", "info", "warning", "error"), "info", "least level that is logged"),
-    Setting("log.format", one_of("console", "json"), "console", "form of the platform's log lines"),
+    Setting(
+        "log.level",
+        log_level,
+        "info",
+        "least level that is logged: debug, info, warning or error",
+        ("CONFIG_logback_log_level",),
+        form="LEVEL",
+    ),
+    Setting(
+        "log.format",
+        one_of("console", "json"),
+        "console",
+        "form of the platform's log lines: console or json",
+        form="console|json",
+    ),
     Setting(
         "metrics",
         switch,
         "on",
         "GET /metrics, in Prometheus' form and for anybody who reaches the port: on or off",
         ("whisk.metrics.prometheus-enabled",),
+    ),
+    Setting(
+        "metrics-tags",
+        switch,
+        "on",
+        "labels of OpenWhisk's metrics (namespace, action, state); off: the state is part of the name",
+        ("METRICS_KAMON_TAGS", "whisk.metrics.kamon-tags-enabled"),
+    ),
+    Setting(
+        "operator.username",
+        username,
+        "operator",
+        "who may ask for the pool, and disable",
+        ("whisk.invoker.username", "whisk.credentials.invoker.username"),
+    ),
+    Setting(
+        "operator.password",
+        optional(str),
+        "",
+        "the operator's password  [default: made at first start, in the data folder's .operator]",
+        ("whisk.invoker.password", "whisk.credentials.invoker.password"),
     ),
     Setting(
         "pool.pause-grace",
@@ -192,6 +228,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     log_format: Literal["console", "json"]
     metrics: bool
+    metrics_tags: bool
+    operator_username: str
+    operator_password: str | None
     pool_pause_grace: float
     pool_idle_container: float
     transactions_header: str
@@ -252,7 +291,7 @@ def _find(
     """Where the value comes from, in words for an error, and the value."""
     flag = flags.get(setting.field)
     if flag is not None:
-        return f"--{setting.name}", flag
+        return setting.option, flag
     if environment.get(setting.variable):
         return setting.variable, environment[setting.variable]
     for key in setting.upstream:

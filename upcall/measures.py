@@ -133,4 +133,4 @@ def _family(measure: Measure, title: str, labels: Sequence[str], rows: dict[tupl
 
 def _safe(value: str) -> str:
     """As part of a name."""
-    return "".join(each if each.isalnum() and each.isascii() or each in "_:" else "_" for each in value)
+    return "".join(each if (each.isalnum() and each.isascii()) or each in "_:" else "_" for each in value)

@@ -9,6 +9,11 @@ def default_data() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "upcall"
 
 
+def operator_file(data: Path) -> Path:
+    """The operator's credentials, `USER:PASSWORD`, for the platform that a data folder belongs to."""
+    return data / ".operator"
+
+
 def properties_file(data: Path) -> Path:
     """Address and key of the platform that a data folder belongs to, in the form of `~/.wskprops`."""
     return data / ".wskprops"

@@ -145,7 +145,7 @@ class Accounts(Protocol):
 
     async def identity(self, uuid: str, key: str) -> Identity | None:
         """Who the credentials stand for, limits joined; None where they belong to nobody or to a blocked subject.
-        The key is compared in constant time."""
+        The key is compared in constant time. Raises Internal where they stand for two namespaces."""
 
     async def owner(self, namespace: str) -> Identity | None:
         """Whose namespace it is, limits joined; None where nobody has it or its subject is blocked. Web actions run
@@ -256,6 +256,10 @@ class Container(Protocol):
 
     def exhausted(self) -> bool:
         """Whether the kernel killed it, or a process in it, for want of memory."""
+
+    def memory_used(self) -> int | None:
+        """Bytes that its processes have now; None where nothing tells. It asks the host: call it in a thread, where
+        the container may go meanwhile."""
 
 
 class Containers(Protocol):

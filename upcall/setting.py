@@ -21,6 +21,10 @@ class Setting(msgspec.Struct, frozen=True):
         return bool(self.form)
 
     @property
+    def option(self) -> str:
+        return f"--{self.name.replace('.', '-')}"
+
+    @property
     def field(self) -> str:
         return self.name.replace("-", "_").replace(".", "_")
 

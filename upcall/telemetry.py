@@ -25,7 +25,6 @@ FIELDS = {
     "container": "container",
 }
 """Members of `extra`, and what they are called in JSON."""
-LEVELS = ("debug", "info", "warning", "error")
 REMEMBERED = 50
 """Warnings and errors."""
 
@@ -95,7 +94,7 @@ class Log:
         return logging.getLevelName(self._shown.level).lower()
 
     def set_level(self, level: str) -> None:
-        """One of `LEVELS`."""
+        """One of `upcall.model.forms.LEVELS`."""
         number: int = getattr(logging, level.upper())
         self._shown.setLevel(number)
         logging.getLogger("upcall").setLevel(min(number, logging.WARNING))

@@ -21,7 +21,7 @@ More settings: docs/reference/settings.md.
 def _options(function: Any) -> Any:
     for setting in reversed([setting for setting in SETTINGS if setting.flag]):
         shown = f"  [default: {setting.default}]" if setting.default else ""
-        function = click.option(f"--{setting.name}", setting.field, metavar=setting.form, help=setting.help + shown)(
+        function = click.option(setting.option, setting.field, metavar=setting.form, help=setting.help + shown)(
             function
         )
     return function

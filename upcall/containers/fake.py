@@ -94,6 +94,8 @@ class FakeContainer(Mortal):
         self.hold_logs = False
         """Keeps `collect` waiting; `release_logs` lets go."""
         self.out_of_memory = False
+        self.memory: int | None = 40 << 20
+        """Bytes in use."""
         self.stuck: str | None = None
         """Name of the operation that fails: `claim`, `pause`, `resume` or `destroy`."""
         self.collected: list[tuple[int, bool]] = []
@@ -161,6 +163,9 @@ class FakeContainer(Mortal):
 
     def exhausted(self) -> bool:
         return self.out_of_memory
+
+    def memory_used(self) -> int | None:
+        return self.memory
 
     def _note(self, what: str) -> None:
         self.story.append(what)

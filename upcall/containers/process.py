@@ -126,6 +126,17 @@ class ProcessContainers:
         if self.host.cgroups is None:
             log.warning("no cgroups may be used here: memory and processes are bounded by resource limits alone")
 
+    def facts(self) -> dict[str, str]:
+        """How actions are kept apart here, in words."""
+        names = {confine.AS_ROOT: "full, as root", confine.AS_USER: "full, as an ordinary user"}
+        groups = self.host.cgroups.folders if self.host.cgroups else {}
+        return {
+            "driver": "process",
+            "isolation": names.get(self.mode, "none"),
+            "network": "the host's" if self._shared else self._outbound.reach,
+            "cgroups": ", ".join(f"{name} (v{place.version})" for name, place in sorted(groups.items())) or "none",
+        }
+
     async def create(self, spec: ContainerSpec) -> "ProcessContainer":
         """A container; without a tenant one that waits for `claim`."""
         if spec.kind not in self.kinds and not images.is_native(spec):

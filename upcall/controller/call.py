@@ -7,6 +7,7 @@ that is given twice the first counts; an empty boolean counts as absent, an empt
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import MsgspecError
@@ -27,6 +28,9 @@ from upcall.model.names import Json
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import MB, SystemLimits
 from upcall.ports import Store
+
+if TYPE_CHECKING:
+    from upcall.controller.operator import Operator
 
 LARGEST_BODY = 50 * MB
 """Bytes of any request; an action's code is base64 in JSON, so this is above the limit of an exec."""
@@ -53,6 +57,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures
     metrics: Metrics | None = None
     """What `GET /metrics` shows; without it there is no such route."""
+    operator: "Operator | None" = None
+    """Who may ask for more; without there are no such routes."""
     kinds: Collection[str] = ()
     """The deployment's whitelist of kinds; empty allows all."""
     tid_header: bytes = TID_HEADER

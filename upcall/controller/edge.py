@@ -20,7 +20,7 @@ the shape has changed.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
@@ -29,6 +29,7 @@ from uvicorn.server import ServerState
 
 from upcall.controller.exchange import Edge, Exchange
 from upcall.controller.holdings import SMALL
+from upcall.controller.operator import INSIDE
 from upcall.model import texts
 
 READ_SIZE = 16384
@@ -317,6 +318,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.url, self.headers = url, headers
         self.expect_100_continue = any(name == b"expect" and value.lower() == EXPECTED for name, value in headers)
         self.scope["headers"] = headers
+        cast("dict[str, Any]", self.scope)[INSIDE] = not self.outside
         try:
             super().on_headers_complete()
         except httptools.HttpParserInvalidURLError:

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from upcall.controller import activations, docs, entities, system
+from upcall.controller import activations, docs, entities, operator, system
 from upcall.controller.call import Call, Parts
 from upcall.controller.envelope import (
     CORS,
@@ -34,6 +34,7 @@ from upcall.controller.envelope import (
     transaction_id,
 )
 from upcall.controller.metrics import Metrics
+from upcall.controller.operator import Outside
 from upcall.errors import Failed, Malformed, NotFound, UpcallError
 from upcall.model import texts
 from upcall.model.names import name_error, namespace_error
@@ -54,6 +55,8 @@ ADMIN = {
     "/docs/index.html": docs.page,
     "/api-docs": docs.api_docs,
 }
+TELLING = ("/invokers", "/activation")
+"""Admin routes that tell of others' work: not for actions."""
 API_OPEN = {
     API: system.api_info,
     f"{API}/": system.api_info,
@@ -88,7 +91,10 @@ _log = logging.getLogger(__name__)
 
 def make_app(parts: Parts) -> ASGIApp:
     """The app that answers everything but invokes."""
-    routes = [Route(path, Open(parts, handler)) for path, handler in (ADMIN | API_OPEN).items()]
+    routes = []
+    for path, open_handler in (ADMIN | API_OPEN).items():
+        anybody = Open(parts, open_handler)
+        routes.append(Route(path, Outside(anybody) if path.startswith(TELLING) else anybody))
     for path, handler in COLLECTIONS.items():
         routes.append(Route(f"{NAMESPACES}{path}", Closed(parts, {"GET": handler})))
         routes.append(Route(f"{NAMESPACES}{path}/", Closed(parts, {"GET": handler}, nameless=True)))
@@ -97,7 +103,9 @@ def make_app(parts: Parts) -> ASGIApp:
     package = Closed(parts, {"GET": entities.list_package}, nameless=True)
     routes.append(Route(f"{NAMESPACES}/{{namespace}}/actions/{{package}}/", package))
     if parts.metrics is not None:
-        routes.append(Route("/metrics", Measured(parts.metrics)))
+        routes.append(Route("/metrics", Outside(Measured(parts.metrics))))
+    if parts.operator is not None:
+        routes += [Route(path, Outside(Operated(parts.operator, each))) for path, each in operator.ROUTES.items()]
     return Transactions(parts, Router(routes, redirect_slashes=False, default=Unknown(parts)))
 
 
@@ -180,6 +188,23 @@ class Measured:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         get = scope["method"] == "GET"
         await respond(send, await self._metrics.answer(scope) if get else not_allowed("GET", scope[_TID]))
+
+
+class Operated:
+    """A path for the operator."""
+
+    def __init__(self, who: operator.Operator, handlers: Mapping[str, operator.Handler]) -> None:
+        self._who = who
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._who.check(_authorization(scope))
+        handler = self._handlers.get(scope["method"])
+        if handler is None:
+            answer = not_allowed(", ".join(self._handlers), scope[_TID])
+        else:
+            answer = await handler(self._who.machine, Request(scope, receive))
+        await respond(send, answer)
 
 
 class Closed:

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from starlette.types import Scope
@@ -18,10 +18,12 @@ PLAIN: Headers = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 
 class Metrics:
-    """Asks each of `sources` when it is asked, and adds what Python says of the process and its garbage."""
+    """Asks each of `sources` when it is asked, after `measure`, and adds what Python says of the process and its
+    garbage."""
 
-    def __init__(self, sources: Iterable[Collect]) -> None:
+    def __init__(self, sources: Iterable[Collect], measure: Callable[[], Awaitable[None]] | None = None) -> None:
         self._sources = tuple(sources)
+        self._measure = measure
         self._registry: CollectorRegistry | None = None
 
     def collect(self) -> Iterator["Metric"]:
@@ -32,9 +34,12 @@ class Metrics:
         if self._registry is None:
             await asyncio.to_thread(importlib.import_module, "prometheus_client")  # takes a while: not on the loop
             self._registry = self._make_registry()
+        if self._measure is not None:
+            await self._measure()
         from prometheus_client.exposition import generate_latest
 
-        text = generate_latest(self._registry)
+        families = list(self._registry.collect())
+        text = await asyncio.to_thread(generate_latest, _Collected(families))
         if b"gzip" not in dict(scope["headers"]).get(b"accept-encoding", b""):
             return 200, PLAIN, text
         return 200, (*PLAIN, (b"content-encoding", b"gzip")), gzip.compress(text, 1)
@@ -47,3 +52,13 @@ class Metrics:
         GCCollector(registry=registry)
         registry.register(self)
         return registry
+
+
+class _Collected:
+    """In place of a registry: what was collected on the loop, to be written out elsewhere."""
+
+    def __init__(self, families: "list[Metric]") -> None:
+        self._families = families
+
+    def collect(self) -> "list[Metric]":
+        return self._families

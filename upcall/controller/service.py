@@ -6,8 +6,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Self
 
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
@@ -19,6 +19,7 @@ from upcall.controller.figures import Figures
 from upcall.controller.http import make_app
 from upcall.controller.invoke import Invocations
 from upcall.controller.metrics import Collect, Metrics
+from upcall.controller.operator import Operator
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server
 from upcall.core.balance import Balancer, release
@@ -26,12 +27,16 @@ from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Store
 
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
 log = logging.getLogger(__name__)
 
 
 class Controller:
     """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
-    wrong, or after `stop`. `metrics` are what others in this process have for `GET /metrics`; None: no such route."""
+    wrong, or after `stop`. `metrics` are what others in this process have for `GET /metrics`, after `measure`; None: no
+    such route. `tags` are the labels of OpenWhisk's metrics."""
 
     def __init__(
         self,
@@ -47,6 +52,9 @@ class Controller:
         tls: ssl.SSLContext | None = None,
         tid_header: str = "X-Request-ID",
         metrics: Sequence[Collect] | None = None,
+        tags: bool = True,
+        measure: Callable[[], Awaitable[None]] | None = None,
+        operator: Operator | None = None,
     ) -> None:
         self._name = name
         self._bus = bus
@@ -59,6 +67,9 @@ class Controller:
         self._invokers = invokers
         self._tid_header = tid_header.encode()
         self._metrics = metrics
+        self._tags = tags
+        self._measure = measure
+        self._operator = operator
         self._figures = Figures()
         self._stack = contextlib.AsyncExitStack()
         self._failure: BaseException | None = None
@@ -153,9 +164,14 @@ class Controller:
             tid_header=self._tid_header,
             figures=self._figures,
             metrics=self._make_metrics(acks),
+            operator=self._operator,
         )
 
     def _make_metrics(self, acks: Acks) -> Metrics | None:
         if self._metrics is None:
             return None
-        return Metrics([lambda: self._figures.metrics(acks.count, list(self._invokers().values())), *self._metrics])
+
+        def own() -> Iterator["Metric"]:
+            return self._figures.metrics(acks.count, list(self._invokers().values()), self._tags)
+
+        return Metrics([own, *self._metrics], self._measure)

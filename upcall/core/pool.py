@@ -166,7 +166,7 @@ def _step_cold(pool: Pool, event: Event, now: float) -> list[Command]:
         commands += serve(pool, action, now)
     if not pool.queue and pool.mode is not DRAINING:
         commands += refill(pool)
-    tell(pool.story, now, event, commands)
+    tell(pool.story, pool.lives, now, event, commands)
     return commands
 
 

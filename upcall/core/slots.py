@@ -31,7 +31,7 @@ import msgspec
 
 from upcall.core.events import ActionKey, Command, Job, Remove, Run, SlotId, Start
 from upcall.core.prewarm import Cell, CellKey, StemCell, cells_of, lose
-from upcall.core.story import LENGTH, Entry
+from upcall.core.story import LENGTH, LIVES, Entry
 
 
 class Phase(Enum):
@@ -108,7 +108,8 @@ Index = dict[ActionKey, Shelf]
 
 
 class Pool(msgspec.Struct, eq=False):
-    """Make it with `new_pool`. Shells may read `free`, `removing`, `slots`, `queue` and `mode`, and change nothing."""
+    """Make it with `new_pool`. Shells may read `free`, `removing`, `slots`, `queue` and `mode`, and change nothing.
+    `story` and `lives` are what happened (`upcall.core.story`)."""
 
     config: PoolConfig
     free: int
@@ -128,6 +129,7 @@ class Pool(msgspec.Struct, eq=False):
     backlog: dict[ActionKey, deque[Job]] = msgspec.field(default_factory=dict)
     """The queue by action; each in the queue's order."""
     story: deque[Entry] = msgspec.field(default_factory=lambda: deque(maxlen=LENGTH))
+    lives: deque[Entry] = msgspec.field(default_factory=lambda: deque(maxlen=LIVES))
 
 
 def new_pool(config: PoolConfig, now: float) -> Pool:

@@ -22,6 +22,7 @@ from upcall.model.messages import (
 )
 from upcall.model.names import InvokerId
 from upcall.ports import Bus
+from upcall.telemetry import about
 
 Then = Callable[[], None]
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Acks:
             self._bus.send(topic, ack, partial(self._sent, message, topic, ack, then))
         else:
             self.failed += 1
-            log.error("ack to %s lost: %s", topic.name, error, extra={"activation": message.activation_id})
+            log.error("ack to %s lost: %s", topic.name, error, extra=about(message))
             then()
 
     def _topic(self, controller: str) -> Topic:

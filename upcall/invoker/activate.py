@@ -77,6 +77,8 @@ class Box(msgspec.Struct, eq=False):
     runtime: Runtime
     tenant: str
     name: str
+    action: str = ""
+    """Its full name, once it is known."""
 
 
 class Desk:

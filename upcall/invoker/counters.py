@@ -34,7 +34,9 @@ class Counters:
     __slots__ = (
         "aborted",
         "activations",
+        "blocked",
         "buffered",
+        "cache_misses",
         "coldstarts",
         "collect_times",
         "collected_at_once",
@@ -52,9 +54,9 @@ class Counters:
         "rescheduled",
         "retries",
         "run_error_times",
+        "tallies",
         "uninited",
         "unwaited",
-        "tallies",
         "waits",
     )
 
@@ -63,6 +65,10 @@ class Counters:
         """messages taken from the feed"""
         self.refused = 0
         """ended before the pool saw them: no such action, limits, a blocked namespace, an earlier life"""
+        self.blocked = 0
+        """those of them whose namespace is blocked"""
+        self.cache_misses = 0
+        """taken, and their action was not at hand"""
         self.aborted = 0
         """ended in the pool without having run"""
         self.tallies = Tallies()
@@ -100,6 +106,10 @@ class Counters:
         self.failed = 0
         self.failures: deque[Failure] = deque(maxlen=FAILURES)
         """the newest last"""
+
+    @property
+    def cache_hits(self) -> int:
+        return self.activations - self.blocked - self.cache_misses
 
     @property
     def runs(self) -> int:

@@ -37,6 +37,8 @@ def metrics(counters: Counters, pool: Pool, retries: int = 0, tags: bool = True)
 
 def _activations(counters: Counters) -> Iterator["Metric"]:
     yield from one(names.ACTIVATIONS, counters.activations)
+    yield from one(names.CACHE_HITS, counters.cache_hits)
+    yield from one(names.CACHE_MISSES, counters.cache_misses)
     yield from one(names.REFUSED, counters.refused)
     yield from one(names.ABORTED, counters.aborted)
     yield from one(names.RETURNED, counters.rescheduled)

@@ -14,6 +14,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from time import perf_counter
 from typing import cast
 
 from upcall.core.events import (
@@ -72,7 +73,7 @@ class PoolRunner:
         self._tasks = tasks
         self._specify = specify
         self._pull = pull
-        self._counters = counters
+        self.counters = counters
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines()
@@ -147,13 +148,13 @@ class PoolRunner:
     def _count(self, event: Event, commands: Iterable[Command], now: float) -> None:
         """What only the pool knows: jobs that wait for memory, stem cells that grew too old."""
         if isinstance(event, JobArrived):
-            self._counters.buffered += event.job in self.pool.queue
+            self.counters.buffered += event.job in self.pool.queue
         for command in commands:
             slot = self.pool.slots[command.slot] if isinstance(command, Remove) else None
             cell = self.pool.cells.get((slot.kind, slot.memory)) if slot and slot.action == STEM else None
             if slot is not None and cell is not None and slot.since + cell.ttl <= now:
                 key = slot.kind, slot.memory
-                self._counters.expired[key] = self._counters.expired.get(key, 0) + 1
+                self.counters.expired[key] = self.counters.expired.get(key, 0) + 1
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         if not holds():
@@ -183,7 +184,8 @@ class PoolRunner:
         box = self.boxes[command.slot]
         work.tally.starts[command.start] += 1
         if command.init:
-            self._counters.uninited += 1
+            self.counters.uninited += 1
+            box.action = work.message.action.id
         if box.tenant:
             work.run(command.slot, box, command.init, command.fresh)
         else:
@@ -230,7 +232,7 @@ class PoolRunner:
         extra = about(work.message) if work else {}
         cell = command.kind, command.memory
         if work and cell in self.pool.cells:
-            self._counters.coldstarts[cell] = self._counters.coldstarts.get(cell, 0) + 1
+            self.counters.coldstarts[cell] = self.counters.coldstarts.get(cell, 0) + 1
         try:
             with self._timed("create"):
                 container = await self._containers.create(spec)
@@ -260,7 +262,7 @@ class PoolRunner:
         box = self.boxes.pop(slot)
         box.container.lost = None
         box.runtime.close()
-        self._counters.retries += box.runtime.retries
+        self.counters.retries += box.runtime.retries
         try:
             with self._timed("remove"):
                 await box.container.destroy()
@@ -270,18 +272,18 @@ class PoolRunner:
     @contextlib.contextmanager
     def _timed(self, operation: Operation) -> Iterator[None]:
         """One thing that a container is told."""
-        began = self._loop.time()
+        began = perf_counter()
         try:
             yield
         except Exception:
-            self._counters.container_failures += 1
+            self.counters.container_failures += 1
             raise
-        self._counters.container_times[operation].observe(self._loop.time() - began)
+        self.counters.container_times[operation].observe(perf_counter() - began)
 
     def _lost(self, slot: SlotId) -> None:
         box = self.boxes.get(slot)
         if box is not None:
-            self._counters.lost["warm" if box.tenant else "prewarm"] += 1
+            self.counters.lost["warm" if box.tenant else "prewarm"] += 1
             self.feed(Broken(slot))
             box.runtime.give_up()
 

@@ -20,15 +20,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, Self
+from collections.abc import Callable
+from typing import Self
 
 from upcall.core.events import Create, Drained, JobArrived
 from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import (
     StoreLevels,
-    Times,
-    activation_record,
     fallback_record,
     is_stored,
 )
@@ -36,7 +34,9 @@ from upcall.errors import Conflict, NotFound, Unreadable
 from upcall.invoker.acks import Acks
 from upcall.invoker.activate import Desk, Work
 from upcall.invoker.counters import Counters
-from upcall.invoker.figures import metrics
+from upcall.invoker.earlier import Actions, Earlier
+from upcall.invoker.gate import Gate
+from upcall.invoker.inspection import Inspection
 from upcall.invoker.known import Knowledge
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.invoker.pool import PoolRunner
@@ -49,9 +49,7 @@ from upcall.model.names import InvokerId
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Containers, ContainerSpec, Store, Stored
-
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+from upcall.telemetry import about
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +57,6 @@ PING = 1.0
 """seconds"""
 LAST_WORDS = 5.0
 """seconds for what is left after the grace: logs of what was cut short, removals"""
-IDEMPOTENT = "idempotent"
-"""The annotation of an action that may run twice."""
-
-
-class Actions(Protocol):
-    """Action documents by revision; no revision means the newest (spec: store.md §4)."""
-
-    def cached(self, id: str, rev: str | None) -> Stored | None:
-        """What is at hand."""
-
-    async def fetch(self, id: str, rev: str | None) -> Stored:
-        """Raises what `Store.get` raises."""
 
 
 class Invoker:
@@ -106,11 +92,14 @@ class Invoker:
         self._grace = grace
         self._blocked = blocked
         self._knowledge = Knowledge(manifest, limits)
+        self._earlier = Earlier(store, actions, self._knowledge, epoch_ms)
         self._names = name_prefix(instance)
         self._made = 0
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = False
         self._broken = False
+        self._gate: Gate | None = None
+        """There while this is disabled."""
         self.enabled = False
         self.counters = Counters()
 
@@ -125,6 +114,7 @@ class Invoker:
             acks = self._acks = Acks(self._bus, self._instance, self._prefix)
             self._desk = Desk(acks, self._records, self.counters, self._levels, epoch_ms)
             self._runner = self._make_runner()
+            self.inside = Inspection(self._runner)
             stack.callback(self._runner.close)
             self._desk.report = self._runner.feed
             self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver, self._fail)
@@ -141,6 +131,31 @@ class Invoker:
         await self.drain(self._grace if exception[0] is None else 0.0)
         await self._stack.aclose()  # an error of the block is none of the tasks', and comes out as it is
         return None
+
+    def disable(self) -> bool:
+        """Fetch no more; what is there is run. False where it is so already."""
+        if self._gate is not None:
+            return False
+        self._gate = Gate()
+        self._pings.cancel()
+        self._report(enabled=False)
+        log.warning("%s is disabled: it takes no activations", self._instance)
+        return True
+
+    def enable(self) -> bool:
+        """Undo it. False where it is so already, and in a shutdown."""
+        gate = self._gate
+        if gate is None or self._held:
+            return False
+        self._gate = None
+        self._pings = self._tasks.create_task(self._ping())
+        log.info("%s is enabled", self._instance)
+        kept, owed = gate.opened()
+        for delivery in kept:
+            self._deliver(*delivery)
+        if owed:
+            self._pull(owed)
+        return True
 
     def hold(self) -> None:
         """Of what comes now take only that for which somebody waits: what runs may have called it, and ends only when
@@ -166,25 +181,42 @@ class Invoker:
             if left:
                 log.warning("%d activations do not end in time and are answered with an error", len(left))
             for work in left:
+                log.warning("answered with an error, as the platform stops", extra=about(work.message))
                 work.abandon(error(WHISK_ERROR, texts.SHUTDOWN))
             await self._emptied(LAST_WORDS)
         await self._records.close(LAST_WORDS)
         self._runner.close()
 
     @property
+    def name(self) -> str:
+        return str(self._instance)
+
+    @property
+    def held_back(self) -> int:
+        """Activations that wait because this is disabled."""
+        return len(self._gate) if self._gate is not None else 0
+
+    @property
+    def disabled(self) -> bool:
+        return self._gate is not None
+
+    @property
+    def stopping(self) -> bool:
+        return self._held
+
+    @property
     def load(self) -> int:
         """Activations that wait or run."""
         return load(self._runner.pool)
-
-    def metrics(self) -> Iterator["Metric"]:
-        """For `GET /metrics`."""
-        return metrics(self.counters, self._runner.pool)
 
     # --- from the feed to the pool
 
     def _deliver(self, offset: int, message: Message, started: bool) -> None:
         if self._drained:
             return  # neither started nor done: it is for the next life
+        if self._gate is not None:
+            self._gate.keep((offset, message, started))
+            return
         if not isinstance(message, ActivationMessage):
             log.error("no activation at offset %d: %s", offset, type(message).__name__)
             self._release(offset)
@@ -197,46 +229,24 @@ class Invoker:
             return
         self.counters.activations += 1
         if self._blocked(message.user.namespace.name):
+            self.counters.blocked += 1
             self._refuse(offset, message, error(APPLICATION_ERROR, texts.NAMESPACE_BLOCKED), record=False)
             return
         stored = self._actions.cached(message.action.id, message.revision)
         if stored is None:
+            self.counters.cache_misses += 1
             self._tasks.create_task(self._fetch(offset, message))
         else:
             self._admit(offset, message, stored)
 
     async def _settle(self, offset: int, message: ActivationMessage) -> None:
         """End what an earlier life has started."""
-        record = await self._outcome(message)
+        record = await self._earlier.outcome(message)
         if record is None:
             self._deliver(offset, message, False)
         else:
             self.counters.activations += 1
             self._answer(offset, message, record)
-
-    async def _outcome(self, message: ActivationMessage) -> Activation | None:
-        """The record that the earlier life has left, else that of its failure; None where the action may run again."""
-        tag = {"activation": message.activation_id}
-        try:
-            found = (await self._store.get(Activation, f"{message.user.namespace.name}/{message.activation_id}")).doc
-            assert isinstance(found, Activation)
-            return found
-        except NotFound:
-            log.info("started by an earlier life, without a record", extra=tag)
-        except Exception:
-            log.exception("whether there is a record cannot be read", extra=tag)
-        response, now = error(WHISK_ERROR, texts.INTERRUPTED), epoch_ms()
-        try:
-            stored = await self._actions.fetch(message.action.id, message.revision)
-            action = stored.doc
-            assert isinstance(action, Action)
-            if action.annotation(IDEMPOTENT) is True:
-                return None
-            known = await self._knowledge.learn(action, stored.rev, message.user)
-        except Exception as cause:  # noqa: BLE001 - whatever it is, nothing says that it may run again
-            log.info("%s is not known: %s", message.action.id, cause, extra=tag)
-            return fallback_record(message, response, now)
-        return activation_record(known.recipe, message, response, Times(now, now, now))
 
     async def _fetch(self, offset: int, message: ActivationMessage) -> None:
         try:
@@ -246,7 +256,7 @@ class Invoker:
         except (Unreadable, Conflict):
             response = error(WHISK_ERROR, texts.ACTION_MISMATCH)
         except Exception:
-            log.exception("%s cannot be read", message.action.id, extra={"activation": message.activation_id})
+            log.exception("%s cannot be read", message.action.id, extra=about(message))
             response = error(WHISK_ERROR, texts.ACTION_FETCH)
         else:
             self._admit(offset, message, stored)
@@ -264,7 +274,7 @@ class Invoker:
             refusal = known.refusal
             work = Work(self._desk, offset, message, known, action)
         except Exception:  # the boundary of one message: its sender is another process
-            log.exception("%s cannot be run", action.id, extra={"activation": message.activation_id})
+            log.exception("%s cannot be run", action.id, extra=about(message))
             refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
         if refusal is None:
             self._runner.feed(JobArrived(work.job))
@@ -278,7 +288,7 @@ class Invoker:
         try:
             await self._knowledge.learn(action, stored.rev, message.user)
         except Exception:
-            log.exception("%s cannot be run", action.id, extra={"activation": message.activation_id})
+            log.exception("%s cannot be run", action.id, extra=about(message))
             self._refuse(offset, message, error(WHISK_ERROR, texts.ACTION_FETCH))
         else:
             self._admit(offset, message, stored)
@@ -291,6 +301,7 @@ class Invoker:
     def _answer(self, offset: int, message: ActivationMessage, record: Activation, keep: bool = True) -> None:
         """Record, last ack, and the unit goes back."""
         self.counters.refused += 1
+        self.counters.note(record, message.action.id)
 
         def kept() -> None:
             self._acks.combined(message, record, lambda: self._release(offset))
@@ -305,7 +316,9 @@ class Invoker:
         self._pull(1)
 
     def _pull(self, count: int) -> None:
-        if not self._drained:
+        if self._gate is not None:
+            self._gate.owe(count)
+        elif not self._drained:
             self._feed.pull(count)
 
     # --- life

@@ -10,6 +10,8 @@ from typing import Any
 from upcall.model.sizes import MB, parse_duration, parse_size
 
 Parse = Callable[[str], Any]
+LEVELS = ("debug", "info", "warning", "error")
+"""Of log lines."""
 
 
 def megabytes(text: str) -> int:
@@ -60,6 +62,20 @@ def switch(text: str) -> bool:
     if found is None:
         raise ValueError(f"'{text}' is neither on nor off")
     return found
+
+
+def log_level(text: str) -> str:
+    """As logback spells it, too."""
+    named = text.strip().lower()
+    level: str = one_of(*LEVELS)({"warn": "warning", "trace": "debug", "off": "error"}.get(named, named))
+    return level
+
+
+def username(text: str) -> str:
+    """What can stand before the colon of credentials."""
+    if not text or ":" in text:
+        raise ValueError("a name of a user is not empty and has no colon")
+    return text
 
 
 def network(text: str) -> IPv4Network:

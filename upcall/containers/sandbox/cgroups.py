@@ -203,6 +203,17 @@ class Group:
                 return int(count)
         return 0
 
+    def memory_used(self) -> int | None:
+        """Bytes, with what files take in memory; None where memory is not accounted for, or the group has gone."""
+        place = self.places.get("memory")
+        if place is None:
+            return None
+        name = "memory.usage_in_bytes" if place.version == 1 else "memory.current"
+        try:
+            return int((place.folder / name).read_bytes())
+        except OSError:
+            return None
+
     def close(self) -> None:
         for fd in (self._freezer, self._events):
             if fd >= 0:

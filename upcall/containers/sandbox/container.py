@@ -195,6 +195,9 @@ class ProcessContainer(Mortal):
             self._oom_kills = max(self._oom_kills, self._group.oom_kills())
         return self._oom_kills > 0
 
+    def memory_used(self) -> int | None:
+        return self._group.memory_used() if self._group is not None else None
+
     def thaw(self) -> None:
         """Let what is frozen die."""
         if self._group is not None:

@@ -16,6 +16,8 @@ from upcall.errors import Misconfigured
 
 log = logging.getLogger(__name__)
 
+INSIDE_ALONE = "the API and DNS alone"
+
 _CAUSES = 16
 
 Ask = Callable[[dict[str, Any], list[int]], Awaitable[Any]]
@@ -53,6 +55,11 @@ class Trouble:
 class Outbound(Protocol):
     """All are coroutines because none may block the loop; calls for different namespaces may overlap."""
 
+    @property
+    def reach(self) -> str:
+        """What actions reach, in words."""
+        ...
+
     async def start(self) -> None:
         """Check the host and set its rules. Raises Misconfigured with cause and fix where the user asked for what
         cannot be had; logs a warning where it was only the default."""
@@ -74,6 +81,8 @@ class Outbound(Protocol):
 
 class Nothing:
     """No way out."""
+
+    reach = INSIDE_ALONE
 
     async def start(self) -> None:
         return

@@ -22,7 +22,7 @@ from ipaddress import IPv4Network
 from typing import IO
 
 from upcall.containers.sandbox import addresses, join, launch
-from upcall.containers.sandbox.outbound import Ask, Link, Trouble
+from upcall.containers.sandbox.outbound import INSIDE_ALONE, Ask, Link, Trouble
 from upcall.errors import Misconfigured, StartFailed
 from upcall.runtimes.python.link import INNER, TAP
 
@@ -62,6 +62,10 @@ class UserMode:
         self._network = network
         self._program = ""
         self._links: set[Spoken] = set()
+
+    @property
+    def reach(self) -> str:
+        return f"private, {self._network}" if self._program else INSIDE_ALONE
 
     async def start(self) -> None:
         try:

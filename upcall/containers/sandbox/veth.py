@@ -22,7 +22,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from upcall.containers.sandbox import addresses, firewall, forwarding
-from upcall.containers.sandbox.outbound import Ask, Link, Trouble
+from upcall.containers.sandbox.outbound import INSIDE_ALONE, Ask, Link, Trouble
 from upcall.errors import Misconfigured, StartFailed
 from upcall.runtimes.python.link import INNER
 from upcall.runtimes.python.rtnetlink import Netlink
@@ -60,6 +60,10 @@ class Veth:
         self._turn = 0
         self._started = False
         self._removing = ThreadPoolExecutor(1, "links")  # one: the kernel does one at a time
+
+    @property
+    def reach(self) -> str:
+        return f"private, {self._network}" if self._started else INSIDE_ALONE
 
     async def start(self) -> None:
         try:
