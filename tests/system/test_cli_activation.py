@@ -80,6 +80,9 @@ def test_the_list(shell: Shell) -> None:
     assert later not in [entry["activationId"] for entry in listed]
     skipped = shell.good("activation", "list", "-s", "1", "-l", "1", "--json").document
     assert [entry["activationId"] for entry in skipped] == [id_]
+    for place in ("/guest", "/_", "/guest/"):
+        listed = shell.good("activation", "list", place, "-l", "1", "--json").document
+        assert [entry["activationId"] for entry in listed] == [later]
 
 
 def test_a_failure_is_listed_as_one(shell: Shell) -> None:
@@ -101,6 +104,9 @@ def test_a_failure_is_listed_as_one(shell: Shell) -> None:
         (("logs", "0" * 32, "--last"), 2, "not both"),
         (("get", "0" * 32, "name", "more"), 2, "unexpected extra argument (more)"),
         (("list", "a/b/c/d"), 2, "is no name"),
+        (("list", "/"), 2, "is no name"),
+        (("list", "/other"), 147, "Unable to obtain the list of activations for namespace 'other'"),
+        (("poll", "/other", "--json"), 147, "Unable to obtain the list of activations for namespace 'other'"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(shell: Shell, words: tuple[str, ...], code: int, says: str) -> None:
@@ -136,7 +142,7 @@ def test_poll_prints_what_is_new_until_it_is_interrupted(shell: Shell, platform:
 
 def test_poll_of_the_past_ends_at_its_time(shell: Shell) -> None:
     ids = [called(shell, number) for number in (7, 8)]
-    done = shell.good("activation", "poll", "--since-minutes", "60", "--exit", "0", "--json")
+    done = shell.good("activation", "poll", "/guest", "--since-minutes", "60", "--exit", "0", "--json")
     records = [json.loads(line) for line in done.out.splitlines()]
     assert [record["activationId"] for record in records[-2:]] == ids
     assert records[-1]["logs"]
@@ -154,3 +160,5 @@ def test_namespaces(shell: Shell) -> None:
     refused = shell.upcall("namespace", "get", "other")
     assert (refused.code, "Unable to obtain the list of entities for namespace 'other'" in refused.err) == (147, True)
     assert shell.upcall("namespace", "get", "a/b").code == 2
+    assert shell.good("list", "--name-sort").out.splitlines() == shown
+    assert shell.good("list", "/guest", "--json").document == whole

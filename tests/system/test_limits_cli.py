@@ -39,9 +39,11 @@ def test_set_get_update_delete(tmp_path: Path) -> None:
     done = (0, 'Limits successfully set for "alice"\n', "")
     assert set_(tmp_path, "--invocationsPerMinute", "5") == done
     assert get(tmp_path) == (0, "invocationsPerMinute = 5\n", "")
-    assert set_(tmp_path, "--concurrentInvocations", "3", "--storeActivations", "false") == done
+    words = ["--storeActivations", "false", "--concurrentInvocations", "3", "--firesPerMinute", "2"]
+    assert set_(tmp_path, *words) == done
     assert get(tmp_path).out.splitlines() == [
         "invocationsPerMinute = 5",
+        "firesPerMinute = 2",
         "concurrentInvocations = 3",
         "storeActivations = False",
     ]

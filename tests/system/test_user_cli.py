@@ -55,8 +55,21 @@ class TestCommands:
 
     @pytest.mark.parametrize("option", ["-u", "--auth"])
     def test_given_credentials(self, data: Path, option: str) -> None:
-        assert self.user(data, "create", "alice", option, f"{UUID.upper()}:{KEY}") == (0, f"{UUID}:{KEY}\n", "")
-        assert self.user(data, "whois", f"{UUID}:{KEY}").code == 0
+        pair = f"{UUID.upper()}:{KEY}"
+        assert self.user(data, "create", "alice", option, pair) == (0, f"{pair}\n", "")
+        assert self.user(data, "whois", pair).code == 0
+        assert self.user(data, "create", "bobby", option, f"{{{UUID}}}:{KEY}") == (0, f"{UUID}:{KEY}\n", "")
+
+    def test_credentials_are_those_of_one_namespace(self, data: Path) -> None:
+        pair = f"{UUID}:{KEY}"
+        taken = (1, 'authorization key is that of namespace "alice" of "alice" already\n', "")
+        assert self.user(data, "create", "alice", "-u", pair).code == 0
+        assert self.user(data, "create", "alice", "-ns", "team", "-u", pair) == taken
+        assert self.user(data, "create", "bobby", "-u", pair) == taken
+        assert self.user(data, "get", "bobby").code == 1
+        assert self.user(data, "create", "alice", "-f", "-u", pair) == (0, f"{pair}\n", "")
+        assert self.user(data, "delete", "alice").code == 0
+        assert self.user(data, "create", "bobby", "-u", pair).code == 0
 
     def test_several_namespaces(self, data: Path) -> None:
         own, team = (self.user(data, "create", "alice", "-ns", space).out for space in ("alice", "team"))

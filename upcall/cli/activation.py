@@ -10,7 +10,7 @@ from upcall.cli.client import Client, require
 from upcall.cli.flags import VerbGroup
 from upcall.cli.poll import poll
 from upcall.cli.refusal import Refused
-from upcall.cli.session import connect, name
+from upcall.cli.session import connect, scope
 
 COLLECTION = "activations"
 _STAMP = re.compile(r"\S+ (?:stdout|stderr): ")
@@ -32,7 +32,7 @@ command.add_command(poll)
 
 
 @command.command("list")
-@click.argument("action", required=False)
+@click.argument("place", metavar="[/NAMESPACE | ACTION]", required=False)
 @click.option("-f", "--full", is_flag=True, help="Whole records.")
 @click.option("-l", "--limit", type=int, default=30, show_default=True, help="How many at most, up to 200.")
 @click.option("-s", "--skip", type=int, default=0, show_default=True, help="How many of the newest to leave out.")
@@ -43,7 +43,7 @@ command.add_command(poll)
 def list_(
     context: click.Context,
     *,
-    action: str | None,
+    place: str | None,
     full: bool,
     limit: int,
     skip: int,
@@ -58,12 +58,9 @@ def list_(
     upcall activation list --since 1795400000000 --full
     """
     client = connect(context)
-    namespace = client.namespace
+    namespace, target = scope(client, place)
     query: dict[str, Any] = {"limit": limit, "skip": skip, "docs": full}
-    if action:
-        target = name(client, action)
-        namespace, query["name"] = target.namespace, target.text
-    query |= {key: value for key, value in (("since", since), ("upto", upto)) if value is not None}
+    query |= {key: value for key, value in (("name", target), ("since", since), ("upto", upto)) if value is not None}
     answer = client.ask("GET", namespace, COLLECTION, query=query)
     listed = require(answer, f"Unable to obtain the list of activations for namespace '{namespace}'")
     if as_json:

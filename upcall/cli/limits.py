@@ -64,8 +64,9 @@ OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("maxPayloadSize", SIZE, "of an invoke's arguments and of results, as in: 1 MB"),
     ("truncationSize", SIZE, "what is quoted of a result that is too large, as in: 1 MB"),
 )
-FIELDS = dict(zip(UserLimits.__struct_encode_fields__, UserLimits.__struct_fields__, strict=True))
-"""Members of the document → fields of the struct."""
+_MEMBERS = dict(zip(UserLimits.__struct_encode_fields__, UserLimits.__struct_fields__, strict=True))
+FIELDS = {name: _MEMBERS[name] for name, _, _ in OPTIONS} | _MEMBERS
+"""Members of the document → fields of the struct, those that can be set first, in the order of their options."""
 
 
 @click.group("limits")

@@ -21,6 +21,7 @@ VERBS = {
     "activation": ("upcall.cli.activation", "Read records, logs and results of calls."),
     "completion": ("upcall.cli.completion", "Print the script for a shell's completion."),
     "backup": ("upcall.cli.backup", "Copy the database while the platform runs (operator)."),
+    "list": ("upcall.cli.everything", "List all that is in a namespace."),
     "limits": ("upcall.cli.limits", "Set a namespace's own limits (operator)."),
     "namespace": ("upcall.cli.namespace", "List namespaces and what is in one."),
     "property": ("upcall.cli.property", "Say once which server and key are used."),

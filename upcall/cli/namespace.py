@@ -54,6 +54,11 @@ def get(context: click.Context, *, namespace: str | None, name_sort: bool, as_js
     upcall namespace get
     upcall namespace get /guest --json
     """
+    show(context, namespace, name_sort=name_sort, as_json=as_json)
+
+
+def show(context: click.Context, namespace: str | None, *, name_sort: bool, as_json: bool) -> None:
+    """Print the lists of a namespace."""
     client = connect(context)
     wanted = (namespace or client.namespace).strip("/")
     if not wanted or "/" in wanted:

@@ -13,7 +13,7 @@ import click
 from upcall.cli import output
 from upcall.cli.client import Client, require
 from upcall.cli.flags import Verb
-from upcall.cli.session import Name, connect, name
+from upcall.cli.session import connect, scope
 
 PAUSE = 2.0
 """Seconds between two looks."""
@@ -25,7 +25,7 @@ PAGE = 200
 class Watch:
     """What has been seen of a namespace's activations, or of one action's."""
 
-    def __init__(self, client: Client, namespace: str, target: Name | None, since: int | None) -> None:
+    def __init__(self, client: Client, namespace: str, target: str | None, since: int | None) -> None:
         self._client = client
         self._namespace = namespace
         self._target = target
@@ -61,7 +61,7 @@ class Watch:
     def _page(self, since: int, skip: int, limit: int) -> list[output.Document]:
         query: dict[str, str | int | bool] = {"since": since, "skip": skip, "limit": limit}
         if self._target:
-            query["name"] = self._target.text
+            query["name"] = self._target
         answer = self._client.ask("GET", self._namespace, "activations", query=query)
         what = f"Unable to obtain the list of activations for namespace '{self._namespace}'"
         page: list[output.Document] = require(answer, what)
@@ -69,7 +69,7 @@ class Watch:
 
 
 @click.command("poll", cls=Verb)
-@click.argument("action", required=False)
+@click.argument("place", metavar="[/NAMESPACE | ACTION]", required=False)
 @click.option("-e", "--exit", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after this time.")
 @click.option("--since-seconds", type=click.IntRange(min=0), default=0, metavar="N", help="Begin this long ago.")
 @click.option("--since-minutes", type=click.IntRange(min=0), default=0, metavar="N", help="Begin this long ago.")
@@ -80,7 +80,7 @@ class Watch:
 def poll(
     context: click.Context,
     *,
-    action: str | None,
+    place: str | None,
     seconds: float | None,
     since_seconds: int,
     since_minutes: int,
@@ -95,10 +95,10 @@ def poll(
     upcall activation poll hello --since-minutes 5 --exit 60
     """
     client = connect(context)
-    target = name(client, action) if action else None
+    namespace, target = scope(client, place)
     back = since_seconds + 60 * since_minutes + 3600 * since_hours + 86400 * since_days
     since = int((time.time() - back) * 1000) if back else None
-    watch = Watch(client, target.namespace if target else client.namespace, target, since)
+    watch = Watch(client, namespace, target, since)
     if not as_json:
         click.echo("Enter Ctrl-c to exit.\nPolling for activation logs")
     try:

@@ -47,6 +47,17 @@ def name(client: Client, text: str) -> Name:
     return Name(client.namespace, "/".join(parts))
 
 
+def scope(client: Client, text: str | None) -> tuple[str, str | None]:
+    """Namespace, and which action in it or None for all: of nothing, `/namespace`, or an action's name. Raises
+    UsageError."""
+    if not text:
+        return client.namespace, None
+    if text.startswith("/") and "/" not in text.strip("/") and text.strip("/"):
+        return text.strip("/"), None
+    named = name(client, text)
+    return named.namespace, named.text
+
+
 def _trace(context: click.Context) -> Trace:
     if not {"verbose", "debug"} & given(context).keys():
         return lambda text: None

@@ -44,10 +44,12 @@ def checked_namespace(name: str) -> str:
 
 
 def checked_credentials(text: str) -> tuple[str, str]:
-    """uuid and key, as the API takes them: its header has a UUID with dashes and 64 characters."""
+    """uuid and key, as the API takes them: its header has a UUID with dashes and 64 characters. One that is written so
+    stays as it is, capitals too: the API compares it with what is stored."""
     id, _, key = text.strip().partition(":")
     try:
-        id = str(uuid.UUID(id))
+        canonical = str(uuid.UUID(id))
+        id = id if id.lower() == canonical else canonical
     except ValueError:
         raise Told("authorization id is not a valid UUID", USAGE) from None
     if len(key) < KEY_LENGTH:
@@ -70,6 +72,8 @@ async def create(
     """The credentials of a subject's namespace, which is made or, with `revoke` or `force`, gets them anew. A revoked
     key keeps its uuid, unless another one is given: what is counted by namespace goes on."""
     id, key = given or _fresh()
+    if given:
+        await _check_free(accounts, given, (name, namespace))
     try:
         doc, rev = await subject(accounts, name)
     except NotFound:
@@ -120,6 +124,13 @@ async def block(accounts: Accounts, name: str, blocked: bool) -> None:
 
 def pair(entry: NamespaceKey) -> str:
     return f"{entry.uuid}:{entry.key}"
+
+
+async def _check_free(accounts: Accounts, given: tuple[str, str], wanted: tuple[str, str]) -> None:
+    """Credentials choose one namespace: with two, the API could not tell whose they are, and takes them for neither."""
+    found = await accounts.identity(*given)
+    if found is not None and (found.subject, found.namespace.name) != wanted:
+        raise Told(f'authorization key is that of namespace "{found.namespace.name}" of "{found.subject}" already')
 
 
 def _fresh() -> tuple[str, str]:

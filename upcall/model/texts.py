@@ -31,7 +31,7 @@ DEFAULTS = {
 }
 NO_CREDENTIALS = "The resource requires authentication, which was not supplied with the request"
 BAD_CREDENTIALS = "The supplied authentication is invalid"
-AMBIGUOUS_CREDENTIALS = "The supplied authentication stands for more than one namespace: ask the operator for a new one."
+AMBIGUOUS_CREDENTIALS = "The supplied authentication stands for more than one namespace: ask the operator for another."
 """Ours, with 500."""
 OPERATOR_REFUSED = "The supplied authentication is invalid."
 """Of the operator's routes (invoker.md §8)."""

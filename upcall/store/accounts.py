@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from hmac import compare_digest
 
+from upcall.errors import Internal
+from upcall.model import texts
 from upcall.model.entities import Limits, NamespaceKey, Subject
 
 Owner = tuple[Subject, NamespaceKey]
@@ -10,13 +12,19 @@ Owner = tuple[Subject, NamespaceKey]
 
 def by_credentials(subjects: Iterable[Subject], uuid: str, key: str) -> Owner | None:
     """The namespace that the credentials choose, of a subject that is not blocked. Every key is compared, in constant
-    time: several subjects may share a namespace's uuid."""
-    found = None
-    for subject in subjects:
-        for namespace in subject.namespaces:
-            if namespace.uuid == uuid and compare_digest(namespace.key.encode(), key.encode("utf-8", "surrogatepass")):
-                found = (subject, namespace) if not subject.blocked else found
-    return found
+    time: several subjects may share a namespace's uuid. Raises Internal where they choose two (spec: rest-api.md
+    §1.3)."""
+    found = [
+        (subject, namespace)
+        for subject in subjects
+        for namespace in subject.namespaces
+        if namespace.uuid == uuid
+        and compare_digest(namespace.key.encode(), key.encode("utf-8", "surrogatepass"))
+        and not subject.blocked
+    ]
+    if len(found) > 1:
+        raise Internal(texts.AMBIGUOUS_CREDENTIALS)
+    return found[0] if found else None
 
 
 def by_namespace(subjects: Iterable[Subject], name: str) -> list[Owner]:

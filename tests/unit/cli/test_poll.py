@@ -5,7 +5,6 @@ from typing import Any
 from upcall.cli.client import Answer, Client
 from upcall.cli.poll import LONGEST, PAGE, Watch
 from upcall.cli.properties import Properties, Value
-from upcall.cli.session import Name
 
 KNOWN = Properties({"apihost": Value("http://localhost", ""), "auth": Value("a:b", "")}, ())
 
@@ -67,7 +66,7 @@ def test_looks_do_not_go_back_to_the_beginning_for_ever() -> None:
 
 def test_more_than_a_page() -> None:
     server = Records()
-    watch = Watch(server, "_", Name("_", "hello"), 0)
+    watch = Watch(server, "_", "hello", 0)
     server.starts = {f"{number:03}": number for number in range(2 * PAGE + 1)}
     assert look(watch) == sorted(server.starts)
     assert server.asked[-1]["name"] == "hello"

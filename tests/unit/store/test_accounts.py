@@ -5,6 +5,7 @@ from hmac import compare_digest
 import pytest
 
 from tests.contract.documents import subject
+from upcall.errors import Internal
 from upcall.store import accounts
 
 KEY = "k" * 64
@@ -49,3 +50,13 @@ def test_a_key_of_another_length_or_alphabet_is_compared_as_well(monkeypatch: py
     for given in ("", "k", "ä\ud800"):
         assert accounts.by_credentials([subject("alice", ("alice", "u1", KEY))], "u1", given) is None
     assert len(compared.seen) == 3
+
+
+def test_credentials_of_two_namespaces_stand_for_neither_and_a_blocked_subject_s_do_not_count() -> None:
+    twice = [subject("alice", ("alice", "u1", KEY)), subject("bobby", ("team", "u1", KEY))]
+    with pytest.raises(Internal, match="more than one namespace"):
+        accounts.by_credentials(twice, "u1", KEY)
+    with pytest.raises(Internal):
+        accounts.by_credentials([subject("alice", ("alice", "u1", KEY), ("team", "u1", KEY))], "u1", KEY)
+    twice[0].blocked = True
+    assert accounts.by_credentials(twice, "u1", KEY) == (twice[1], twice[1].namespaces[0])
