@@ -1,5 +1,6 @@
 """One trial: a stage, a platform on it, the load, the faults by their schedule, and the verdict."""
 
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ def _run(seed: int, steps: Sequence[Step], stage: Stage, lives: Lives, ledger: L
     load.start()
     try:
         _perform(steps, Deeds(stage, lives, ledger), lives, ledger)
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        ledger.complaints.append(f"what was done at {ledger.now():.2f} could not be done: {error!r}")
     finally:
         ended = load.stop()
     found = [] if ended else ["clients wait for answers that do not come"]
