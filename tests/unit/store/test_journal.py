@@ -282,3 +282,16 @@ async def test_a_guest_leaves_the_logs_alone(path: Path) -> None:
             pass
         assert read(paths(path, "records")) == before
         assert len(before[0]) == 1
+
+
+async def test_a_promise_outlasts_the_commits_before_its_record(path: Path) -> None:
+    async with SqliteStore(path, linger=60.0) as store:
+        assert store.promise(activation(1, name="told"))
+        for number in (2, 3, 4):
+            store.record(activation(number))
+            await store.flush()
+        assert len(read(paths(path, "records"))[0]) == 1
+        store.record(activation(1))
+        await store.flush()
+        assert read(paths(path, "records"))[0] == []
+        assert (await store.get(Activation, activation(1).id)).doc == activation(1), "the one that was recorded"
