@@ -16,7 +16,7 @@ streams have said so, and `take` complains when they have not, unless it was tol
 Which of the two streams was written to first no pipe can tell. A runtime that knows says so in a line of its own
 (`ORDER` and numbers: so many lines of stdout, so many of stderr, of stdout again), which is no log line. Where the
 numbers are those of the lines that came, `take` puts these in that order; else they stay in the order in which they
-were read.
+were read. Of what is told only so much is kept: anybody inside can tell without end.
 """
 
 import itertools
@@ -35,6 +35,8 @@ SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 _SENTINEL = SENTINEL.encode()
 ORDER = b"\0order "
 _TURNS = re.compile(rb"[0-9]{1,9}( [0-9]{1,9})*")
+_MOST_TURNS = 1 << 16
+"""Our runtimes follow 10,000 in an activation; several may be under way."""
 _LONGEST = 16384
 _ENVELOPE = len('{"log":"\\n","stream":"stdout","time":"2026-01-02T03:04:05.123456789Z"}\n')
 _STAMPED = 31
@@ -157,7 +159,7 @@ class LogStream:
         if rest:
             self._add(head, rest)
             self._unended.add(len(self._lines) - 1)
-        if _TURNS.fullmatch(turns):
+        if len(self._turns) < _MOST_TURNS and _TURNS.fullmatch(turns):
             self._turns += map(int, turns.split())
             self._turns += [0] * (len(self._turns) % 2)  # what may follow begins with stdout
 

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,20 @@ def test_a_piece_of_a_long_line_stays_with_its_rest_and_an_unended_line_is_the_l
 def test_the_limit_cuts_what_was_put_in_order() -> None:
     found = told(b"a\n" + b"x" * 500 + b"\n", b"b\n\0order 1 1 1\n", limit=250)
     assert found == ["stdout: a", "stderr: b", f"stderr: {texts.logs_truncated(250)}"]
+
+
+def test_who_tells_without_end_takes_no_memory() -> None:
+    stream, many = LogStream(MB), b"\0order 123456789 123456789\n" * 70
+    tracemalloc.start()
+    try:
+        for _ in range(4000):
+            stream.feed("stderr", many)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    stream.feed("stderr", b"b\n")
+    assert kept < 4 * MB  # 20 MB of what was told
+    assert [line[31:] for line in stream.take(MB).lines] == ["stderr: b"]
 
 
 def test_what_was_told_is_of_one_activation_alone() -> None:
