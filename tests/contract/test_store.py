@@ -1,12 +1,10 @@
 """What every store does (spec: `upcall.ports.Store`; system-tests.md §7: artifacts, activations, subjects)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, structs
 
 from tests.contract.documents import Note, action, activation, subject
 from upcall import errors
@@ -15,16 +13,12 @@ from upcall.model.activation import Activation
 from upcall.model.documents import Document
 from upcall.model.entities import Action, Exec, Limits, Subject, UserLimits
 from upcall.ports import Query, Store
-from upcall.store.fake import FakeStore
-from upcall.store.sqlite import SqliteStore
+from upcall.store import coding
 
 ABSENT = "9-00"
 
 
-@pytest.fixture(params=["sqlite", "fake"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    async with SqliteStore(tmp_path / "upcall.db") if request.param == "sqlite" else FakeStore() as opened:
-        yield opened
+pytest_plugins = ["tests.system.postgres"]
 
 
 class TestDocuments:
@@ -227,6 +221,31 @@ class TestActivations:
         assert stored.doc == expected
         await store.flush()
         assert await store.get(Activation, expected.id, stored.rev) == stored
+
+    async def test_lists_that_are_not_whole_are_small(self, store: Store) -> None:
+        record, made = activation(1), action(at=1)
+        await store.put(made)
+        store.record(record)
+        await store.flush()
+        (listed,) = await store.list(Activation, Query(namespace="guest", whole=False))
+        response = structs.replace(record.response, result=UNSET)
+        assert listed == structs.replace(record, logs=[], response=response)
+        (shown,) = await store.list(Action, Query(namespace="guest", whole=False))
+        assert (shown.name, shown.parameters, shown.annotations) == (made.name, [], made.annotations)
+
+    async def test_whole_records_are_listed_as_far_as_memory_is_for_them(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coding, "LARGEST_LIST", 3000)
+        for number in (1, 2, 3):
+            store.record(structs.replace(activation(number), logs=["x" * 1000]))
+        await store.flush()
+        assert len(await store.list(Activation, Query(namespace="guest", limit=2))) == 2
+        assert len(await store.list(Activation, Query(namespace="guest", whole=False))) == 3
+        with pytest.raises(errors.BadRequest, match="limit"):
+            await store.list(Activation, Query(namespace="guest"))
+        monkeypatch.setattr(coding, "LARGEST_LIST", 10)
+        assert len(await store.list(Activation, Query(namespace="guest", limit=1))) == 1
 
     async def test_a_record_is_listed_at_once(self, store: Store) -> None:
         for number in range(1, 4):

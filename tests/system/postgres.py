@@ -51,7 +51,9 @@ class Server:
         if os.getuid() == 0:
             shutil.chown(folder, USER, USER)
         initdb = ["initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-        done = subprocess.run(self._command(initdb), cwd=folder, check=False, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            self._command(initdb), cwd=folder, check=False, capture_output=True, text=True, timeout=60
+        )
         if done.returncode != 0:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
         (folder / "data" / "pg_hba.conf").write_text(ACCESS)
@@ -75,7 +77,8 @@ class Server:
         """As the administrator; the rows of the last one."""
         connection = await asyncpg.connect(self.url(database))
         try:
-            return [await connection.fetch(statement) for statement in statements][-1]
+            found: list[list[asyncpg.Record]] = [await connection.fetch(statement) for statement in statements]
+            return found[-1]
         finally:
             await connection.close()
 

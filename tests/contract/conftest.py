@@ -1,0 +1,23 @@
+"""The stores that the contract suite runs over."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from upcall.model.store_url import PostgresUrl
+from upcall.ports import Store
+from upcall.store.fake import FakeStore
+from upcall.store.postgres import PostgresStore
+from upcall.store.sqlite import SqliteStore
+
+
+@pytest.fixture(params=["sqlite", "postgres", "fake"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    made: SqliteStore | PostgresStore | FakeStore = FakeStore()
+    if request.param == "sqlite":
+        made = SqliteStore(tmp_path / "upcall.db")
+    elif request.param == "postgres":
+        made = PostgresStore(PostgresUrl(await request.getfixturevalue("postgres").database()))
+    async with made:
+        yield made

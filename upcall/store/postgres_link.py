@@ -1,0 +1,141 @@
+"""Connections to a PostgreSQL server, and what their failures mean.
+
+A pool of connections that come and go: one that broke is replaced when somebody asks for it, so a server that was away
+is found again without anybody's doing. Nothing is kept in a session (no prepared statement, no setting), so a pooler
+such as pgbouncer may stand between.
+
+A failure is Unavailable with its cause in words, without the server's address: callers of the API read it. A read whose
+connection broke is tried once more on another one; a write is not, for nobody knows whether it was committed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Self, TypeVar
+
+import asyncpg
+
+from upcall.errors import Misconfigured, Unavailable
+from upcall.model import texts
+from upcall.model.store_url import PostgresUrl
+
+T = TypeVar("T")
+Connection = Any
+"""`asyncpg.Connection`; the library has no types."""
+Job = Callable[[Connection], Awaitable[T]]
+
+CONNECTIONS = 8
+"""At most, of one process; documents of 48 MB are read over them, so they bound memory too."""
+PATIENCE = 30.0
+"""Seconds that a statement may take."""
+CONNECT = 5.0
+"""Seconds to get a connection."""
+
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What the driver raises for what is not the row's fault, and for some that is: `at_fault` tells."""
+
+_BROKEN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError, ConnectionError)
+
+
+def at_fault(error: Exception) -> bool:
+    """Whether a value is wrong, rather than the database or the way to it."""
+    return isinstance(error, ValueError | asyncpg.DataError | asyncpg.ProgramLimitExceededError)
+
+
+def cause(error: Exception) -> str:
+    """In words, without addresses, users or passwords."""
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return "the database refuses the user or the password"
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return "the database does not exist"
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PostgresConnectionError):
+        return str(error).partition("\n")[0]
+    if isinstance(error, TimeoutError):
+        return "the database does not answer"
+    return "there is no connection to the database"
+
+
+class Link:
+    """To one database; `url` is shown masked."""
+
+    def __init__(self, url: PostgresUrl, connections: int = CONNECTIONS) -> None:
+        self.url = url
+        self._connections = connections
+        self._pool: Any = None
+
+    async def open(self) -> Self:
+        """Raises Misconfigured where there is no way to the database."""
+        options = {"command_timeout": PATIENCE, "timeout": CONNECT, "statement_cache_size": 0}
+        try:
+            self._pool = await asyncpg.create_pool(
+                self.url.url, min_size=1, max_size=self._connections, reset=_kept, server_settings=_NAME, **options
+            )
+        except (*FAILURES, ValueError) as error:
+            raise self.unusable(error) from None  # the driver's own errors may quote the URL
+        return self
+
+    async def close(self) -> None:
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        with contextlib.suppress(*FAILURES):  # then the pool has cut them all
+            async with asyncio.timeout(CONNECT):
+                await pool.close()
+
+    async def connect(self) -> Connection:
+        """One that is not of the pool; the caller's own to close."""
+        return await asyncpg.connect(self.url.url, timeout=CONNECT, statement_cache_size=0, server_settings=_NAME)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One of the pool. Raises what the driver raises, and Unavailable after `close`."""
+        if self._pool is None:
+            raise Unavailable(texts.store_silent("it is closed"))
+        async with self._pool.acquire(timeout=CONNECT) as connection:
+            yield connection
+
+    async def read(self, job: Job[T]) -> T:
+        """Raises Unavailable; ValueError for what no row can be."""
+        try:
+            try:
+                return await self._run(job)
+            except _BROKEN:
+                return await self._run(job)
+        except FAILURES as error:
+            raise _translated(error, texts.store_silent) from error
+
+    async def write(self, job: Job[T]) -> T:
+        """In one transaction. Raises Unavailable, and then nobody knows whether anything was written; ValueError for
+        what no row can hold."""
+        try:
+            async with self.connection() as connection, connection.transaction():
+                return await job(connection)
+        except FAILURES as error:
+            raise _translated(error, texts.store_refuses) from error
+
+    def unusable(self, error: Exception) -> Misconfigured:
+        """Where the store cannot even be opened."""
+        why = cause(error)
+        if isinstance(error, OSError) and error.strerror and not isinstance(error, TimeoutError):
+            why = error.strerror
+        return Misconfigured(
+            f"the store {self.url.masked} cannot be used: {why}. Look whether the server runs, and whether the URL "
+            "of --store (UPCALL_STORE) names it, its database and a user who may use that"
+        )
+
+    async def _run(self, job: Job[T]) -> T:
+        async with self.connection() as connection:
+            return await job(connection)
+
+
+_NAME = {"application_name": "upcall"}
+
+
+async def _kept(connection: Connection) -> None:
+    """What the pool does with a connection that comes back: nothing, for we leave nothing in it."""
+
+
+def _translated(error: Exception, text: Callable[[str], str]) -> Exception:
+    if at_fault(error):
+        return ValueError(f"the database cannot hold a value: {error}")
+    return Unavailable(text(cause(error)))
