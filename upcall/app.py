@@ -81,9 +81,7 @@ async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> i
         stack.callback(_remove, run_folder(data))
         store = await stack.enter_async_context(SqliteStore(data / "upcall.db", settings.durability))
         auth = await _guest(store, data, settings.auth)
-        bus = MemoryBus(journal=store.journal)
-        if restored := bus.restore():
-            log.info("%d activations of an earlier life have not ended: those that had not started run now", restored)
+        bus = _bus(store)
         listener = stack.enter_context(listen(settings.host, settings.port))
         tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, _names(settings.host))
         url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
@@ -111,9 +109,21 @@ async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> i
         if controller.ended.done():
             await controller.ended
         await _drain(controller, invoker, settings.grace)
-        if left := len(store.journal):
-            log.info("%d accepted activations have not started; they will with the next start", left)
+        _tell_left(len(store.journal))
     return 1 if store.lost else 0
+
+
+def _bus(store: SqliteStore) -> MemoryBus:
+    """With what an earlier life has left."""
+    bus = MemoryBus(journal=store.journal)
+    if restored := bus.restore():
+        log.info("%d activations of an earlier life have not ended: those that had not started run now", restored)
+    return bus
+
+
+def _tell_left(count: int) -> None:
+    if count:
+        log.info("%d accepted activations have not started; they will with the next start", count)
 
 
 async def _drain(controller: Controller, invoker: Invoker, grace: float) -> None:
