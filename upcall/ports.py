@@ -127,6 +127,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     skip: int = 0
     limit: int = 30
     """0: all."""
+    whole: bool = True
+    """Else activations come without logs and result, actions without parameters."""
 
 
 class Accounts(Protocol):
@@ -170,7 +172,8 @@ class Store(Accounts, Protocol):
     """
 
     async def list(self, kind: type[D], query: Query) -> Sequence[D]:
-        """Documents without an action's code; activations whole. Raises ValueError for negative numbers."""
+        """Documents without an action's code. Raises ValueError for negative numbers, BadRequest where whole
+        activations are more than memory is for."""
 
     async def count(self, kind: type[Document], query: Query) -> int:
         """All that match less `skip`, at least 0; `limit` is ignored."""

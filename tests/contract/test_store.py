@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from msgspec import UNSET, Raw, structs
+from msgspec import UNSET, Raw
 
 from tests.contract.documents import Note, action, activation, subject
 from upcall import errors
@@ -13,7 +13,6 @@ from upcall.model.activation import Activation
 from upcall.model.documents import Document
 from upcall.model.entities import Action, Exec, Limits, Subject, UserLimits
 from upcall.ports import Query, Store
-from upcall.store import coding
 
 ABSENT = "9-00"
 
@@ -221,31 +220,6 @@ class TestActivations:
         assert stored.doc == expected
         await store.flush()
         assert await store.get(Activation, expected.id, stored.rev) == stored
-
-    async def test_lists_that_are_not_whole_are_small(self, store: Store) -> None:
-        record, made = activation(1), action(at=1)
-        await store.put(made)
-        store.record(record)
-        await store.flush()
-        (listed,) = await store.list(Activation, Query(namespace="guest", whole=False))
-        response = structs.replace(record.response, result=UNSET)
-        assert listed == structs.replace(record, logs=[], response=response)
-        (shown,) = await store.list(Action, Query(namespace="guest", whole=False))
-        assert (shown.name, shown.parameters, shown.annotations) == (made.name, [], made.annotations)
-
-    async def test_whole_records_are_listed_as_far_as_memory_is_for_them(
-        self, store: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(coding, "LARGEST_LIST", 3000)
-        for number in (1, 2, 3):
-            store.record(structs.replace(activation(number), logs=["x" * 1000]))
-        await store.flush()
-        assert len(await store.list(Activation, Query(namespace="guest", limit=2))) == 2
-        assert len(await store.list(Activation, Query(namespace="guest", whole=False))) == 3
-        with pytest.raises(errors.BadRequest, match="limit"):
-            await store.list(Activation, Query(namespace="guest"))
-        monkeypatch.setattr(coding, "LARGEST_LIST", 10)
-        assert len(await store.list(Activation, Query(namespace="guest", limit=1))) == 1
 
     async def test_a_record_is_listed_at_once(self, store: Store) -> None:
         for number in range(1, 4):

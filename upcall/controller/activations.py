@@ -48,6 +48,7 @@ async def list_activations(call: Call) -> Answer:
         upto=query_time(request, "upto"),
         skip=page.skip,
         limit=page.limit,
+        whole=docs,
     )
     if page.count and docs:
         raise BadRequest(texts.DOCS_WITH_COUNT)

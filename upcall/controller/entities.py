@@ -80,7 +80,7 @@ async def delete_action(call: Call) -> Answer:
 async def list_actions(call: Call) -> Answer:
     check_right(call.identity, "READ", call.namespace)
     page = query_page(call.request, COLLECTION, call.parts.limits)
-    query = Query(namespace=call.namespace, skip=page.skip, limit=page.limit)
+    query = Query(namespace=call.namespace, skip=page.skip, limit=page.limit, whole=False)
     if page.count:
         return ok({COLLECTION: await call.parts.store.count(Action, query)})
     return ok([summary(action) for action in await call.parts.store.list(Action, query)])

@@ -63,6 +63,10 @@ def journal_full(count: int) -> str:
     return f"The server is currently unavailable ({count} accepted activations have not ended). Try again later."
 
 
+def list_too_large(count: int, limit: int) -> str:
+    return f"The list is too large: its first {count} records have nearly {limit} bytes. Ask for fewer with 'limit'."
+
+
 def arguments_full(size: int) -> str:
     return (
         f"The server is currently unavailable ({size} bytes of arguments belong to activations that have not ended). "

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, structs
 
-from upcall.errors import Unreadable
+from upcall.errors import BadRequest, Unreadable
 from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.documents import Document
@@ -24,6 +24,9 @@ Space = Literal["whisks", "subjects", "activations"]
 
 LEAST, MOST = -(2**63), 2**63 - 1
 """What SQL databases and our sort keys can hold."""
+
+LARGEST_LIST = 64 * 1024 * 1024
+"""Bytes of the records of one list."""
 
 log = logging.getLogger(__name__)
 
@@ -84,15 +87,30 @@ def decode(kind: type[Document], data: bytes, code: str | None = None) -> Docume
     return doc
 
 
-def decoded(kind: type[Document], rows: Iterable[tuple[str, bytes]]) -> list[Document]:
-    """For lists, ids with documents: one that is corrupted is left out, else it would take all others with it."""
-    found = []
+def decoded(kind: type[Document], rows: Iterable[tuple[str, bytes]], whole: bool = True) -> list[Document]:
+    """For lists, ids with documents: one that is corrupted is left out, else it would take all others with it. Give it
+    rows that are read as they are asked for: what is not to be whole is small. Raises BadRequest for more records than
+    memory is for."""
+    found: list[Document] = []
+    size = 0
     for id, data in rows:
+        size += len(data)
+        if whole and kind is Activation and size > LARGEST_LIST and found:
+            raise BadRequest(texts.list_too_large(len(found), LARGEST_LIST))
         try:
-            found.append(decode(kind, data))
+            doc = decode(kind, data)
+            found.append(doc if whole else _outline(doc))
         except Unreadable as error:
             log.error("%s is corrupted and left out of lists: %s", id, error.__cause__)
     return found
+
+
+def _outline(doc: Document) -> Document:
+    """A copy that shares nothing with the bytes that it was decoded from."""
+    if isinstance(doc, Activation):
+        response = structs.replace(doc.response, result=UNSET)
+        return structs.replace(doc, logs=[], response=response, annotations=doc.annotations.copy())
+    return structs.replace(doc, parameters=[]) if isinstance(doc, Action) else doc
 
 
 def next_rev(rev: str | None) -> str:

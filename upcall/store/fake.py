@@ -99,7 +99,8 @@ class FakeStore:
         rows = _matching(self._rows.values(), kind, query)
         rows.reverse()
         rows.sort(key=lambda row: row.place.updated, reverse=True)
-        return cast(Sequence[D], decoded(kind, [(row.id, row.data) for row in rows[skip : skip + limit]]))
+        wanted = [(row.id, row.data) for row in rows[skip : skip + limit]]
+        return cast(Sequence[D], decoded(kind, wanted, query.whole))
 
     async def count(self, kind: type[Document], query: Query) -> int:
         return max(0, len(_matching(self._rows.values(), kind, query)) - query.skip)

@@ -111,7 +111,7 @@ async def select(connection: Connection, kind: type[Document], query: Query) -> 
         f"SELECT id, doc FROM {where} ORDER BY {by} DESC, n DESC LIMIT ${at + 1} OFFSET ${at + 2}",  # noqa: S608
         *(*values, limit, skip),
     )
-    return decoded(kind, ((id.decode(errors="replace"), doc) for id, doc in rows))
+    return decoded(kind, ((id.decode(errors="replace"), doc) for id, doc in rows), query.whole)
 
 
 async def count(connection: Connection, kind: type[Document], query: Query) -> int:

@@ -110,7 +110,7 @@ def select(connection: sqlite3.Connection, kind: type[Document], query: Query) -
     where, values = _where(kind, query)
     _, _, skip, limit = checked(query)
     rows = connection.execute(f"SELECT id, doc FROM {where} DESC, n DESC LIMIT ? OFFSET ?", (*values, limit, skip))  # noqa: S608
-    return decoded(kind, rows.fetchall())
+    return decoded(kind, rows, query.whole)
 
 
 def count(connection: sqlite3.Connection, kind: type[Document], query: Query) -> int:
