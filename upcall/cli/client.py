@@ -94,6 +94,10 @@ class Client:
         path = "".join(f"/{_quoted(part)}" for part in ("namespaces", *segments))
         return self._send(method, self._api(path) + _asked(query), body, name)
 
+    def operate(self, method: str, path: str, body: Any = None) -> Answer:
+        """A request to the server itself, beside the API."""
+        return self._send(method, f"{self.address.path}{path}", body, "")
+
     def describe(self) -> Answer:
         """The API's own description, which needs no key."""
         return self._send("GET", self._api(), None, "")

@@ -22,9 +22,12 @@ VERBS = {
     "completion": ("upcall.cli.completion", "Print the script for a shell's completion."),
     "backup": ("upcall.cli.backup", "Copy the database while the platform runs (operator)."),
     "list": ("upcall.cli.everything", "List all that is in a namespace."),
+    "log-level": ("upcall.cli.loglevel", "Show or set how much a running platform logs (operator)."),
     "limits": ("upcall.cli.limits", "Set a namespace's own limits (operator)."),
     "namespace": ("upcall.cli.namespace", "List namespaces and what is in one."),
     "property": ("upcall.cli.property", "Say once which server and key are used."),
+    "status": ("upcall.cli.status", "Say whether the platform is well, and what it is at (operator)."),
+    "top": ("upcall.cli.top", "Show what the platform is at, again and again (operator)."),
     "serve": ("upcall.cli.serve", "Run the whole platform on this machine."),
     "user": ("upcall.cli.user", "Make and block subjects, show and replace keys (operator)."),
 }

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from upcall.cli.refusal import Refused
 from upcall.controller.tls import PUBLIC
-from upcall.places import default_data, properties_file
+from upcall.places import default_data, operator_file, properties_file
 
 DEFAULTS = {"namespace": "_", "apiversion": "v1"}
 VARIABLES = {
@@ -29,7 +29,10 @@ VARIABLES = {
     "cert": ("UPCALL_CERT",),
     "key": ("UPCALL_KEY",),
     "insecure": ("UPCALL_INSECURE", "__OW_IGNORE_CERTS"),
+    "operator": ("UPCALL_OPERATOR",),
 }
+SECRETS = ("auth", "operator")
+"""Not shown."""
 FILED = ("apihost", "auth", "namespace", "apiversion", "cert", "key")
 """Properties that files hold, under their names in capitals."""
 
@@ -65,6 +68,8 @@ def find(flags: Mapping[str, object], environment: Mapping[str, str]) -> Propert
     if "apihost" not in values or values["apihost"].text == local.get("apihost", Value("", "")).text:
         for name, value in local.items():
             values.setdefault(name, value)
+        if os.access(operator := operator_file(data.parent), os.R_OK):
+            values.setdefault("operator", Value(operator.read_text().strip(), str(operator)))
         if (certificate := data.with_name(PUBLIC)).exists():
             values["authority"] = Value(str(certificate), str(data.parent))
     return Properties(values, (own, data))

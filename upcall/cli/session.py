@@ -7,7 +7,7 @@ import click
 
 from upcall.cli.client import Client, Trace
 from upcall.cli.flags import given
-from upcall.cli.properties import Properties, find
+from upcall.cli.properties import SECRETS, Properties, find
 
 
 class Name(NamedTuple):
@@ -28,13 +28,18 @@ def properties(context: click.Context) -> Properties:
     found = find(given(context), os.environ)
     trace = _trace(context)
     for name, value in found.values.items():
-        trace(f"{name}: {'(hidden)' if name == 'auth' else value.text}, from {value.source}")
+        trace(f"{name}: {'(hidden)' if name in SECRETS else value.text}, from {value.source}")
     return found
 
 
 def connect(context: click.Context) -> Client:
     """Raises Refused where no server is known."""
-    return Client(properties(context), _trace(context), bodies=bool(given(context).get("debug")))
+    return connect_as(context, properties(context))
+
+
+def connect_as(context: click.Context, found: Properties) -> Client:
+    """Raises Refused where `found` has no server."""
+    return Client(found, _trace(context), bodies=bool(given(context).get("debug")))
 
 
 def name(client: Client, text: str) -> Name:

@@ -1,0 +1,112 @@
+"""`upcall status`: whether a running platform is well, and what it is at."""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from upcall.cli.flags import Verb
+from upcall.cli.operating import ask, connect
+from upcall.cli.output import as_json, bold, document
+
+GB, MB = 1 << 30, 1 << 20
+READY = "ready"
+WARNINGS = 10
+
+
+@click.command("status", cls=Verb)
+@as_json
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Say whether the platform is well, and what it is at (operator).
+
+    The exit code is 0 where it is ready, 1 where it is not: not reachable, stopping, disabled, or its store in trouble.
+    """
+    client = connect(context)
+    status = ask(client, "GET", "/status").document
+    if as_json:
+        document(status)
+    else:
+        for line in lines(status):
+            click.echo(line)
+    if status["state"] != READY:
+        sys.exit(1)
+
+
+def lines(status: dict[str, Any]) -> Iterator[str]:
+    """For people."""
+    green = status["state"] == READY
+    state = click.style(status["state"], fg="green" if green else "red")
+    up = duration((status["now"] - status["started"]) / 1000)
+    yield f"{bold('upcall ' + status['version'])} at {status['address']}: {state} (process {status['pid']}, up {up})"
+    if status["trouble"]:
+        yield _row("trouble", click.style(f"the store takes no writes: {status['trouble']}", fg="red"))
+    if status["state"] == "disabled":
+        yield _row("disabled", f"takes no activations, {status['held_back']} wait; POST /enable lets it go on")
+    yield _row("actions", f"{status['driver']} driver, isolation {status['isolation']}; they reach {status['network']}")
+    yield _row("cgroups", status["cgroups"])
+    yield _row("kinds", " ".join(status["kinds"]))
+    pool = status["pool"]
+    yield _row("memory", memory(pool["memory"]))
+    yield _row("containers", containers(pool))
+    counts, rates = status["activations"], status["rates"]
+    yield _row("activations", f"{pool['running']} running, {pool['waiting']} waiting; {rate(rates)}")
+    yield _row("since start", f"{counts['taken']} activations, {counts['failed']} failed, {counts['cold']} containers")
+    journal = status["journal"]
+    yield _row(
+        "kept",
+        f"{journal['activations']} accepted and not ended ({size(journal['bytes'])}), "
+        f"{status['records_pending']} records on their way; durability {status['durability']}",
+    )
+    yield _row("event loop", f"{status['loop_lag'] * 1000:.0f} ms late; log level {status['log_level']}")
+    yield _row("data", status["data"])
+    warnings = status["warnings"]
+    for number, warning in enumerate(warnings[:WARNINGS]):
+        yield _row("warnings" if not number else "", f"{warning['time'][:19]} {warning['level']}: {warning['message']}")
+    if len(warnings) > WARNINGS:
+        yield _row("", f"and {len(warnings) - WARNINGS} more: --json shows them")
+
+
+def memory(numbers: dict[str, int]) -> str:
+    promised, limit = numbers["promised"] / GB, numbers["limit"] / GB
+    return f"{promised:.1f} of {limit:.1f} GB promised, {size(numbers['used'])} used"
+
+
+def containers(pool: dict[str, Any]) -> str:
+    states = ", ".join(f"{number} {state}" for state, number in pool["states"].items())
+    return f"{pool['containers']} ({states})" if states else "0"
+
+
+def rate(rates: dict[str, float]) -> str:
+    return (
+        f"{rates['activations']:g}/s, {rates['failures']:g} failed/s, {rates['cold']:g} new containers/s "
+        f"over {rates['seconds']:g} s"
+    )
+
+
+def size(number: int) -> str:
+    """`512 KB`, `11 MB`, `1.5 GB`."""
+    if number >= GB:
+        return f"{number / GB:.1f} GB"
+    return f"{number / MB:.0f} MB" if number >= 10 * MB else f"{number / 1024:.0f} KB"
+
+
+def duration(seconds: float) -> str:
+    """`12s`, `3m12s`, `1h3m`, `2d1h`."""
+    whole = int(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days}d{hours}h"
+    if hours:
+        return f"{hours}h{minutes}m"
+    return f"{minutes}m{whole % 60}s" if minutes else f"{whole}s"
+
+
+def clock(ms: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(ms / 1000))
+
+
+def _row(title: str, text: str) -> str:
+    return f"  {title + ':' if title else '':<13}{text}"
