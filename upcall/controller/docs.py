@@ -23,8 +23,8 @@ table{border-collapse:collapse}td{padding:.1rem .8rem .1rem 0;vertical-align:top
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1b}a{color:#8cf}}
 """
 _PAGE: Headers = (
-    (b"content-type", b"text/html; charset=UTF-8"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
+    (b"Content-Type", b"text/html; charset=UTF-8"),
+    (b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'"),
     *CORS,
 )
 

@@ -22,6 +22,14 @@ RESERVED = "sid_"
 _CORS_HEADERS = b"Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"
 
 
+class Written(bytes):
+    """A header's name that goes out as it is written here, as upstream's do: scripts look for `X-Request-ID:`, capitals
+    and all. uvicorn would send the small letters that it asks each name for."""
+
+    def lower(self) -> bytes:
+        return self
+
+
 def cors(methods: bytes) -> Headers:
     """The three headers that let a page of any origin use `methods`."""
     return (
@@ -31,8 +39,8 @@ def cors(methods: bytes) -> Headers:
     )
 
 
-JSON: Headers = ((b"content-type", b"application/json"),)
-TEXT: Headers = ((b"content-type", b"text/plain; charset=UTF-8"),)
+JSON: Headers = ((b"Content-Type", b"application/json"),)
+TEXT: Headers = ((b"Content-Type", b"text/plain; charset=UTF-8"),)
 CORS = cors(b"GET, DELETE, POST, PUT, HEAD")
 """Of `/api/v1/**`."""
 CORS_ROOT = cors(b"OPTIONS, GET, POST")

@@ -27,6 +27,7 @@ from upcall.controller.envelope import (
     CORS_ROOT,
     TEXT,
     Answer,
+    Written,
     failure,
     not_allowed,
     refusal,
@@ -134,7 +135,8 @@ class Transactions:
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 self._figures.answered(scope["method"], message["status"], perf_counter() - began)
-                message["headers"] = [*message["headers"], (self._header, tid_bytes(tid))]
+                named = (*message["headers"], (self._header, tid_bytes(tid)))
+                message["headers"] = [(Written(name), value) for name, value in named]
             await send(message)
 
         try:

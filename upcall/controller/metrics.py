@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
 
 Collect = Callable[[], Iterable["Metric"]]
-PLAIN: Headers = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"), *CORS_ROOT)
+PLAIN: Headers = ((b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8"), *CORS_ROOT)
 
 
 class Metrics:

@@ -24,7 +24,7 @@ def test_a_bare_status_gets_its_default_text(status: int) -> None:
 def test_an_error_becomes_its_status_and_text_with_cors_headers() -> None:
     status, headers, body = parts(failure(errors.Conflict(texts.EXISTS), "t"))
     assert (status, body) == (409, {"error": "resource already exists", "code": "t"})
-    assert headers == {"content-type": "application/json"} | {n.decode(): v.decode() for n, v in CORS}
+    assert headers == {"Content-Type": "application/json"} | {n.decode(): v.decode() for n, v in CORS}
 
 
 @pytest.mark.parametrize("text", [texts.NO_CREDENTIALS, texts.BAD_CREDENTIALS])
@@ -32,7 +32,7 @@ def test_a_401_challenges_and_has_no_cors_headers(text: str) -> None:
     status, headers, body = parts(failure(errors.Unauthorized(text), "t"))
     assert (status, body["error"]) == (401, text)
     assert headers == {
-        "content-type": "application/json",
+        "Content-Type": "application/json",
         "WWW-Authenticate": 'Basic realm="OpenWhisk secure realm"',
     }
 
