@@ -106,15 +106,31 @@ async def test_what_a_killed_container_leaves_is_read_over_turns_and_complete(fl
     assert lines == flood.decode().removesuffix("\n").split("\n")
 
 
+async def test_many_floods_share_what_a_turn_may_cost() -> None:
+    many, flood = 16, b"\n" * (16 << 10)
+    stream = Counting(4 * LIMIT)
+    floods = [filled(stream, flood) for _ in range(many)]
+    found, behind = [], True
+    while behind:
+        behind = False in [output.drain() for output, _ in floods]
+        found.append(stream.looked())
+    assert max(found[1:]) <= 16 << 10  # twice as many where each takes what it would take alone
+    assert sum(found) == many * len(flood)
+    for output, ends in floods:
+        await gone(output, ends)
+
+
 async def test_a_writer_that_never_ends_is_not_followed_for_ever() -> None:
     stream = Counting(LIMIT)
     output, ends = filled(stream, b"")
+    os.set_blocking(ends[0], False)
     passes = 0
 
     def more() -> None:
         nonlocal passes
         passes += 1
-        os.write(ends[0], b"\n" * 4096)
+        with contextlib.suppress(BlockingIOError):  # it writes faster than anybody reads
+            os.write(ends[0], b"\n" * 4096)
         again.append(asyncio.get_running_loop().call_soon(more))
 
     again = [asyncio.get_running_loop().call_soon(more)]

@@ -4,8 +4,9 @@ Reading eagerly keeps a full pipe from blocking the action; reading at `collect`
 written before the answer was sent is in the pipe when the answer has been read.
 
 What a turn of the loop may cost is bounded, for a flood of tiny lines would hold up everybody else: reads are small,
-and a turn goes on reading only while its bytes and its lines, each of which costs as much as many bytes, are few. So
-nothing waits outside of the pipe, and what is behind the bound of the log is dropped without being looked at.
+and a turn goes on reading only while its bytes and its lines, each of which costs as much as many bytes, are few. The
+pipes that could not be emptied share what a turn may cost, so that fifty floods cost as much as one. So nothing waits
+outside of the pipe, and what is behind the bound of the log is dropped without being looked at.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import select
+from typing import ClassVar
 
 from upcall.logs.stream import LogStream, Stream
 
@@ -20,14 +22,19 @@ _PIPE_BYTES = 128 << 10
 _READ = 2 << 10
 _DISCARD = 128 << 10
 _TURN = 16 << 10
-"""So many bytes are read from a pipe in one turn; a line counts as `_LINE` more of them."""
+"""So many bytes are read in one turn from the pipes that are behind; a line counts as `_LINE` more of them."""
 _LINE = 16
-TURNS = _PIPE_BYTES // _READ + 1
+_LEAST = 512
+"""Bytes that one pipe has in any case."""
+TURNS = _PIPE_BYTES // _LEAST + 1
 """So many calls of `drain` empty a full pipe; more would follow somebody who goes on writing for ever."""
 
 
 class Output:
     """Read ends of stdout and stderr; `write_ends` go to the container and are closed by `started`."""
+
+    _behind: ClassVar[set[int]] = set()
+    """The pipes, of all containers, in which the last turn has left something."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: LogStream) -> None:
         self._loop = loop
@@ -74,25 +81,31 @@ class Output:
 
     def _read(self, fd: int) -> bool:
         """Feed what fits into one turn; true when nothing is left."""
-        left = _TURN
+        share = len(self._behind) or 1
+        left = max(_LEAST, _TURN // share)
+        most, discard = min(_READ, left), max(_READ, _DISCARD // share)
         while left > 0:
-            size = _DISCARD if self._stream.full else _READ
+            size = discard if self._stream.full else most
             try:
                 data = os.read(fd, size)
             except BlockingIOError:
+                self._behind.discard(fd)
                 return True
             if not data:
                 self._forget(fd)
                 return True
             self._stream.feed(self._readers[fd], data)
             if len(data) < size:
+                self._behind.discard(fd)
                 return True
             left -= len(data) + _LINE * data.count(b"\n")
+        self._behind.add(fd)
         return False
 
     def _forget(self, fd: int) -> None:
         self._loop.remove_reader(fd)
         self._ready.unregister(fd)
+        self._behind.discard(fd)
         del self._readers[fd]
         os.close(fd)
 
