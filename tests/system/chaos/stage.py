@@ -69,6 +69,7 @@ class Stage:
         self._clock = folder / "clock"
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
+        os.environ["XDG_RUNTIME_DIR"] = str(self._temporary)  # for `run_folder`
         self.step_clock(0)
         network = "private" if ROOT else "none"
         self._options = ("--memory", "3 GB", "--action-network", network)
@@ -79,7 +80,6 @@ class Stage:
         return {
             stepped.CLOCK: str(self._clock),
             "TMPDIR": str(self._temporary),
-            "XDG_RUNTIME_DIR": str(self._temporary),
             "LIMITS_ACTIONS_INVOKES_CONCURRENT": "100000",
             "UPCALL_POOL_PAUSE_GRACE": "1 s",
         }
@@ -126,12 +126,12 @@ class Stage:
 
     def look(self) -> dict[str, set[str]]:
         """Everything that a platform makes on a host and has to take away again."""
-        run = run_folder(self.data) if ROOT else self._temporary
+        run = run_folder(self.data)
         found = {
             "processes": {_line(one.pid) for one in family(os.getpid()) if one.pid != os.getpid() and one.alive},
             "cgroups": set(groups(run_folder(self.data))),
             "mounts": mounts(),
-            "temporary files": set(map(str, self._temporary.rglob("*"))),
+            "temporary files": {name for name in os.listdir(self._temporary) if name != "upcall"},
             "run folder": set(map(str, run.rglob("*"))) if run.exists() else set(),
             "shared memory": set(os.listdir("/dev/shm")) if ROOT else set(),
         }

@@ -12,7 +12,7 @@ from tests.system.chaos.lives import Lives
 from tests.system.chaos.load import Load, make_actions
 from tests.system.chaos.schedule import CALM, Step, plan
 from tests.system.chaos.stage import ROOT, Stage, staged
-from tests.system.chaos.verdict import Book, Verdict, log_complaints, memory_complaints
+from tests.system.chaos.verdict import DISK, Book, Verdict, log_complaints, memory_complaints
 
 EVERY = 0.5
 """Seconds between looks at the platform's memory."""
@@ -28,10 +28,8 @@ def trial(seed: int, seconds: float, say: Callable[[str], None], folder: Path | 
         lives = Lives(stage, ledger)
         found = _run(seed, steps, stage, lives, ledger)
         say(f"seed {seed}, {ledger.now():.0f} s, {summary(ledger, stage)}")
-        if found:
-            say("what was done:")
-            for fault in ledger.faults:
-                say(fault.line())
+        for fault in ledger.faults:
+            say(fault.line())
         for complaint in found:
             say(f"WRONG: {complaint}")
     return not found
@@ -76,7 +74,18 @@ def summary(ledger: Ledger, stage: Stage) -> str:
     statuses = sorted(Counter(call.status for call in calls if call.mode != "hasty").items())
     ids = len({call.id for call in calls if call.id})
     runs = f", {stage.runs.seen.total()} runs counted" if stage.runs else ""
-    return f"{len(calls)} calls, {ids} ids told{runs}; by status: {dict(statuses)}"
+    told = f"{len(calls)} calls, {ids} ids told{runs}; by status: {dict(statuses)}"
+    return f"{told}; work taken again {mending(ledger):.1f} s after a disk was full"
+
+
+def mending(ledger: Ledger) -> float:
+    """The longest time after a disk had room again in which calls were still refused."""
+    longest = 0.0
+    for call in ledger.calls:
+        ended = [fault.ended for fault in ledger.faults if fault.deed in DISK and fault.ended <= call.sent]
+        if call.status == 503 and ended and not ledger.at_work(DISK | {"drained"}, call.sent, call.answered, 0.0):
+            longest = max(longest, call.sent - ended[-1])
+    return longest
 
 
 def settle(lives: Lives, ledger: Ledger) -> None:
