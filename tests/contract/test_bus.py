@@ -1,27 +1,37 @@
 """What every bus does (spec: `upcall.ports.Bus`, bus.md §4): order, flow control, groups, what comes again."""
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
+import msgspec
 import pytest
 
+from upcall.brokers import Brokers
+from upcall.bus.kafka import KafkaBus
 from upcall.bus.memory import MemoryBus
 from upcall.errors import Unavailable
-from upcall.model.messages import Message, PingMessage, Topic, invoker_topic
-from upcall.model.names import InvokerId
+from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
 from upcall.ports import Bus
 from upcall.store.fake_journal import FakeJournal
-from upcall.testing import a_message, unexpected, until
+from upcall.testing import a_message, an_instance, unexpected, until
+
+if TYPE_CHECKING:
+    from tests.system.kafka import Broker
+
+pytest_plugins = ["tests.system.kafka"]
 
 TOPIC = invoker_topic(0)
 
 
-def numbered(number: int) -> PingMessage:
-    return PingMessage(InvokerId(number, "1 B"))
+def numbered(number: int) -> ActivationMessage:
+    return a_message(content=number)
 
 
 def number(message: Message) -> int:
-    assert isinstance(message, PingMessage)
-    return message.name.instance
+    assert isinstance(message, ActivationMessage)
+    assert isinstance(message.content, msgspec.Raw)
+    return msgspec.json.decode(message.content, type=int)
 
 
 class Seen:
@@ -37,72 +47,86 @@ class Seen:
         self.numbers.append(number(message))
 
 
-@pytest.fixture(params=["memory", "memory with a journal"])
-async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
-    bus = MemoryBus(journal=FakeJournal() if "journal" in request.param else None)
-    await bus.ensure(TOPIC)
+def a_bus(request: pytest.FixtureRequest) -> Bus:
+    if request.param == "kafka":
+        broker: Broker = request.getfixturevalue("kafka")
+        return KafkaBus(Brokers(hosts=broker.bootstrap), 1 << 20)
+    return MemoryBus(journal=FakeJournal() if "journal" in request.param else None)
+
+
+@pytest.fixture(params=["memory", "memory with a journal", "kafka"])
+async def bus(request: pytest.FixtureRequest, topic: Topic) -> AsyncIterator[Bus]:
+    bus = a_bus(request)
+    await bus.ensure(topic)
     yield bus
     await bus.close()
 
 
-async def test_nothing_is_delivered_before_the_first_pull(bus: Bus) -> None:
+@pytest.fixture
+def topic() -> Topic:
+    """One of its own for each test."""
+    return Topic(f"invoker-{uuid4().hex}", "activation")
+
+
+async def test_nothing_is_delivered_before_the_first_pull(bus: Bus, topic: Topic) -> None:
     seen = Seen()
-    feed = await bus.feed(TOPIC, "g", seen, unexpected)
-    bus.send(TOPIC, numbered(1))
+    feed = await bus.feed(topic, topic.name, seen, unexpected)
+    bus.send(topic, numbered(1))
     assert seen.numbers == []
     feed.pull(1)
     await until(lambda: seen.numbers == [1])
     await feed.close()
 
 
-async def test_messages_keep_their_order_and_no_more_come_than_were_pulled(bus: Bus) -> None:
+async def test_messages_keep_their_order_and_no_more_come_than_were_pulled(bus: Bus, topic: Topic) -> None:
     seen = Seen()
     for i in range(5):
-        bus.send(TOPIC, numbered(i))
-    feed = await bus.feed(TOPIC, "g", seen, unexpected)
+        bus.send(topic, numbered(i))
+    feed = await bus.feed(topic, topic.name, seen, unexpected)
     feed.pull(3)
     await until(lambda: seen.numbers == [0, 1, 2])
-    bus.send(TOPIC, numbered(5))
+    bus.send(topic, numbered(5))
     feed.pull(9)
     await until(lambda: seen.numbers == [0, 1, 2, 3, 4, 5])
     assert seen.offsets == sorted(set(seen.offsets))
     await feed.close()
 
 
-async def test_the_sender_is_told(bus: Bus) -> None:
+async def test_the_sender_is_told(bus: Bus, topic: Topic) -> None:
     told: list[BaseException | None] = []
-    bus.send(TOPIC, numbered(1), told.append)
+    bus.send(topic, numbered(1), told.append)
     await until(lambda: told == [None])
 
 
-async def test_each_group_gets_every_message(bus: Bus) -> None:
+async def test_each_group_gets_every_message(bus: Bus, topic: Topic) -> None:
     first, second = Seen(), Seen()
-    feeds = [await bus.feed(TOPIC, "a", first, unexpected), await bus.feed(TOPIC, "b", second, unexpected)]
+    groups = {f"{topic.name}-a": first, f"{topic.name}-b": second}
+    feeds = [await bus.feed(topic, group, seen, unexpected) for group, seen in groups.items()]
     for feed in feeds:
         feed.pull(2)
-    bus.send(TOPIC, numbered(7))
+    bus.send(topic, numbered(7))
     await until(lambda: first.numbers == second.numbers == [7])
     for feed in feeds:
         await feed.close()
 
 
-async def test_what_is_sent_can_be_kept_and_comes_once(bus: Bus) -> None:
+async def test_what_is_sent_can_be_kept_and_comes_once(bus: Bus, topic: Topic) -> None:
     got: list[Message] = []
-    feed = await bus.feed(TOPIC, "g", lambda offset, message, started: got.append(message), unexpected)
+    feed = await bus.feed(topic, topic.name, lambda offset, message, started: got.append(message), unexpected)
     message, calls = a_message(), list[str]()
-    bus.send(TOPIC, message)
-    bus.keep(TOPIC, message, lambda: calls.append("kept"))
+    bus.send(topic, message)
+    bus.keep(topic, message, lambda: calls.append("kept"))
     await until(lambda: calls == ["kept"])
     feed.pull(9)
     await until(lambda: got == [message])
     await feed.close()
 
 
-async def test_started_calls_back_once(bus: Bus) -> None:
+async def test_started_calls_back_once(bus: Bus, topic: Topic) -> None:
     seen = Seen()
-    feed = await bus.feed(TOPIC, "g", seen, unexpected)
+    feed = await bus.feed(topic, topic.name, seen, unexpected)
     feed.pull(1)
-    bus.send(TOPIC, numbered(1))
+    bus.send(topic, numbered(1))
     await until(lambda: seen.numbers == [1])
     calls: list[str] = []
     feed.started(seen.offsets[0], lambda: calls.append("then"))
@@ -111,33 +135,33 @@ async def test_started_calls_back_once(bus: Bus) -> None:
     await feed.close()
 
 
-async def test_what_was_neither_started_nor_done_comes_again_to_the_next_feed_of_the_group(bus: Bus) -> None:
+async def test_what_was_neither_started_nor_done_comes_again_to_the_next_feed_of_the_group(bus: Bus, topic: Topic) -> None:
     seen, again = Seen(), Seen()
-    feed = await bus.feed(TOPIC, "g", seen, unexpected)
+    feed = await bus.feed(topic, topic.name, seen, unexpected)
     feed.pull(3)
     for i in range(4):
-        bus.send(TOPIC, numbered(i))
+        bus.send(topic, numbered(i))
     await until(lambda: seen.numbers == [0, 1, 2])
     feed.done(seen.offsets[1])
     await feed.close()
-    feed = await bus.feed(TOPIC, "g", again, unexpected)
+    feed = await bus.feed(topic, topic.name, again, unexpected)
     feed.pull(9)
     await until(lambda: again.numbers == [0, 2, 3])
     assert again.offsets[:2] == [seen.offsets[0], seen.offsets[2]]
     await feed.close()
 
 
-async def test_a_consumer_may_send_and_pull_while_it_is_called(bus: Bus) -> None:
+async def test_a_consumer_may_send_and_pull_while_it_is_called(bus: Bus, topic: Topic) -> None:
     seen: list[int] = []
 
     def deliver(offset: int, message: Message, started: bool) -> None:
         seen.append(number(message))
         feed.pull(1)
         if seen[-1] < 2000:
-            bus.send(TOPIC, numbered(seen[-1] + 1))
+            bus.send(topic, numbered(seen[-1] + 1))
 
-    feed = await bus.feed(TOPIC, "g", deliver, unexpected)
-    bus.send(TOPIC, numbered(0))
+    feed = await bus.feed(topic, topic.name, deliver, unexpected)
+    bus.send(topic, numbered(0))
     feed.pull(1)
     await until(lambda: len(seen) == 2001)
     assert seen == list(range(2001))
@@ -157,13 +181,13 @@ async def test_memory_refuses_past_its_bound_and_keeps_what_it_has() -> None:
 
 
 async def test_memory_forgets_the_oldest_pings_that_nobody_reads() -> None:
-    bus, seen = MemoryBus(bound=2), Seen()
+    bus, seen = MemoryBus(bound=2), list[Message]()
     health = Topic("health", "ping")
     for i in range(5):
-        bus.send(health, numbered(i))
-    feed = await bus.feed(health, "g", seen, unexpected)
+        bus.send(health, PingMessage(an_instance(i)))
+    feed = await bus.feed(health, "g", lambda offset, message, started: seen.append(message), unexpected)
     feed.pull(9)
-    assert seen.numbers == [3, 4]
+    assert seen == [PingMessage(an_instance(3)), PingMessage(an_instance(4))]
 
 
 async def test_memory_hands_over_within_the_send() -> None:

@@ -1,0 +1,62 @@
+"""The bus over Kafka (spec: bus.md; docs/adr/0003-delivery.md).
+
+A message is JSON in a topic; what a broker has confirmed outlives this process, so `keep` has nothing to add to it.
+Sending is in `kafka_sender`, a feed with its two clients in `kafka_feed`, topics in `kafka_topics`. librdkafka does the
+work in threads of its own; the loop is never blocked by a call of it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from confluent_kafka.admin import AdminClient
+
+from upcall.brokers import Brokers
+from upcall.bus.kafka_client import Complaints, common_config, consumer_config, made, producer_config
+from upcall.bus.kafka_feed import KafkaFeed
+from upcall.bus.kafka_sender import Sender
+from upcall.bus.kafka_topics import ensure_topic
+from upcall.model.messages import Message, Topic
+from upcall.ports import Deliver, Lost, Sent
+
+FLUSH = 5.0
+"""Seconds for what was sent, when the bus is closed."""
+
+
+class KafkaBus:
+    """Implements `upcall.ports.Bus`. Make it on the loop. `payload` is the largest activation's, in bytes; `settle`
+    returns when all records that the store has taken are durable. Raises Misconfigured."""
+
+    def __init__(self, brokers: Brokers, payload: int, settle: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._brokers = brokers
+        self._largest = payload + brokers.serdes_overhead
+        self._settle = settle
+        self._admin: AdminClient = made(AdminClient, common_config(brokers, Complaints("topics")))
+        self._sender = Sender(producer_config(brokers, self._largest, Complaints("sending")))
+
+    async def ensure(self, topic: Topic) -> None:
+        await asyncio.to_thread(ensure_topic, self._admin, topic, self._brokers, self._largest)
+
+    def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
+        self._sender.send(topic, message, sent)
+
+    def keep(self, topic: Topic, message: Message, then: Callable[[], None]) -> None:
+        self._sender.keep(message, then)
+
+    async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> KafkaFeed:
+        """Raises Unavailable where the group gives no place, Misconfigured where its commit cannot be read."""
+        complain = Complaints(f"group {group}")
+        feed = KafkaFeed(
+            topic,
+            consumer_config(self._brokers, group, complain),
+            complain,
+            deliver,
+            lost,
+            silence=self._brokers.silence,
+            metadata=self._brokers.offset_metadata,
+            settle=self._settle if topic.carries == "activation" else None,
+        )
+        await feed.opened()
+        return feed
+
+    async def close(self) -> None:
+        await self._sender.close(FLUSH)

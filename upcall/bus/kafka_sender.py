@@ -1,0 +1,133 @@
+"""What is sent: a Producer called from the loop, whose reports a thread brings back to it.
+
+`produce` only copies into the client's buffer. Past that buffer's bounds it refuses, and so do we: Unavailable, for the
+sender to slow down. The thread waits for reports and hands what it has over at once, so a burst costs one wake-up.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Message as Record
+
+from upcall.bus.codec import encode
+from upcall.bus.kafka_client import Config, made
+from upcall.bus.kafka_thread import run_thread
+from upcall.errors import Internal, TooLarge, Unavailable
+from upcall.model.messages import ActivationMessage, Message, Topic
+from upcall.ports import Sent
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.5
+"""Seconds that a wait for reports takes when none come."""
+
+
+class Sender:
+    """Make it on the loop."""
+
+    def __init__(self, config: Config) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._largest = int(config["message.max.bytes"])
+        self._producer: Producer = made(Producer, config)
+        self._produce = self._producer.produce
+        self._reports: deque[tuple[Sent, KafkaError | None]] = deque()
+        self._unsafe: dict[str, list[Callable[[], None]]] = {}
+        """Activations that somebody waits for and no broker has confirmed, with who wants to know of that."""
+        self._closing = False
+        self._thread = run_thread("kafka-sender", self._collect)
+
+    def send(self, topic: Topic, message: Message, sent: Sent | None) -> None:
+        """See `upcall.ports.Bus.send`."""
+        if isinstance(message, ActivationMessage) and message.blocking:
+            self._unsafe[message.activation_id] = []
+            sent = partial(self._safe, message.activation_id, sent)
+        elif sent is None and topic.carries in ("activation", "ack"):
+            sent = partial(_log_refusal, topic.name)
+        try:
+            data = encode(message)
+            refusal = self._hand_over(topic.name, data, sent)
+        except Exception as error:  # noqa: BLE001 - the boundary of one message
+            refusal = error
+        if refusal is not None and sent is not None:
+            sent(refusal)
+
+    def keep(self, message: Message, then: Callable[[], None]) -> None:
+        """Call `then` when a broker has the message: nearly always at once."""
+        waiting = self._unsafe.get(message.activation_id) if isinstance(message, ActivationMessage) else None
+        if waiting is None:
+            then()
+        else:
+            waiting.append(then)
+
+    async def close(self, patience: float) -> None:
+        """What is not sent within `patience` seconds is given back."""
+        left = await asyncio.to_thread(self._producer.flush, patience)
+        if left:
+            log.error("%d messages could not be sent before the end", left)
+            self._producer.purge()
+        self._closing = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL * 4):
+                await self._thread
+        self._report()
+
+    def _hand_over(self, topic: str, data: bytes, sent: Sent | None) -> Exception | None:
+        if len(data) > self._largest:
+            return TooLarge(f"a message of {len(data)} bytes for {topic}: {self._largest} are allowed")
+        try:
+            if sent is None:
+                self._produce(topic, data)
+            else:
+                self._produce(topic, data, on_delivery=partial(self._note, sent))
+        except BufferError:
+            return Unavailable(f"{topic}: too much waits for Kafka's brokers")
+        except KafkaException as error:
+            return _error(topic, error.args[0])
+        return None
+
+    def _safe(self, id: str, sent: Sent | None, error: BaseException | None) -> None:
+        waiting = self._unsafe.pop(id, ())
+        if sent is not None:
+            sent(error)
+        if error is None:
+            for then in waiting:
+                then()
+
+    # --- the thread
+
+    def _collect(self) -> None:
+        while not self._closing:
+            self._producer.poll(_POLL)
+            if self._reports:
+                self._loop.call_soon_threadsafe(self._report)
+
+    def _note(self, sent: Sent, error: KafkaError | None, record: Record) -> None:
+        """Called by whatever polls."""
+        self._reports.append((sent, error))
+
+    # --- the loop again
+
+    def _report(self) -> None:
+        reports = self._reports
+        while reports:
+            sent, error = reports.popleft()
+            sent(None if error is None else _error("Kafka", error))
+
+
+def _error(where: str, error: KafkaError) -> Exception:
+    if error.name() in ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"):
+        return TooLarge(f"{where}: {error.str()}")
+    if error.fatal():
+        return Internal(f"{where}: {error.str()}")
+    return Unavailable(f"{where} did not take the message: {error.str()}")
+
+
+def _log_refusal(topic: str, error: BaseException | None) -> None:
+    """For a sender who does not want to know."""
+    if error is not None:
+        log.error("a message to %s is lost: %s", topic, error)
