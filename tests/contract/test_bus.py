@@ -135,7 +135,9 @@ async def test_started_calls_back_once(bus: Bus, topic: Topic) -> None:
     await feed.close()
 
 
-async def test_what_was_neither_started_nor_done_comes_again_to_the_next_feed_of_the_group(bus: Bus, topic: Topic) -> None:
+async def test_what_was_neither_started_nor_done_comes_again_to_the_next_feed_of_the_group(
+    bus: Bus, topic: Topic
+) -> None:
     seen, again = Seen(), Seen()
     feed = await bus.feed(topic, topic.name, seen, unexpected)
     feed.pull(3)

@@ -1,4 +1,4 @@
-"""D7 on a real broker: whatever is killed, every message ends once, and its user code runs at most once."""
+"""D7 on a real broker, by the adapter: whatever is killed, every message ends once, and its user code runs at most once."""
 
 import json
 import os
@@ -16,6 +16,10 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from upcall.bus.codec import decode, encode
+from upcall.model.messages import CompletionMessage
+from upcall.testing import a_message
 
 if TYPE_CHECKING:
     from tests.system.kafka import Broker
@@ -49,7 +53,9 @@ class World:
         for _ in range(count):
             id = f"m{len(self.ids):04}"
             self.ids.append(id)
-            producer.produce(self.topic, json.dumps({"id": id, "ms": self.random.randint(0, 25)}))
+            message = a_message(content={"ms": self.random.randint(0, 25)})
+            message.activation_id = id
+            producer.produce(self.topic, encode(message))
         assert producer.flush(20) == 0
 
     def live(self, *planted: str) -> subprocess.Popen[bytes]:
@@ -100,8 +106,10 @@ class World:
         values = [message.value() for message in consumer.consume(end, 10)]
         consumer.close()
         assert len(values) == end
-        pairs = (value.decode().split() for value in values if isinstance(value, bytes))
-        return Counter((id, int(status)) for id, status in pairs)
+        acks = [decode("ack", value) for value in values if isinstance(value, bytes)]
+        return Counter(
+            (ack.activation_id, 3 if ack.is_system_error else 0) for ack in acks if isinstance(ack, CompletionMessage)
+        )
 
     def committed(self) -> tuple[int, str | None]:
         consumer = Consumer({**self.client, "group.id": self.topic})
