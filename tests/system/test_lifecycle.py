@@ -67,6 +67,19 @@ def test_a_port_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use; name another" in told
 
 
+def test_a_second_owner_is_refused_by_the_name_of_the_first(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as platform:
+        pid = platform.process.pid
+        told = refusal(data=data)
+        assert f"data folder {data} is in use by process {pid} on port {platform.port}; stop it (kill {pid})" in told
+        assert platform.call("GET", "actions").status == 200
+        platform.process.kill()
+        platform.process.wait()
+    with running(data) as platform:
+        assert platform.process.pid != pid, "what a killed owner has left of its lock is no obstacle"
+
+
 def test_a_data_folder_that_cannot_be_used_is_named_with_the_cause(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
