@@ -3,7 +3,7 @@
     python -m tests.system.delivery_worker BOOTSTRAP TOPIC FOLDER LIFE [POINT COUNT]
 
 It uses the bus over Kafka as the Invoker does. `FOLDER/runs` gets the id of every message whose "user code" ran;
-`FOLDER/records/ID` is its one record (made by link(2): the first writer wins, as in the store); `FOLDER/seen` tells each
+`FOLDER/records/ID` is its one record (made by link(2): the first writer wins); `FOLDER/seen` tells each
 delivery with its verdict. With POINT the process kills itself when it passes that point the COUNT-th time and tells in
 `FOLDER/deaths` which message it was in.
 """

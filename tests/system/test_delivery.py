@@ -1,4 +1,4 @@
-"""D7 on a real broker, by the adapter: whatever is killed, every message ends once, and its user code runs at most once."""
+"""D7 on a real broker, by its adapter: whatever is killed, each message ends once, its user code runs at most once."""
 
 import json
 import os
