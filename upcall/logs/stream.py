@@ -178,6 +178,8 @@ class LogStream:
 def ordered(lines: list[str], unended: set[int], turns: list[int]) -> list[int] | None:
     """The numbers of the entries as the turns have them; None where these are of other lines. Entries that no newline
     follows belong to the next of their stream, or to its end."""
+    if sum(turns) != len(lines) - len(unended):  # to look at each line would take long, and this is a sure sign
+        return None
     queues: tuple[list[list[int]], list[list[int]]] = ([[]], [[]])
     for number, line in enumerate(lines):
         queue = queues[line.startswith("stderr", _STAMPED)]
