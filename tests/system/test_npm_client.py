@@ -28,7 +28,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(HERE / file, folder)
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=300)
         (folder / "done").touch()
-    shutil.copy(HERE / "client.js", folder)
+    for script in HERE.glob("*.js"):
+        shutil.copy(script, folder)
     return folder / "client.js"
 
 
@@ -53,6 +54,47 @@ def test_the_client_creates_invokes_reads_and_deletes(client: Path, tmp_path: Pa
         "failure": {"status": 502, "error": "no"},
         "deleted": "npm",
         "missing": {"status": 404},
+    }
+
+
+def test_each_method_that_the_routes_serve(client: Path, tmp_path: Path) -> None:
+    script = client.with_name("methods.js")
+    with running(tmp_path / "data") as platform:
+        done = subprocess.run(
+            ["node", str(script), platform.url, platform.auth], capture_output=True, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 0, done.stderr
+    missing = {"status": 404, "says": "The requested resource does not exist."}
+    denied = "The supplied authentication is not authorized to access 'other/one'."
+    page = "The query parameter 'limit' was malformed:\nThe value '201' is not in the range of 0 to 200 for actions."
+    assert json.loads(done.stdout) == {
+        "create": ["1.2.0", "python:3", [{"key": "a", "value": 1}], 5000, "x"],
+        "again": {"status": 409, "says": "resource already exists"},
+        "update": ["1.2.1", 4, [{"key": "a", "value": 1}]],
+        "buffer": True,
+        "object": "0.0.2",
+        "get": True,
+        "without code": ["binary", "kind"],
+        "get both": ["one", "two"],
+        "list": ["one"],
+        "count": {"actions": 2},
+        "invoke both": [32, 32],
+        "blocking": {"s": "☃"},
+        "in its namespace": {"a": 1},
+        "record": ["two", "success"],
+        "logs": ["stdout: ☃ & <b>"],
+        "result": [True, {}],
+        "activations": True,
+        "activations count": True,
+        "namespaces": ["guest"],
+        "bad name": {"status": 400, "says": "The name of the entity contains illegal characters."},
+        "no such package": missing,
+        "another namespace": {"status": 403, "says": denied},
+        "bad page": {"status": 400, "says": page},
+        "no record": missing,
+        "wrong key": {"status": 401, "says": "The supplied authentication is invalid"},
+        "retried": missing,
+        "delete both": ["one", "two"],
     }
 
 
