@@ -1,9 +1,9 @@
 """Wiring: which adapters stand behind the ports, and one process's life from start to exit code.
 
-`upcall serve` runs both shells in one process: memory bus, SQLite in the data folder, sandboxes of this host. The order
-of the start is the order of need (store, guest, address, Invoker with its containers, HTTP). A stop refuses new work
-and gives what runs one budget of time; what has not ended then is told so, sandboxes go, records are flushed (D8). A
-second signal stops at once.
+`upcall serve` runs both shells in one process: memory bus, the store that `--store` names, sandboxes of this host. The
+order of the start is the order of need (store, guest, address, Invoker with its containers, HTTP). A stop refuses new
+work and gives what runs one budget of time; what has not ended then is told so, sandboxes go, records are flushed (D8).
+A second signal stops at once.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ from upcall.lifetime import Stop, fill_standard_streams
 from upcall.model.names import InvokerId, Json
 from upcall.model.runtimes import Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
+from upcall.model.store_url import PostgresUrl
 from upcall.ownership import owned, private_folder, unusable
 from upcall.places import default_data
 from upcall.store.cache import ActionCache
-from upcall.store.retention import retained
-from upcall.store.sqlite import SqliteStore
+from upcall.store.choice import Storage, opened, retained
 from upcall.telemetry import Log, set_up_logging
 from upcall.watch import Watch, operator_credentials
 
@@ -79,8 +79,8 @@ async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> i
         data = private_folder(settings.data or default_data())
         owner = stack.enter_context(owned(data))
         stack.callback(_remove, run_folder(data))
-        store = await stack.enter_async_context(SqliteStore(data / "upcall.db", settings.durability))
-        auth = await _guest(store, data, settings.auth)
+        store = await stack.enter_async_context(opened(settings.store, data, settings.durability))
+        auth = await _guest(store, data, settings)
         bus = _bus(store)
         listener = stack.enter_context(listen(settings.host, settings.port))
         tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, _names(settings.host))
@@ -113,7 +113,7 @@ async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> i
     return 1 if store.lost else 0
 
 
-def _bus(store: SqliteStore) -> MemoryBus:
+def _bus(store: Storage) -> MemoryBus:
     """With what an earlier life has left."""
     bus = MemoryBus(journal=store.journal)
     if restored := bus.restore():
@@ -140,11 +140,13 @@ async def _drain(controller: Controller, invoker: Invoker, grace: float) -> None
     await controller.stop(0)
 
 
-async def _guest(store: SqliteStore, data: Path, auth: str | None) -> str:
+async def _guest(store: Storage, data: Path, settings: Settings) -> str:
     """The guest's credentials. Raises Misconfigured where they cannot be kept."""
     try:
-        return await ensure_subject(store, GUEST, auth)
+        return await ensure_subject(store, GUEST, settings.auth)
     except Unavailable as error:
+        if isinstance(settings.store, PostgresUrl):
+            raise Misconfigured(f"the store {settings.store.masked} cannot be used: {error}") from error
         raise unusable(data, store.trouble or "it takes no writes") from error
 
 
@@ -172,7 +174,7 @@ def _pool(settings: Settings, memory: int, kinds: Sequence[str]) -> PoolConfig:
 
 
 def _invoker(
-    settings: Settings, pool: PoolConfig, bus: MemoryBus, store: SqliteStore, containers: ProcessContainers
+    settings: Settings, pool: PoolConfig, bus: MemoryBus, store: Storage, containers: ProcessContainers
 ) -> Invoker:
     return Invoker(
         InvokerId(0, bytes_text(pool.memory * MB)),
@@ -191,7 +193,7 @@ def _invoker(
 def _controller(
     settings: Settings,
     bus: MemoryBus,
-    store: SqliteStore,
+    store: Storage,
     watch: Watch,
     operator: Operator,
     *,

@@ -41,6 +41,7 @@ from upcall.model.forms import (
 from upcall.model.keep import Keep, parse_keep
 from upcall.model.resolvers import Address, parse_resolvers
 from upcall.model.sizes import SystemLimits, parse_duration
+from upcall.model.store_url import StoreUrl, parse_store
 from upcall.setting import Setting
 
 LEVELS = one_of("STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS")
@@ -50,6 +51,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("port", port_number, "3233", "port of the API; 0 takes a free one", form="PORT"),
     Setting(
         "data", optional(folder), "", "folder of database and keys  [default: $XDG_DATA_HOME/upcall]", form="FOLDER"
+    ),
+    Setting(
+        "store",
+        optional(parse_store),
+        "",
+        "database: sqlite:////FILE or postgresql://USER@HOST/NAME  [default: upcall.db in the data folder]",
+        form="URL",
     ),
     Setting(
         "memory",
@@ -211,6 +219,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     data: Path | None
+    store: StoreUrl | None
     memory: int | None
     driver: Literal["process"]
     auth: str | None

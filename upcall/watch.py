@@ -22,7 +22,7 @@ from upcall.measures import BOUNDS, Histogram, one
 from upcall.model.names import Json
 from upcall.ownership import private_file, unusable
 from upcall.places import operator_file
-from upcall.store.sqlite import SqliteStore
+from upcall.store.choice import Storage
 from upcall.telemetry import Log
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Watch:
     """Implements `upcall.controller.operator.Machine`."""
 
     def __init__(
-        self, invoker: Invoker, store: SqliteStore, log: Log, facts: Callable[[], Mapping[str, Json]], tags: bool
+        self, invoker: Invoker, store: Storage, log: Log, facts: Callable[[], Mapping[str, Json]], tags: bool
     ) -> None:
         self._invoker = invoker
         self._store = store

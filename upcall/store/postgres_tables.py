@@ -151,10 +151,9 @@ async def recorded(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 async def subjects_by(connection: Connection, column: str, value: str) -> list[Subject]:
     """Subjects with this `uuid` or `namespace` among their credentials."""
-    rows = await connection.fetch(
-        f"SELECT doc FROM upcall.documents WHERE n IN (SELECT n FROM upcall.credentials WHERE {column} = $1) ORDER BY n",  # noqa: S608
-        _bytes(value),
-    )
+    having = f"SELECT n FROM upcall.credentials WHERE {column} = $1"  # noqa: S608
+    sql = f"SELECT doc FROM upcall.documents WHERE n IN ({having}) ORDER BY n"  # noqa: S608
+    rows = await connection.fetch(sql, _bytes(value))
     subjects = (decode(Subject, data) for (data,) in rows)
     return [subject for subject in subjects if isinstance(subject, Subject)]
 

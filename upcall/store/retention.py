@@ -159,7 +159,14 @@ async def retained(store: Maintained, keep: Keep) -> AsyncIterator[None]:
     if keep.age is None and keep.size is None:
         yield
         return
-    sweeping = asyncio.create_task(_watched(Sweeper(store, keep).run()), name="retention")
+    async with in_background(Sweeper(store, keep).run()):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def in_background(running: Awaitable[None]) -> AsyncIterator[None]:
+    """Let it run, and end it in the end."""
+    sweeping = asyncio.create_task(_watched(running), name="retention")
     try:
         yield
     finally:

@@ -1,0 +1,116 @@
+"""Which store stands behind the port: what `--store` says, or the file in the data folder.
+
+PostgreSQL's driver is an extra and is loaded where it is asked for.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from upcall.errors import Misconfigured
+from upcall.model.keep import Keep
+from upcall.model.store_url import PostgresUrl, SqliteUrl, StoreUrl
+from upcall.ownership import held, owned, private_folder
+from upcall.ports import Journal, Store
+from upcall.store import retention
+from upcall.store.sqlite import Durability, SqliteStore
+
+if TYPE_CHECKING:
+    from upcall.store.postgres import PostgresStore
+
+DATABASE = "upcall.db"
+
+
+class Kept(Journal, Protocol):
+    """A journal that can be counted."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of the messages of all rows."""
+
+
+class Storage(Store, Protocol):
+    """A platform's store and the journal of its bus."""
+
+    @property
+    def journal(self) -> Kept: ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last write failed, while none has succeeded since."""
+
+    @property
+    def pending(self) -> int:
+        """Records that are not durable yet."""
+
+    @property
+    def lost(self) -> int:
+        """Records that could not be saved; known when it is closed."""
+
+
+def store_url(given: StoreUrl | None, data: Path) -> StoreUrl:
+    """What stands for a setting that was not given."""
+    return SqliteUrl(data / DATABASE) if given is None else given
+
+
+@contextlib.asynccontextmanager
+async def opened(given: StoreUrl | None, data: Path, durability: Durability) -> AsyncIterator[Storage]:
+    """For a platform whose own the folder `data` is. Raises Misconfigured."""
+    url = store_url(given, data)
+    if isinstance(url, PostgresUrl):
+        _driver()
+        from upcall.store.postgres_journal import JournalledPostgresStore
+
+        async with JournalledPostgresStore(url, data, durability) as remote:
+            yield remote
+        return
+    with contextlib.ExitStack() as stack:
+        _own(stack, url.path.absolute().parent, data)
+        async with SqliteStore(url.path, durability) as store:
+            yield store
+
+
+def beside(url: StoreUrl) -> "SqliteStore | PostgresStore":
+    """For a command beside the platform, not opened yet. Raises Misconfigured."""
+    if isinstance(url, SqliteUrl):
+        return SqliteStore(url.path, owner=not held(url.path.parent))
+    _driver()
+    from upcall.store.postgres import PostgresStore
+
+    return PostgresStore(url, owner=False)
+
+
+@contextlib.asynccontextmanager
+async def retained(store: Storage, keep: Keep) -> AsyncIterator[None]:
+    """Remove in the background what `keep` does not keep."""
+    if isinstance(store, SqliteStore):
+        async with retention.retained(store, keep):
+            yield
+        return
+    from upcall.store.postgres import PostgresStore
+    from upcall.store.postgres_retention import Sweeper
+
+    assert isinstance(store, PostgresStore)
+    if keep.age is None and keep.size is None:
+        yield
+        return
+    async with retention.in_background(Sweeper(store.maintain, keep).run()):
+        yield
+
+
+def _own(stack: contextlib.ExitStack, folder: Path, data: Path) -> None:
+    """A file belongs to one platform, wherever it is. Raises Misconfigured."""
+    if folder.resolve() != data.resolve():
+        stack.enter_context(owned(private_folder(folder)))
+
+
+def _driver() -> None:
+    try:
+        import asyncpg  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            "a store in PostgreSQL needs its driver, which is not installed: pip install 'upcall[postgres]'"
+        ) from error
