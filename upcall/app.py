@@ -16,8 +16,9 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upcall import __version__
 from upcall.bus.memory import MemoryBus
@@ -37,16 +38,21 @@ from upcall.errors import Misconfigured, Unavailable
 from upcall.host import pool_memory
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop, fill_standard_streams
+from upcall.model.messages import Topic
 from upcall.model.names import InvokerId, Json
 from upcall.model.runtimes import Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
 from upcall.model.store_url import PostgresUrl
 from upcall.ownership import owned, private_folder, unusable
 from upcall.places import default_data
+from upcall.ports import Bus
 from upcall.store.cache import ActionCache
 from upcall.store.choice import Storage, opened, retained
 from upcall.telemetry import Log, set_up_logging
 from upcall.watch import Watch, operator_credentials
+
+if TYPE_CHECKING:
+    from upcall.bus.kafka import KafkaBus
 
 log = logging.getLogger("upcall")
 
@@ -81,7 +87,7 @@ async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> i
         stack.callback(_remove, run_folder(data))
         store = await stack.enter_async_context(opened(settings.store, data, settings.durability))
         auth = await _guest(store, data, settings)
-        bus = _bus(store)
+        bus = await stack.enter_async_context(_bus(settings, store))
         listener = stack.enter_context(listen(settings.host, settings.port))
         tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, _names(settings.host))
         url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
@@ -92,7 +98,7 @@ async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> i
         invoker = await stack.enter_async_context(_invoker(settings, pool, bus, store, containers))
         facts = _facts(settings, url, data, containers)
         watch = stack.enter_context(Watch(invoker, store, logs, facts, settings.metrics_tags).running())
-        operator = Operator(operator_credentials(data, settings.operator_username, settings.operator_password), watch)
+        operator = _operator(settings, data, watch)
         controller = await stack.enter_async_context(
             _controller(
                 settings, bus, store, watch, operator, kinds=containers.kinds, listener=listener, doors=doors, tls=tls
@@ -113,12 +119,35 @@ async def _serve(settings: Settings, say: Callable[[str], None], logs: Log) -> i
     return 1 if store.lost else 0
 
 
-def _bus(store: Storage) -> MemoryBus:
-    """With what an earlier life has left."""
-    bus = MemoryBus(journal=store.journal)
-    if restored := bus.restore():
-        log.info("%d activations of an earlier life have not ended: those that had not started run now", restored)
-    return bus
+@contextlib.asynccontextmanager
+async def _bus(settings: Settings, store: Storage) -> AsyncIterator[Bus]:
+    """In memory with what an earlier life has left, or over Kafka."""
+    if settings.bus == "memory":
+        bus = MemoryBus(journal=store.journal)
+        if restored := bus.restore():
+            log.info("%d activations of an earlier life have not ended: those that had not started run now", restored)
+        yield bus
+        return
+    if left := len(store.journal):
+        raise Misconfigured(
+            f"{left} activations that --bus memory has accepted have not ended: start with --bus memory once more, "
+            "and stop it when `upcall status` shows none."
+        )
+    over = _kafka(settings, store)
+    try:
+        await over.ensure(Topic(f"{_prefix(settings)}health", "ping"))
+        yield over
+    finally:
+        await over.close()
+
+
+def _kafka(settings: Settings, store: Storage) -> "KafkaBus":
+    try:
+        from upcall.bus.kafka import KafkaBus
+    except ImportError as error:
+        raise Misconfigured("--bus kafka needs confluent-kafka: pip install 'upcall[kafka]'") from error
+    assert settings.brokers is not None
+    return KafkaBus(settings.brokers, settings.limits.payload, store.flush)
 
 
 def _tell_left(count: int) -> None:
@@ -150,6 +179,11 @@ async def _guest(store: Storage, data: Path, settings: Settings) -> str:
         raise unusable(data, store.trouble or "it takes no writes") from error
 
 
+def _prefix(settings: Settings) -> str:
+    """Of topics."""
+    return settings.brokers.prefix if settings.bus == "kafka" and settings.brokers else ""
+
+
 def _containers(settings: Settings, data: Path, url: str, doors: Doors) -> ProcessContainers:
     if settings.isolation == "none" and settings.action_network in ("none", "private"):
         raise Misconfigured(
@@ -173,9 +207,7 @@ def _pool(settings: Settings, memory: int, kinds: Sequence[str]) -> PoolConfig:
     return PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container, prewarm=cells)
 
 
-def _invoker(
-    settings: Settings, pool: PoolConfig, bus: MemoryBus, store: Storage, containers: ProcessContainers
-) -> Invoker:
+def _invoker(settings: Settings, pool: PoolConfig, bus: Bus, store: Storage, containers: ProcessContainers) -> Invoker:
     return Invoker(
         InvokerId(0, bytes_text(pool.memory * MB)),
         bus,
@@ -187,12 +219,13 @@ def _invoker(
         limits=settings.limits,
         levels=StoreLevels(settings.store_level_blocking, settings.store_level_non_blocking),
         grace=settings.grace,
+        prefix=_prefix(settings),
     )
 
 
 def _controller(
     settings: Settings,
-    bus: MemoryBus,
+    bus: Bus,
     store: Storage,
     watch: Watch,
     operator: Operator,
@@ -211,6 +244,7 @@ def _controller(
         tls=tls,
         manifest=manifest_of(kinds),
         limits=settings.limits,
+        prefix=_prefix(settings),
         invokers=lambda: {"invoker0/0": "up" if watch.enabled else "down"},
         tid_header=settings.transactions_header,
         metrics=[watch.metrics] if settings.metrics else None,
@@ -218,6 +252,10 @@ def _controller(
         measure=watch.measure,
         operator=operator,
     )
+
+
+def _operator(settings: Settings, data: Path, watch: Watch) -> Operator:
+    return Operator(operator_credentials(data, settings.operator_username, settings.operator_password), watch)
 
 
 def _facts(settings: Settings, url: str, data: Path, containers: ProcessContainers) -> Callable[[], dict[str, Json]]:

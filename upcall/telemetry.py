@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from upcall.model.messages import ActivationMessage
-from upcall.model.names import Json
+from upcall.model.names import Json, Transid
 
 FIELDS = {
     "tid": "transid",
@@ -31,13 +31,14 @@ REMEMBERED = 50
 
 def about(message: ActivationMessage, container: str | None = None) -> dict[str, str]:
     """`extra` of what is logged of an activation; `namespace` is the one that invokes."""
-    known = {
-        "tid": str(message.transid[0]) if message.transid else "sid_unknown",
-        "activation": message.activation_id,
-        "namespace": message.user.namespace.name,
-        "action": message.action.id,
-    }
+    known = marks(message.transid, message.activation_id, message.user.namespace.name, message.action.id)
     return known if container is None else {**known, "container": container}
+
+
+def marks(transid: Transid, activation: str, namespace: str, action: str) -> dict[str, str]:
+    """The same of what is left of an activation."""
+    tid = str(transid[0]) if transid else "sid_unknown"
+    return {"tid": tid, "activation": activation, "namespace": namespace, "action": action}
 
 
 class ConsoleFormatter(logging.Formatter):

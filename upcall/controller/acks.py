@@ -31,6 +31,7 @@ from upcall.model.messages import (
 )
 from upcall.model.messages import ResultMessage as Result
 from upcall.ports import Bus, Feed, Lost
+from upcall.telemetry import marks
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Entry:
         "overdue",
         "size",
         "then",
+        "transid",
         "until",
         "uuid",
     )
@@ -68,6 +70,7 @@ class Entry:
         content = message.content
         self.size = len(content) if isinstance(content, Raw) else 0
         self.id = message.activation_id
+        self.transid = message.transid
         self.action = message.action
         self.namespace = message.user.namespace.name
         self.uuid = message.user.namespace.uuid
@@ -76,6 +79,11 @@ class Entry:
         self.then = then
         self.until = self.look = self.forced = 0.0
         self.overdue: Callable[[Entry], None]
+
+    @property
+    def extra(self) -> dict[str, str]:
+        """For the log."""
+        return marks(self.transid, self.id, self.namespace, self.action.id)
 
     def expire(self) -> None:
         self.overdue(self)
@@ -172,7 +180,7 @@ class Acks:
         try:
             then(entry.id, activation)
         except Exception:  # the boundary of one caller: the others go on
-            log.exception("the answer of activation %s failed", entry.id)
+            log.exception("the answer of activation %s failed", entry.id, extra=entry.extra)
 
     async def end_waits(self) -> None:
         """Nobody waits any longer: each gets the id alone. Where that cannot be kept in `KEEPING` seconds, nothing."""
@@ -248,7 +256,8 @@ class Acks:
         known = self._entries.get(entry.id) is entry
         if known and now >= entry.forced:
             del self._entries[entry.id]
-            log.warning("no completion of activation %s from invoker %d in time", entry.id, entry.invoker)
+            extra = entry.extra
+            log.warning("no completion of activation %s from invoker %d in time", entry.id, entry.invoker, extra=extra)
             self._free(entry)
             self._give_up(entry)
             return

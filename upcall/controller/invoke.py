@@ -161,7 +161,7 @@ class Invocations:
         unanswered = then is not None or entry.then is not None
         self._acks.withdraw(entry)
         if not isinstance(error, UpcallError):
-            log.error("activation %s could not be sent", entry.id, exc_info=error)
+            log.error("activation %s could not be sent", entry.id, exc_info=error, extra=entry.extra)
             error = Internal()
         if unanswered:
             failed(entry.id, error)
@@ -194,7 +194,7 @@ class Invocations:
         except NotFound:
             return None
         except UpcallError as error:
-            log.warning("the record of activation %s cannot be read: %s", entry.id, error)
+            log.warning("the record of activation %s cannot be read: %s", entry.id, error, extra=entry.extra)
             return None
         return found if isinstance(found, Activation) else None
 

@@ -65,10 +65,8 @@ class Counters:
         """messages taken from the feed"""
         self.refused = 0
         """ended before the pool saw them: no such action, limits, a blocked namespace, an earlier life"""
-        self.blocked = 0
-        """those of them whose namespace is blocked"""
-        self.cache_misses = 0
-        """taken, and their action was not at hand"""
+        self.blocked = self.cache_misses = 0
+        """those of them whose namespace is blocked; taken, and their action was not at hand"""
         self.aborted = 0
         """ended in the pool without having run"""
         self.tallies = Tallies()
@@ -77,16 +75,13 @@ class Counters:
         """starts that needed /init"""
         self.inits = 0
         """calls of /init"""
-        self.init_times, self.init_error_times = Histogram(), Histogram()
+        self.init_times, self.init_error_times, self.collect_times = Histogram(), Histogram(), Histogram()
         self.run_error_times = Histogram()
         """of calls of /run without an answer"""
-        self.collect_times = Histogram()
         self.collected_at_once = 0
         """collections of logs that nothing had to be waited for"""
-        self.waits = Histogram()
-        """from acceptance to the container"""
-        self.unwaited = 0
-        """those that took a millisecond at most"""
+        self.waits, self.unwaited = Histogram(), 0
+        """from acceptance to the container, and how many took a millisecond at most"""
         self.buffered = 0
         """had to wait for memory"""
         self.rescheduled = 0
@@ -100,9 +95,8 @@ class Counters:
         self.lost = {"warm": 0, "prewarm": 0}
         """containers that died by themselves"""
         self.coldstarts: dict[CellKey, int] = {}
-        """that a stem cell could have spared"""
         self.expired: dict[CellKey, int] = {}
-        """stem cells that grew too old"""
+        """cold starts that a stem cell could have spared; stem cells that grew too old"""
         self.failed = 0
         self.failures: deque[Failure] = deque(maxlen=FAILURES)
         """the newest last"""

@@ -221,5 +221,7 @@ def _insert_alone(connection: sqlite3.Connection, record: Record) -> int:
     try:
         return _insert(connection, [_values(record)])
     except _AT_FAULT:
-        log.exception("the record of activation %s cannot be stored", record[0])
+        namespace, _, activation = record[0].rpartition("/")
+        extra = {"namespace": namespace, "activation": activation}
+        log.exception("the record of activation %s cannot be stored", record[0], extra=extra)
         return 0
