@@ -61,10 +61,9 @@ class Runs:
 class Stage:
     """`folder` is short of path and in the end empty but for data and logs."""
 
-    def __init__(self, folder: Path, megabytes: int, runs: Runs | None) -> None:
+    def __init__(self, folder: Path, durability: str, runs: Runs | None) -> None:
         self.folder = folder
         self.data = folder / "data"
-        self.megabytes = megabytes
         self.runs = runs
         self._clock = folder / "clock"
         self._temporary = folder / "tmp"
@@ -72,7 +71,7 @@ class Stage:
         os.environ["XDG_RUNTIME_DIR"] = str(self._temporary)  # for `run_folder`
         self.step_clock(0)
         network = "private" if ROOT else "none"
-        self._options = ("--memory", "3 GB", "--action-network", network)
+        self._options = ("--memory", "3 GB", "--action-network", network, "--durability", durability)
         self.before = self.look()
 
     @property
@@ -169,7 +168,7 @@ def reap() -> None:
 
 
 @contextlib.contextmanager
-def staged(folder: Path | None, megabytes: int) -> Iterator[Stage]:
+def staged(folder: Path | None, megabytes: int, durability: str) -> Iterator[Stage]:
     """For a process of its own, for its namespaces are changed. What is left of the trial's processes is killed."""
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.prctl(_SUBREAPER, 1, 0, 0, 0) == 0
@@ -180,7 +179,7 @@ def staged(folder: Path | None, megabytes: int) -> Iterator[Stage]:
         (made / "data").mkdir(parents=True)
         runs = _on_root_stage(stack, made, megabytes) if ROOT else None
         stack.callback(_end_all)
-        yield Stage(made, megabytes, runs)
+        yield Stage(made, durability, runs)
 
 
 def _on_root_stage(stack: contextlib.ExitStack, folder: Path, megabytes: int) -> Runs:

@@ -10,7 +10,7 @@ from tests.system.chaos.deeds import Deeds
 from tests.system.chaos.ledger import Ledger
 from tests.system.chaos.lives import Lives
 from tests.system.chaos.load import Load, make_actions
-from tests.system.chaos.schedule import CALM, Step, plan
+from tests.system.chaos.schedule import CALM, Step, durability, plan
 from tests.system.chaos.stage import ROOT, Stage, staged
 from tests.system.chaos.verdict import DISK, Book, Verdict, log_complaints, memory_complaints
 
@@ -23,11 +23,11 @@ SETTLING = 90.0
 def trial(seed: int, seconds: float, say: Callable[[str], None], folder: Path | None = None) -> bool:
     """Whether nothing was wrong. `say` gets what there is to tell, line by line."""
     steps = plan(seed, seconds, root=ROOT)
-    with staged(folder, 64 + int(seconds)) as stage:
+    with staged(folder, 64 + int(seconds), durability(seed)) as stage:
         ledger = Ledger()
         lives = Lives(stage, ledger)
         found = _run(seed, steps, stage, lives, ledger)
-        say(f"seed {seed}, {ledger.now():.0f} s, {summary(ledger, stage)}")
+        say(f"seed {seed}, durability {durability(seed)}, {ledger.now():.0f} s, {summary(ledger, stage)}")
         for fault in ledger.faults:
             say(fault.line())
         for complaint in found:
