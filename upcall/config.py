@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from upcall.brokers import KAFKA_SETTINGS, Brokers, missing_brokers, take_brokers
 from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish, parse_prewarm
 from upcall.errors import Misconfigured
@@ -188,6 +189,14 @@ SETTINGS: tuple[Setting, ...] = (
         "paused time before a container is removed",
         ("whisk.container-proxy.timeouts.idle-container",),
     ),
+    Setting(
+        "bus",
+        one_of("memory", "kafka"),
+        "memory",
+        "what carries activations: memory (of this process) or kafka (the brokers of --kafka-hosts)",
+        form="memory|kafka",
+    ),
+    *KAFKA_SETTINGS,
     *LIMIT_SETTINGS,
     Setting(
         "transactions-header",
@@ -245,6 +254,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     transactions_header: str
     store_level_blocking: StoreLevel
     store_level_non_blocking: StoreLevel
+    bus: Literal["memory", "kafka"]
+    brokers: Brokers | None
     limits: SystemLimits
 
 
@@ -261,9 +272,12 @@ def load(
             values[setting.field] = setting.parse(text)
         except ValueError as error:
             raise Misconfigured(f"{source}: {error}") from error
-    known = {setting.name for setting in SETTINGS}
-    remarks = [f"{file}: the key '{key}' is not known and has no effect" for key in table if key not in known]
+    remarks = [f"{file}: the key '{key}' is not known and has no effect" for key in table if not _known(key)]
     return _settings(values), remarks
+
+
+def _known(key: str) -> bool:
+    return any(key == setting.name or (setting.open and key.startswith(f"{setting.name}.")) for setting in SETTINGS)
 
 
 def upstream_keys(environment: Mapping[str, str]) -> dict[str, str]:
@@ -304,12 +318,20 @@ def _find(
     if environment.get(setting.variable):
         return setting.variable, environment[setting.variable]
     for key in setting.upstream:
-        value = upstream.get(key) if key.startswith("whisk.") else environment.get(key)
+        value = _members(upstream, key[:-1]) if key.endswith(".*") else upstream.get(key) or environment.get(key)
         if value:
             return key, value
+    if setting.open and (value := _members(table, f"{setting.name}.")):
+        return f"'{setting.name}' in the configuration file", value
     if setting.name in table:
         return f"'{setting.name}' in the configuration file", table[setting.name]
     return f"the default of {setting.name}", setting.default
+
+
+def _members(table: Mapping[str, str], prefix: str) -> str:
+    """All that begin with the prefix, as a JSON object without it; empty where there are none."""
+    found = {name.removeprefix(prefix): value for name, value in table.items() if name.startswith(prefix)}
+    return msgspec.json.encode(found).decode() if found else ""
 
 
 def _toml(file: Path) -> dict[str, str]:
@@ -335,5 +357,7 @@ def _text(value: object) -> str:
 
 
 def _settings(values: dict[str, Any]) -> Settings:
-    limits = take_limits(values)
-    return Settings(**values, limits=limits)
+    limits, brokers = take_limits(values), take_brokers(values)
+    if values["bus"] == "kafka" and brokers is None:
+        raise missing_brokers()
+    return Settings(**values, limits=limits, brokers=brokers)

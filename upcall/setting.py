@@ -6,7 +6,8 @@ from upcall.model.forms import Parse
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One row. `default` is a text like any other value; `upstream` are variables, or keys that begin with `whisk.`."""
+    """One row. `default` is a text like any other value; `upstream` are variables, or keys that begin with `whisk.`. A
+    key that ends with `.*` takes all below it, as a TOML table of the setting's name does: as a JSON object of texts."""
 
     name: str
     parse: Parse
@@ -19,6 +20,11 @@ class Setting(msgspec.Struct, frozen=True):
     @property
     def flag(self) -> bool:
         return bool(self.form)
+
+    @property
+    def open(self) -> bool:
+        """Whether it is a table whose names are not ours."""
+        return any(key.endswith(".*") for key in self.upstream)
 
     @property
     def option(self) -> str:

@@ -55,6 +55,7 @@ class Controller:
         tags: bool = True,
         measure: Callable[[], Awaitable[None]] | None = None,
         operator: Operator | None = None,
+        prefix: str = "",
     ) -> None:
         self._name = name
         self._bus = bus
@@ -70,6 +71,7 @@ class Controller:
         self._tags = tags
         self._measure = measure
         self._operator = operator
+        self._prefix = prefix
         self._figures = Figures()
         self._stack = contextlib.AsyncExitStack()
         self._failure: BaseException | None = None
@@ -82,13 +84,22 @@ class Controller:
                 self._name,
                 lambda entry: release(balancer, entry.job, entry.invoker),
                 self._fail,
+                prefix=self._prefix,
                 standard=self._limits.timeout.std / 1000,
             )
             await acks.start()
             stack.push_async_callback(acks.close)
             authenticator, actions = Authenticator(self._store), ActionCache(self._store)
             invocations = await stack.enter_async_context(
-                Invocations(self._store, self._bus, acks, actions, balancer=balancer, controller=self._name)
+                Invocations(
+                    self._store,
+                    self._bus,
+                    acks,
+                    actions,
+                    balancer=balancer,
+                    controller=self._name,
+                    prefix=self._prefix,
+                )
             )
             deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]
             route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated, figures=self._figures)
