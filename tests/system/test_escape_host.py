@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from errno import EACCES, EADDRNOTAVAIL, ECONNREFUSED, ENOENT, EPERM
+from errno import EACCES, EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ENOENT, EPERM
 from pathlib import Path
 
 import pytest
@@ -195,6 +195,24 @@ def main(args):
             server = stack.enter_context(socket.create_server((address, 0), family=family))
             servers.append((address, server.getsockname()[1]))
         all_refused(await everywhere(driver, code, {"servers": servers}), ECONNREFUSED, EADDRNOTAVAIL)
+
+
+async def test_the_metadata_of_clouds_is_out_of_reach(folder: Path) -> None:
+    """Without a network; by rule, where there is one, in test_outbound.py."""
+    code = """
+def main(args):
+    def reach(address):
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
+            client.settimeout(5)
+            client.connect((address, 80))
+    return {address: raised(reach, address) for address in ("169.254.169.254", "169.254.170.2", "fd00:ec2::254")}
+"""
+    driver = ProcessContainers(folder, network="none")
+    await driver.start()
+    try:
+        all_refused(await everywhere(driver, code), ENETUNREACH, EADDRNOTAVAIL)
+    finally:
+        await driver.close()
 
 
 LEAVE = """
