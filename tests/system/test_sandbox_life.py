@@ -44,6 +44,21 @@ async def test_a_killed_zygote_is_replaced_and_its_containers_are_lost(driver: P
     await paused.destroy()
 
 
+async def test_a_zygote_that_dies_while_a_network_is_made_ahead_is_told_without_a_trace(
+    driver: ProcessContainers, caplog: pytest.LogCaptureFixture
+) -> None:
+    await eventually(lambda: not driver._tasks)
+    driver._networks.reset()  # the spare one
+    dying = int(child_of(driver.zygote_pid()))
+    os.kill(dying, signal.SIGSTOP)
+    driver.settled()
+    await asyncio.sleep(0)
+    os.kill(dying, signal.SIGKILL)
+    await eventually(lambda: not driver._tasks)
+    assert "nothing could be made ahead: The zygote does not answer: it has ended" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 async def test_a_zygote_that_hangs_is_replaced(driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch) -> None:
     hung = int(child_of(driver.zygote_pid()))
     await eventually(lambda: not driver._tasks)

@@ -296,5 +296,7 @@ class ProcessContainers:
     async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+        except StartFailed as error:  # the zygote has died: a known thing
+            log.warning("nothing could be made ahead: %s", error)
         except Exception:
             log.exception("work in the background has failed")
