@@ -28,8 +28,8 @@ def test_what_is_set_is_used_and_shown_and_gone_when_unset(platform: Platform, t
     assert shell.good("action", "list").out == "actions\n"
     assert shell.good("property", "get", "--auth", "--output", "raw").out == f"{platform.auth}\n"
     assert shell.good("property", "get", "--namespace", "--apiversion").out.split("\n") == [
-        "whisk API version       v1",
-        "whisk namespace         guest",
+        "whisk API version\tv1",
+        "whisk namespace\t\tguest",
         "",
     ]
     assert shell.good("property", "unset", "--namespace", "--auth").out == (
@@ -42,7 +42,7 @@ def test_what_is_set_is_used_and_shown_and_gone_when_unset(platform: Platform, t
 def test_all_with_the_server_s_build(platform: Platform, tmp_path: Path) -> None:
     shell = Shell.of(platform, tmp_path)
     shown = shell.good("property", "get").out
-    assert [line[:24].strip() for line in shown.splitlines()] == [
+    assert [line.expandtabs()[:24].strip() for line in shown.splitlines()] == [
         *("client cert", "client key", "whisk auth", "whisk API host", "whisk API version", "whisk namespace"),
         *("whisk CLI version", "whisk API build", "whisk API build number"),
     ]
@@ -50,16 +50,16 @@ def test_all_with_the_server_s_build(platform: Platform, tmp_path: Path) -> None
     document = shell.good("property", "get", "--json").document
     assert (document["apihost"], document["cliversion"]) == (platform.url, __version__)
     assert document["apibuild"] not in ("", "Unknown")
-    assert shell.good("property", "get", "--apibuildno").out.startswith("whisk API build number  ")
+    assert shell.good("property", "get", "--apibuildno").out.startswith("whisk API build number\t")
 
 
 def test_the_server_s_build_where_there_is_no_server(tmp_path: Path) -> None:
     shell = Shell(tmp_path, UPCALL_APIHOST="http://127.0.0.1:9", UPCALL_AUTH="a:b")
     done = shell.upcall("property", "get")
     assert done.code == 3
-    assert "whisk API build         Unknown\n" in done.out
+    assert "whisk API build\t\tUnknown\n" in done.out
     assert done.err.startswith("error: Unable to obtain API build information: nothing listens at http://127.0.0.1:9")
-    assert shell.good("property", "get", "--apihost").out == "whisk API host          http://127.0.0.1:9\n"
+    assert shell.good("property", "get", "--apihost").out == "whisk API host\t\thttp://127.0.0.1:9\n"
 
 
 def test_the_file_is_private_kept_whole_and_where_it_was(tmp_path: Path) -> None:

@@ -121,9 +121,14 @@ def get(context: click.Context, /, *, all_: bool, form: str, as_json: bool, **gi
         click.echo(shown[0][2])
     else:
         for _, words, value in shown:
-            click.echo(f"{words.ljust(24)}{output.bold(value)}".rstrip())
+            click.echo(f"{words}{_to_column(words)}{output.bold(value)}".rstrip())
     if failure:
         raise Refused(f"Unable to obtain API build information: {failure}", failure.code)
+
+
+def _to_column(words: str) -> str:
+    """Tabs to the 24th column, as `wsk` writes them: scripts take the value by `cut -f3` or by awk."""
+    return "\t" * (3 - len(words) // 8)
 
 
 def _rows(found: Properties) -> Iterator[tuple[str, str, str]]:
