@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 60
 """Seconds that rates may look back."""
+ACTIONS = 300
+"""Those that are shown."""
 KEY_BYTES = 32
 
 
@@ -150,7 +152,7 @@ class Watch:
 
     def _actions(self) -> list[Json]:
         """Of each action and caller: times of /run in seconds, the most time altogether first."""
-        tallies = sorted(self._invoker.counters.tallies.all(), key=lambda tally: -tally.times.sum)
+        tallies = sorted(self._invoker.counters.tallies.all(), key=lambda tally: -tally.times.sum)[:ACTIONS]
         return [
             {
                 "initiator": tally.name[0],

@@ -164,6 +164,23 @@ async def reported_late(container: Container) -> None:
     assert told.empty()
 
 
+async def test_the_memory_that_it_uses_is_told_by_the_kernel_and_never_fails(
+    driver: Containers, language: Language
+) -> None:
+    assert isinstance(driver, ProcessContainers)
+    container = await driver.create(spec(kind=language.kind))
+    await result(container, language.hello, {})
+    used = await asyncio.to_thread(container.memory_used)
+    groups = driver.host.cgroups
+    if groups is not None and "memory" in groups.folders:
+        assert used is not None
+        assert 100_000 < used < spec(kind=language.kind).memory * MB
+    else:
+        assert used is None
+    await container.destroy()
+    assert await asyncio.to_thread(container.memory_used) is None
+
+
 async def test_destroy_is_idempotent_removes_the_address_and_reports_no_loss(
     driver: Containers, language: Language
 ) -> None:

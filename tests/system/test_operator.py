@@ -270,7 +270,7 @@ def test_metrics_tell_what_happened(platform: Platform) -> None:
         assert grown(name) == 3, name
     assert grown("counter_invoker_activationInit_start_total") == 1
     assert grown("histogram_invoker_activationInit_finish_seconds_count") == 1
-    assert grown("upcall_container_seconds_count create") == 1
+    assert grown("upcall_container_seconds_count create") >= 1  # a stem cell may have come up meanwhile
     assert grown("counter_database_cacheMiss_counter_total") == 1
     assert grown("counter_database_cacheHit_counter_total") == 2
     assert found["upcall_pool_promised_bytes"] > 0
