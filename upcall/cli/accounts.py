@@ -1,4 +1,4 @@
-"""What the operator's commands share: they work on the store of a data folder, whether a `serve` runs on it or not.
+"""What the operator's commands share: they work on the store of a platform, whether a `serve` runs on it or not.
 
 Beside a running platform they are guests of its database: they wait for their turn, migrate nothing, and what they
 change it sees at once (`upcall.store.changes`). What a command says goes to stdout, refusals too: scripts that were
@@ -6,27 +6,28 @@ written for `wskadmin` compare it there (spec: cli-admin.md §1).
 """
 
 import asyncio
+import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
 from upcall.config import load
 from upcall.errors import Conflict, Misconfigured, NotFound, Unavailable, UpcallError
 from upcall.model import texts
-from upcall.ownership import held, private_folder
+from upcall.model.store_url import SqliteUrl, StoreUrl
+from upcall.ownership import private_folder
 from upcall.places import default_data
 from upcall.ports import Accounts
-from upcall.store.sqlite import SqliteStore
+from upcall.store.choice import beside, store_url
 
 T = TypeVar("T")
 Task = Callable[[Accounts], Awaitable[T]]
 
 REFUSED, USAGE = 1, 2
-DATABASE = "upcall.db"
 TRIES = 20
 
 
@@ -38,44 +39,71 @@ class Told(Exception):
         self.code = code
 
 
+class Place(NamedTuple):
+    """What a command works on, as `serve` would take it."""
+
+    folder: Path
+    store: StoreUrl
+
+
 def on_data(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which data folder: parameters `data` and `config`."""
-    function = click.option(
-        "--config", type=click.Path(path_type=Path), envvar="UPCALL_CONFIG", metavar="FILE", help="TOML file of serve."
-    )(function)
-    return click.option(
-        "--data", metavar="FOLDER", help="Data folder of serve.  [default: UPCALL_DATA, else $XDG_DATA_HOME/upcall]"
-    )(function)
+    """The options that say which data: the function's parameter `place`."""
+
+    @functools.wraps(function)
+    def run(*, data: str | None, store: str | None, config: Path | None, **others: Any) -> Any:
+        return function(place=_place(data, store, config), **others)
+
+    for option in (
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            envvar="UPCALL_CONFIG",
+            metavar="FILE",
+            help="TOML file of serve.",
+        ),
+        click.option(
+            "--store", metavar="URL", help="Store of serve.  [default: UPCALL_STORE, else a file in the data folder]"
+        ),
+        click.option(
+            "--data", metavar="FOLDER", help="Data folder of serve.  [default: UPCALL_DATA, else $XDG_DATA_HOME/upcall]"
+        ),
+    ):
+        run = option(run)
+    return run
 
 
-def data_folder(data: str | None, config: Path | None) -> Path:
-    """What `serve` would take. Raises Misconfigured."""
-    settings, remarks = load({"data": data}, os.environ, config)
+def _place(data: str | None, store: str | None, config: Path | None) -> Place:
+    """Raises Misconfigured."""
+    settings, remarks = load({"data": data, "store": store}, os.environ, config)
     for remark in remarks:
         print(f"upcall: {remark}", file=sys.stderr)
-    return settings.data or default_data()
+    folder = settings.data or default_data()
+    return Place(folder, store_url(settings.store, folder))
 
 
-def database(folder: Path) -> Path:
+def database(store: SqliteUrl) -> Path:
     """The file, which is there. Raises Misconfigured."""
-    path = folder / DATABASE
-    if not path.exists():
+    if not store.path.exists():
         raise Misconfigured(
-            f"there is no database in {folder}: start 'upcall serve' or make a subject with 'upcall user create', or "
-            "name another folder with --data"
+            f"there is no database in {store.path.parent}: start 'upcall serve' or make a subject with 'upcall user "
+            "create', or name another folder with --data"
         )
-    return path
+    return store.path
 
 
-def work(folder: Path, what: str, task: Task[T], *, make: bool = False) -> T:
+def work(place: Place, what: str, task: Task[T], *, make: bool = False) -> T:
     """Do `task` and give its result; with `make`, in a folder that need not be there yet. A change that another one has
     come before is tried again. Raises Told, with `what` could not be done."""
-    path = private_folder(folder) / DATABASE if make else database(folder)
-    return asyncio.run(_work(path, what, task))
+    if isinstance(place.store, SqliteUrl):
+        if make:
+            private_folder(place.store.path.parent)
+        else:
+            database(place.store)
+    return asyncio.run(_work(place.store, what, task))
 
 
-async def _work(path: Path, what: str, task: Task[T]) -> T:
-    async with SqliteStore(path, owner=not held(path.parent)) as store:
+async def _work(url: StoreUrl, what: str, task: Task[T]) -> T:
+    async with beside(url) as store:
         try:
             return await _again(store, task)
         except NotFound:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from upcall.cli.accounts import data_folder, database, on_data
+from upcall.cli.accounts import Place, database, on_data
 from upcall.errors import Misconfigured
+from upcall.model.store_url import PostgresUrl
 from upcall.store.backup import Progress, back_up
 
 LARGE = 25_000
@@ -17,7 +18,7 @@ LARGE = 25_000
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("-f", "--force", is_flag=True, help="Replace FILE if it is there.")
 @on_data
-def command(file: Path, force: bool, data: str | None, config: Path | None) -> None:
+def command(file: Path, force: bool, place: Place) -> None:
     """Copy actions, subjects, limits and records to FILE, as they are at this moment; 'upcall serve' may run.
 
     FILE is checked before it gets its name. It holds everybody's keys: it is readable by you alone.
@@ -27,7 +28,12 @@ def command(file: Path, force: bool, data: str | None, config: Path | None) -> N
       mkdir -m 700 FOLDER && cp FILE FOLDER/upcall.db
       upcall serve --data FOLDER
     """
-    source = database(data_folder(data, config))
+    if isinstance(place.store, PostgresUrl):
+        raise Misconfigured(
+            f"the store is {place.store.masked}, and 'upcall backup' copies a database file: use PostgreSQL's own "
+            "tool, as in: pg_dump --format=custom --schema=upcall --file=FILE DATABASE"
+        )
+    source = database(place.store)
     if file.exists() and not force:
         raise Misconfigured(f"{file} is there already: choose another name, or replace it with --force")
     size = back_up(source, file, _progress())

@@ -1,12 +1,11 @@
 """`upcall limits`: a namespace's own limits, as `wskadmin limits` (spec: cli-admin.md §1, entities.md §7)."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 from msgspec import UNSET, structs
 
-from upcall.cli.accounts import Told, data_folder, on_data, told, work
+from upcall.cli.accounts import Place, Told, on_data, told, work
 from upcall.cli.subjects import checked_namespace
 from upcall.errors import NotFound
 from upcall.model.entities import Limits, UserLimits
@@ -73,7 +72,8 @@ FIELDS = {name: _MEMBERS[name] for name, _, _ in OPTIONS} | _MEMBERS
 def command() -> None:
     """Limits of single namespaces, which go before the system's.
 
-    They work on a data folder; where 'upcall serve' runs on it, it knows of a change at once.
+    They work on the store of a data folder, or on that of --store; where 'upcall serve' runs on it, it knows of a
+    change at once.
     """
 
 
@@ -90,7 +90,7 @@ def _options(function: Any) -> Any:
 @click.argument("namespace")
 @_options
 @on_data
-def set_(namespace: str, data: str | None, config: Path | None, **options: Any) -> int:
+def set_(namespace: str, place: Place, **options: Any) -> int:
     """Set the given limits of a namespace; others stay as they are."""
     given = {field: value for field, value in options.items() if value not in (None, ())}
     if not given:
@@ -100,7 +100,7 @@ def set_(namespace: str, data: str | None, config: Path | None, **options: Any) 
 
     def run() -> None:
         space = checked_namespace(namespace)
-        work(data_folder(data, config), "set limits", lambda accounts: _merge(accounts, space, given), make=True)
+        work(place, "set limits", lambda accounts: _merge(accounts, space, given), make=True)
         click.echo(f'Limits successfully set for "{space}"')
 
     return told(run)
@@ -109,12 +109,12 @@ def set_(namespace: str, data: str | None, config: Path | None, **options: Any) 
 @command.command("get")
 @click.argument("namespace")
 @on_data
-def get(namespace: str, data: str | None, config: Path | None) -> int:
+def get(namespace: str, place: Place) -> int:
     """Show a namespace's own limits: lines FIELD = VALUE."""
 
     def run() -> None:
         space = checked_namespace(namespace)
-        found = work(data_folder(data, config), "get limits", lambda accounts: _read(accounts, space))
+        found = work(place, "get limits", lambda accounts: _read(accounts, space))
         lines = [f"{name} = {value}" for name, field in FIELDS.items() if _is_set(value := getattr(found[0], field))]
         if not lines:
             raise Told("No limits found, default system limits apply", 0)
@@ -126,12 +126,12 @@ def get(namespace: str, data: str | None, config: Path | None) -> int:
 @command.command("delete")
 @click.argument("namespace")
 @on_data
-def delete(namespace: str, data: str | None, config: Path | None) -> int:
+def delete(namespace: str, place: Place) -> int:
     """Delete a namespace's own limits: the system's apply."""
 
     def run() -> None:
         space = checked_namespace(namespace)
-        work(data_folder(data, config), "delete limits", lambda accounts: _remove(accounts, space))
+        work(place, "delete limits", lambda accounts: _remove(accounts, space))
         click.echo("Limits deleted")
 
     return told(run)

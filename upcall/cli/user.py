@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from upcall.cli import properties, subjects
-from upcall.cli.accounts import USAGE, Told, data_folder, on_data, told, work
+from upcall.cli.accounts import USAGE, Place, Told, on_data, told, work
 from upcall.controller.subjects import new_credentials
 from upcall.places import properties_file
 
@@ -19,7 +19,8 @@ GUEST = "guest"
 def command() -> None:
     """Subjects: who may use the platform, with which keys.
 
-    They work on a data folder; where 'upcall serve' runs on it, it knows of a change at once.
+    They work on the store of a data folder, or on that of --store; where 'upcall serve' runs on it, it knows of a
+    change at once.
     """
 
 
@@ -45,8 +46,7 @@ def create(
     force: bool,
     genonly: bool,
     silent: bool,
-    data: str | None,
-    config: Path | None,
+    place: Place,
 ) -> int:
     """Make a subject, or add a namespace to one, and show its credentials.
 
@@ -60,15 +60,14 @@ def create(
         if genonly:
             click.echo(new_credentials() if given is None else ":".join(given))
             return
-        folder = data_folder(data, config)
         made = work(
-            folder,
+            place,
             "create subject",
             lambda accounts: subjects.create(accounts, name, space, given, revoke=revoke, force=force),
             make=True,
         )
         if name == space == GUEST:
-            _tell_guest(folder, made)
+            _tell_guest(place.folder, made)
         if not silent:
             click.echo(made)
 
@@ -86,7 +85,7 @@ def _tell_guest(folder: Path, made: str) -> None:
 @click.argument("subject")
 @_namespace("Delete this namespace of the subject alone.")
 @on_data
-def delete(subject: str, namespace: str | None, data: str | None, config: Path | None) -> int:
+def delete(subject: str, namespace: str | None, place: Place) -> int:
     """Delete a subject with all its credentials, or one namespace of it. Actions and records stay."""
 
     def run() -> None:
@@ -94,10 +93,10 @@ def delete(subject: str, namespace: str | None, data: str | None, config: Path |
         if namespace is not None:
             space = subjects.checked_namespace(namespace)
             task = subjects.remove_namespace
-            work(data_folder(data, config), "delete namespace", lambda accounts: task(accounts, name, space))
+            work(place, "delete namespace", lambda accounts: task(accounts, name, space))
             click.echo("Namespace deleted")
         else:
-            work(data_folder(data, config), "delete subject", lambda accounts: subjects.remove(accounts, name))
+            work(place, "delete subject", lambda accounts: subjects.remove(accounts, name))
             click.echo("Subject deleted")
 
     return told(run)
@@ -108,17 +107,16 @@ def delete(subject: str, namespace: str | None, data: str | None, config: Path |
 @_namespace("Which namespace's credentials  [default: named as the subject]")
 @click.option("-a", "--all", "every", is_flag=True, help="All namespaces: lines NAME<tab>UUID:KEY.")
 @on_data
-def get(subject: str, namespace: str | None, every: bool, data: str | None, config: Path | None) -> int:
+def get(subject: str, namespace: str | None, every: bool, place: Place) -> int:
     """Show a subject's credentials."""
 
     def run() -> None:
         name = subjects.checked_subject(subject)
         space = name if namespace is None else namespace.strip()
-        folder = data_folder(data, config)
         if not every:
-            click.echo(work(folder, "get subject", lambda accounts: subjects.credentials(accounts, name, space)))
+            click.echo(work(place, "get subject", lambda accounts: subjects.credentials(accounts, name, space)))
             return
-        doc, _ = work(folder, "get subject", lambda accounts: subjects.subject(accounts, name))
+        doc, _ = work(place, "get subject", lambda accounts: subjects.subject(accounts, name))
         for entry in doc.namespaces:
             click.echo(f"{entry.name}\t{subjects.pair(entry)}")
 
@@ -128,12 +126,12 @@ def get(subject: str, namespace: str | None, every: bool, data: str | None, conf
 @command.command("whois")
 @click.argument("authorization", metavar="UUID:KEY")
 @on_data
-def whois(authorization: str, data: str | None, config: Path | None) -> int:
+def whois(authorization: str, place: Place) -> int:
     """Show whose credentials these are."""
 
     def run() -> None:
         id, _, key = authorization.strip().partition(":")
-        found = work(data_folder(data, config), "look up subject", lambda accounts: accounts.identity(id, key))
+        found = work(place, "look up subject", lambda accounts: accounts.identity(id, key))
         if found is None:
             raise Told("Subject id is not recognized")
         click.echo(f"subject: {found.subject}\nnamespace: {found.namespace.name}")
@@ -147,15 +145,14 @@ def whois(authorization: str, data: str | None, config: Path | None) -> int:
 @click.option("-a", "--all", "every", is_flag=True, help="Show all.")
 @click.option("-k", "--key", is_flag=True, help="Show the credentials without the subject.")
 @on_data
-def list_(*, namespace: str, pick: int, every: bool, key: bool, data: str | None, config: Path | None) -> int:
+def list_(*, namespace: str, pick: int, every: bool, key: bool, place: Place) -> int:
     """Show the identities of a namespace: lines UUID:KEY<tab>SUBJECT."""
 
     def run() -> None:
         space = subjects.checked_namespace(namespace)
         if pick < 1:
             raise Told("pick at least 1 identity to show", USAGE)
-        folder = data_folder(data, config)
-        found = work(folder, "list identities", lambda accounts: accounts.identities(space))
+        found = work(place, "list identities", lambda accounts: accounts.identities(space))
         if not found:
             raise Told(f'no identities found for namespace "{space}"')
         for each in found if every else found[:pick]:
@@ -164,13 +161,13 @@ def list_(*, namespace: str, pick: int, every: bool, key: bool, data: str | None
     return told(run)
 
 
-def _block(names: tuple[str, ...], blocked: bool, folder: Path) -> int:
+def _block(names: tuple[str, ...], blocked: bool, place: Place) -> int:
     """The number of failures."""
     verb = "block" if blocked else "unblock"
 
     def run(name: str) -> None:
         name = subjects.checked_subject(name)
-        work(folder, f'{verb} "{name}"', lambda accounts: subjects.block(accounts, name, blocked))
+        work(place, f'{verb} "{name}"', lambda accounts: subjects.block(accounts, name, blocked))
         click.echo(f'"{name}" {verb}ed successfully')
 
     return min(255, sum(told(lambda name=name: run(name)) > 0 for name in names))
@@ -179,14 +176,14 @@ def _block(names: tuple[str, ...], blocked: bool, folder: Path) -> int:
 @command.command("block")
 @click.argument("subject", nargs=-1, required=True)
 @on_data
-def block(subject: tuple[str, ...], data: str | None, config: Path | None) -> int:
+def block(subject: tuple[str, ...], place: Place) -> int:
     """Shut subjects out: their keys fail at once. The exit code is the number of failures."""
-    return _block(subject, True, data_folder(data, config))
+    return _block(subject, True, place)
 
 
 @command.command("unblock")
 @click.argument("subject", nargs=-1, required=True)
 @on_data
-def unblock(subject: tuple[str, ...], data: str | None, config: Path | None) -> int:
+def unblock(subject: tuple[str, ...], place: Place) -> int:
     """Let blocked subjects in again. The exit code is the number of failures."""
-    return _block(subject, False, data_folder(data, config))
+    return _block(subject, False, place)
