@@ -10,6 +10,7 @@ Without Java or Maven the tests are skipped with the reason; with `CI=true` that
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -155,6 +156,15 @@ class Broker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """It keeps its connections and answers nothing, until `thaw`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
         with socket.socket() as probe:

@@ -10,7 +10,9 @@ One commit is under way at a time; whatever starts meanwhile shares the next one
 began later. What does not fit into the commit's text is held back until something is done, within what was pulled.
 
 A message that cannot be read is told with its offset and skipped. An offset that comes a second time means that the
-topic was deleted and made anew: it is read from there, and what ran of the old one ends without a trace in it.
+topic was deleted and made anew: it is read from there, and what ran of the old one ends without a trace in it. One
+that has grown past our position before the client looks again cannot be told from the old one; what lies below that is
+not read.
 
 `lost` is called when the place in the group is gone, when no commit succeeds, or when nothing could be read for
 `silence` seconds although there is something, or no broker answers. Two looks have to agree on that: a process that was

@@ -1,0 +1,38 @@
+"""A consumer that takes its time with a topic that is full: how many came, and what memory that took.
+
+    python -m tests.system.slow_consumer BOOTSTRAP TOPIC COUNT
+
+Ten at a time, until COUNT were taken; prints how much the peak of the resident memory grew meanwhile, in KB.
+"""
+
+import asyncio
+import resource
+import sys
+
+from upcall.brokers import Brokers
+from upcall.bus.kafka import KafkaBus
+from upcall.model.messages import Message, Topic
+from upcall.testing import unexpected, until
+
+
+async def main(bootstrap: str, topic: str, count: int) -> None:
+    bus, taken = KafkaBus(Brokers(hosts=bootstrap), 1 << 20), list[int]()
+
+    def deliver(offset: int, message: Message, started: bool) -> None:
+        taken.append(offset)
+        feed.done(offset)
+        if len(taken) % 10 == 0:
+            asyncio.get_running_loop().call_later(0.001, feed.pull, 10)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    feed = await bus.feed(Topic(topic, "activation"), topic, deliver, unexpected)
+    feed.pull(10)
+    await until(lambda: len(taken) >= count, 100)
+    await feed.close()
+    await bus.close()
+    assert taken == list(range(count))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
