@@ -1,8 +1,8 @@
 """Messages as bytes, for adapters that leave the process (spec: bus.md §1, §5–§9).
 
 Decoding has two ways. The first takes what every current peer writes and costs a few microseconds. What it refuses is
-read again by the lenient one: null counts as absent, a bare string names an action, an id may be a number. Only what
-that cannot make sense of is an error.
+read again by the lenient one: null counts as absent, a bare string names an action, an id may be a number, a
+transaction id anything. Only what that cannot make sense of is an error.
 
 Acks carry no mark of their shape: `instance` and `response` tell (spec: bus.md §7).
 """
@@ -29,6 +29,8 @@ Carried = Literal["activation", "ack", "ping", "event"]
 
 encode: Final = msgspec.json.Encoder().encode
 _NULL = Raw(b"null")
+_UNKNOWN = Raw(b'["sid_unknown"]')
+"""A transaction id in the place of one that cannot be read (spec: bus.md §6.1)."""
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _DECODERS: dict[type[Message], Callable[[bytes], Any]] = {
     kind: msgspec.json.Decoder(kind).decode
@@ -46,9 +48,18 @@ def decode(carries: Carried, data: bytes) -> Message:
             message = cast(Message, _DECODERS[kind](_mended(data)))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"not a message of the kind {carries}: {error}") from error
-    if isinstance(message, ActivationMessage) and message.content == _NULL:
-        message.content = UNSET
+    if isinstance(message, ActivationMessage):
+        _forget_null(message)
     return message
+
+
+def _forget_null(message: ActivationMessage) -> None:
+    if message.content == _NULL:
+        message.content = UNSET
+    if message.cause is None:
+        message.cause = UNSET
+    if message.trace_context is None:
+        message.trace_context = UNSET
 
 
 _KINDS: dict[Carried, type[ActivationMessage | PingMessage | EventMessage]] = {
@@ -73,8 +84,10 @@ def _mended(data: bytes) -> bytes:
     members = {
         name: value if name in _VERBATIM else _without_null(value)
         for name, value in _members(data).items()
-        if value != _NULL or name == "revision"
+        if value != _NULL or name in ("revision", "transid")
     }
+    if not bytes(members.get("transid", _UNKNOWN)).startswith(b"["):
+        members["transid"] = _UNKNOWN
     action = members.get("action", Raw(b""))
     if bytes(action).startswith(b'"'):
         path, _, name = msgspec.json.decode(action, type=str).strip("/").rpartition("/")
