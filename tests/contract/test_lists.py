@@ -10,6 +10,8 @@ from upcall.model.entities import Action
 from upcall.ports import Query, Store
 from upcall.store import coding
 
+pytest_plugins = ["tests.system.postgres"]
+
 
 async def test_lists_that_are_not_whole_are_small(store: Store) -> None:
     record, made = activation(1), action(at=1)
