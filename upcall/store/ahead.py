@@ -5,14 +5,14 @@ told to a client is here before it is told, and in the database some millisecond
 database what it finds here (`upcall.store.replay`). A loss of power is another matter: with `durability="full"` there
 is no such log, and everything waits for its commit.
 
-Two files take turns. When a group of writes is formed (`turn`) the entries of the current file are all in that group,
-and what comes next goes to the other one; when the group is committed (`clear`) the first is empty. A group that fails
-leaves both as they are, and the turn waits for the one that succeeds.
+Two files take turns. When a group of writes is formed that has all entries of the current file (`turn`), what comes next
+goes to the other one; when the group is committed (`clear`) the first is empty. A group that fails leaves both as they
+are, and the turn waits for the one that succeeds. Who can wait with a turn does so until it is `due`.
 
     file   = magic, number of its pass                        16 bytes; emptying a file begins a new pass
     entry  = length, crc32 of the data begun with the pass    8 bytes, then the data
 
-What lies behind the last entry is of an earlier pass or torn, and its sum says so. The first 256 KiB of each file are
+What lies behind the last entry is of an earlier pass or torn, and its sum says so. The first 512 KiB of each file are
 taken from the disk at the start, so that a disk that fills up does not break promises. Emptying keeps the file's size.
 """
 
@@ -30,7 +30,7 @@ _HEAD = Struct("<8sQ")
 _ENTRY = Struct("<II")
 BOUND = 8 * 1024 * 1024
 """Bytes of one file."""
-RESERVED = 256 * 1024
+RESERVED = 512 * 1024
 
 
 class _File:
@@ -76,6 +76,11 @@ class Ahead:
         for file in (self._current, self._other):
             os.posix_fallocate(file.fd, 0, RESERVED)
             self._begin(file)
+
+    @property
+    def due(self) -> bool:
+        """Whether much of what is reserved is used."""
+        return self._current.end > RESERVED * 3 // 4
 
     def append(self, data: bytes) -> bool:
         """Whether it is safe now; False where the file is full or the disk refuses: it has to wait for its commit."""

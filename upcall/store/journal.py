@@ -1,14 +1,15 @@
 """Accepted activations that have not ended, on their way to the database and out of it: a source of `Writer`.
 
 A row is *safe* when the log ahead has it (1 us, at once) or, where that cannot take it or there is none, when its group
-is committed. In the database are only rows that live longer than a few milliseconds: what has ended before its group
-was formed leaves no trace but its record.
+is committed. What the log has is *young* and stays there until the log is due: only then a group takes all young rows
+that are left, and most activations have ended by then and leave no trace in the database but their record.
 
-    accept ──► waiting ──► started ──► ended        each step joins the next group; the last state counts
+    accept ──► waiting ──► started ──► ended        the last state counts
                   └──────────────────────►
 
 A row that ends is deleted in the group that its record is in, or in a later one: `ended` is called after
-`Store.record`, and all sources are asked at the same moment. So a row never goes before its record is durable.
+`Store.record`, and all sources are asked at the same moment. So a row never goes before its record is durable. Of young
+rows the log is told after that commit, of all in one entry.
 
 When a group fails, what was accepted in it and waits for it is refused: nothing of it is in the database, and the row
 is forgotten. Everything else is tried again.
@@ -46,6 +47,12 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     id: str
 
 
+class Over(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """Young rows that have ended."""
+
+    ids: list[str]
+
+
 class Ended(msgspec.Struct, frozen=True):
     """For the writer; `stored`: the database has the row."""
 
@@ -54,8 +61,9 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 Step = Accepted | Started | Ended
+Entry = Accepted | Started | Over
 _encode = msgspec.msgpack.Encoder().encode
-decode_step = msgspec.msgpack.Decoder(Accepted | Started).decode
+decode_entry = msgspec.msgpack.Decoder(Entry).decode
 
 
 class _Row:
@@ -100,8 +108,11 @@ class SqliteJournal:
         self._left = left
         self._live = {each.id: _Row(each.id, each.topic, each.message, each.started, True) for each in left}
         self._bytes = sum(row.size for row in self._live.values())
+        self._young: dict[str, _Row] = {}
         self._waiting: dict[str, _Row] = {}
         self._writing: dict[str, _Row] = {}
+        self._over: list[str] = []
+        self._due = False
         self._ask: list[Waiter] = []
         self._asked: list[Waiter] = []
         for row in self._live.values():
@@ -112,7 +123,7 @@ class SqliteJournal:
 
     @property
     def pending(self) -> int:
-        """Rows whose last step is not in the database yet."""
+        """Rows of which the database has to hear."""
         return len(self._waiting) + len(self._writing)
 
     @property
@@ -147,14 +158,20 @@ class SqliteJournal:
             return
         self._bytes -= row.size
         row.ended = True
+        self._young.pop(id, None)
         self._change(row, False)
 
     def take(self) -> Sequence[Step]:
         """See `upcall.store.writer.Source`."""
+        if self._ahead is not None and (self._due or self._ahead.due):
+            self._waiting |= self._young
+            self._young = {}
+            if self._waiting:
+                self._due = False
+                self._ahead.turn()
         self._writing, self._waiting = self._waiting, {}
         self._asked, self._ask = self._ask, []
-        if self._ahead is not None:
-            self._ahead.turn()
+        self._over = [row.id for row in self._writing.values() if row.ended and not row.stored]
         return [row.step() for row in self._writing.values()]
 
     def done(self, error: Exception | None) -> None:
@@ -162,10 +179,11 @@ class SqliteJournal:
         rows, self._writing = self._writing, {}
         asked, self._asked = self._asked, []
         if error is None:
-            for row in rows.values():
-                row.stored, row.message = True, None
             if self._ahead is not None:
                 self._ahead.clear()
+                self._forget(self._over)
+            for row in rows.values():
+                row.stored, row.message = True, None
             for _, then, _ in asked:
                 then(None)
         else:
@@ -173,6 +191,13 @@ class SqliteJournal:
             self._refuse(asked, error)
         if self._waiting:
             self._wake(bool(self._ask))
+
+    def _forget(self, over: list[str]) -> None:
+        """Tell the log; where it does not take that, it has to be emptied."""
+        assert self._ahead is not None
+        if over and not self._ahead.append(_encode(Over(over))):
+            self._due = True
+            self._wake(False)
 
     def _refuse(self, asked: list[Waiter], error: Exception) -> None:
         self._ask = [waiter for waiter in asked if not waiter[2]] + self._ask
@@ -190,9 +215,15 @@ class SqliteJournal:
     def _settle(self, row: _Row, step: Accepted | Started, then: Sent, withdrawn: bool) -> None:
         """Call `then` when the step is safe."""
         if self._ahead is not None and self._ahead.append(_encode(step)):
-            self._change(row, False)
+            if row.stored or row.id in self._writing or row.id in self._waiting:
+                self._change(row, False)
+            else:
+                self._young[row.id] = row
+                if self._ahead.due:
+                    self._wake(False)
             then(None)
         else:
+            self._young.pop(row.id, None)
             self._ask.append((row, then, withdrawn))
             self._change(row, True)
 

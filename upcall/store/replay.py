@@ -14,7 +14,7 @@ import msgspec
 from upcall.model.activation import Activation
 from upcall.ports import Left
 from upcall.store import ahead, tables
-from upcall.store.journal import Accepted, Started, decode_step, left_over, write_steps
+from upcall.store.journal import Ended, Over, Step, decode_entry, left_over, write_steps
 
 RECORDS, JOURNAL = "records", "journal"
 
@@ -66,10 +66,10 @@ def _restore(connection: sqlite3.Connection, entry: bytes) -> bool:
 
 
 def _step(connection: sqlite3.Connection, entry: bytes) -> None:
-    step: Accepted | Started
     try:
-        step = decode_step(entry)
+        found = decode_entry(entry)
     except msgspec.MsgspecError as error:
         log.error("an accepted activation that an earlier life has left cannot be read: %s", error)
-    else:
-        write_steps(connection, [step])
+        return
+    steps: list[Step] = [Ended(id, True) for id in found.ids] if isinstance(found, Over) else [found]
+    write_steps(connection, steps)

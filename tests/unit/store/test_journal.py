@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from tests.contract.documents import activation
 from tests.unit.store.test_sqlite import trace
 from upcall import errors
 from upcall.model.activation import Activation
-from upcall.store import sqlite
+from upcall.store import ahead, sqlite
 from upcall.store.ahead import Ahead, paths, read
-from upcall.store.journal import Accepted, Ended, SqliteJournal, Started
+from upcall.store.journal import Accepted, Ended, Over, SqliteJournal, Started, decode_entry
 from upcall.store.sqlite import Durability, SqliteStore
 
 OTHER = "guest/" + "f" * 32
@@ -58,27 +58,88 @@ def test_without_a_log_everybody_waits_for_the_commit() -> None:
     assert group.journal.take() == [Ended("a", True)]
 
 
-def test_with_a_log_nobody_waits(path: Path) -> None:
-    log = Ahead(paths(path, "journal"))
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is always due."""
+    monkeypatch.setattr(ahead, "RESERVED", 16)
+
+
+@pytest.fixture
+def log(path: Path) -> Iterator[Ahead]:
+    with closing(Ahead(paths(path, "journal"))) as log:
+        yield log
+
+
+def entries(path: Path) -> list[object]:
+    return [decode_entry(entry) for entry in read(paths(path, "journal"))[0]]
+
+
+def test_with_a_log_nobody_waits(log: Ahead, small: None) -> None:
     group = Group(log)
     group.accept("a")
     group.journal.started("a", group.tell("starts"))
     assert group.told == ["a", "starts"]
     assert True not in group.wakes
     assert group.journal.take() == [Accepted("a", "invoker0", True, b"{}")], "one row for both"
-    log.close()
 
 
-def test_what_ends_before_its_group_comes_to_no_row_and_empties_the_log(path: Path) -> None:
-    log = Ahead(paths(path, "journal"))
+def test_until_the_log_is_due_the_database_hears_of_ends_alone(path: Path, log: Ahead) -> None:
     group = Group(log)
     group.accept("a")
+    group.accept("b")
+    assert (group.wakes, group.journal.pending) == ([], 0)
+    assert group.journal.take() == []
     group.journal.ended("a")
+    assert group.wakes == [False]
     assert group.journal.take() == [Ended("a", False)]
+    assert Over(["a"]) not in entries(path), "its record is not committed"
     group.journal.done(None)
-    assert read(paths(path, "journal"))[0] == []
-    assert (len(group.journal), group.journal.size, group.journal.pending) == (0, 0, 0)
-    log.close()
+    assert entries(path)[-1] == Over(["a"])
+    assert (len(group.journal), group.journal.size, group.journal.pending) == (1, 2, 0)
+
+
+def test_a_log_that_is_due_gives_what_has_not_ended_to_the_database_and_is_empty(path: Path, log: Ahead) -> None:
+    group = Group(log, max_rows=1000, max_bytes=1 << 30)
+    number = 0
+    while not log.due:
+        number += 1
+        group.accept(f"{number}", b"x" * 4096)
+        if number % 10 and not log.due:
+            group.journal.ended(f"{number}")
+            group.journal.take()
+            group.journal.done(None)
+    assert group.wakes[-1] is False
+    taken = {step.id for step in group.journal.take() if isinstance(step, Accepted)}
+    assert taken == {*(f"{each}" for each in range(10, number, 10)), f"{number}"} and number > 20
+    group.journal.done(None)
+    assert [entry for entry in entries(path) if isinstance(entry, Accepted)] == []
+
+
+def test_ends_that_the_log_does_not_take_are_kept_from_running_again(
+    path: Path, log: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = Group(log)
+    group.accept("a")
+    group.accept("b")
+    group.journal.ended("a")
+    group.journal.take()
+    monkeypatch.setattr(ahead, "BOUND", 0)
+    group.journal.done(None)
+    assert group.wakes[-1] is False
+    monkeypatch.undo()
+    assert group.journal.take() == [Accepted("b", "invoker0", False, b"{}")]
+    group.journal.done(None)
+    assert entries(path) == []
+
+
+def test_what_ends_while_it_is_written_is_not_forgotten_with_that_group(path: Path, log: Ahead, small: None) -> None:
+    group = Group(log)
+    group.accept("a")
+    group.journal.take()
+    group.journal.ended("a")
+    group.journal.done(None)
+    assert entries(path) == [], "its record may not be committed"
+    assert group.journal.take() == [Ended("a", True)]
 
 
 def test_what_ends_while_it_is_written_is_deleted_by_the_next_group() -> None:
@@ -90,15 +151,13 @@ def test_what_ends_while_it_is_written_is_deleted_by_the_next_group() -> None:
     assert group.journal.take() == [Ended("a", True)]
 
 
-def test_what_starts_while_it_is_written_is_told_by_the_next_group(path: Path) -> None:
-    log = Ahead(paths(path, "journal"))
+def test_what_starts_while_it_is_written_is_told_by_the_next_group(log: Ahead, small: None) -> None:
     group = Group(log)
     group.accept("a")
     group.journal.take()
     group.journal.started("a", group.tell("starts"))
     group.journal.done(None)
     assert group.journal.take() == [Started("a")]
-    log.close()
 
 
 def test_a_group_that_fails_refuses_what_was_accepted_and_keeps_the_rest() -> None:
@@ -169,7 +228,7 @@ async def committed(store: SqliteStore) -> None:
     await store.maintain(lambda connection: None)
 
 
-async def test_a_record_and_its_rows_end_are_one_commit(store: SqliteStore, path: Path) -> None:
+async def test_a_record_and_its_rows_end_are_one_commit(small: None, store: SqliteStore, path: Path) -> None:
     await accepted(store, activation(1).id)
     await committed(store)
     assert rows(path) == [(activation(1).id, 0)]
@@ -182,7 +241,9 @@ async def test_a_record_and_its_rows_end_are_one_commit(store: SqliteStore, path
     assert rows(path) == []
 
 
-async def test_a_lock_refuses_nothing_that_was_safe(store: SqliteStore, path: Path, durability: Durability) -> None:
+async def test_a_lock_refuses_nothing_that_was_safe(
+    small: None, store: SqliteStore, path: Path, durability: Durability
+) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         try:
@@ -193,8 +254,9 @@ async def test_a_lock_refuses_nothing_that_was_safe(store: SqliteStore, path: Pa
             refused = False
         other.execute("ROLLBACK")
     assert refused == (durability == "full"), "the log takes it where there is one"
-    while store.journal.pending:
+    while store.trouble is not None:
         await asyncio.sleep(0.01)
+    await committed(store)
     assert rows(path) == ([] if refused else [(activation(1).id, 0)])
 
 
