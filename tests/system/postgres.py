@@ -83,7 +83,10 @@ class Server:
             await connection.close()
 
     def start(self) -> None:
-        """Returns when it takes connections."""
+        """Returns when it takes connections; at once if it does. Not for a thread that ends: the kernel would end the
+        server with it."""
+        if self._process is not None:
+            return
         options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
         command = ["postgres", "-D", "data", "-k", str(self.folder), *options]
         with (self.folder / "log").open("ab") as log:

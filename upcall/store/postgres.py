@@ -225,8 +225,7 @@ class PostgresStore:
     async def _write_records(self, records: Sequence[Record]) -> None:
         """Raises with the cause in words."""
         try:
-            async with self._link.connection() as connection:
-                await postgres_tables.insert_records(connection, records)
+            await self._link.again(lambda connection: postgres_tables.insert_records(connection, records))
         except FAILURES as error:
             raise errors.Unavailable(cause(error)) from error
 

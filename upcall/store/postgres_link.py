@@ -5,7 +5,8 @@ is found again without anybody's doing. Nothing is kept in a session (no prepare
 such as pgbouncer may stand between.
 
 A failure is Unavailable with its cause in words, without the server's address: callers of the API read it. A read whose
-connection broke is tried once more on another one; a write is not, for nobody knows whether it was committed.
+connection broke is tried once more on another one, and a write that had not begun; no other write, for nobody knows
+whether it was committed.
 """
 
 import asyncio
@@ -31,10 +32,16 @@ PATIENCE = 30.0
 CONNECT = 5.0
 """Seconds to get a connection."""
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """What the driver raises for what is not the row's fault, and for some that is: `at_fault` tells."""
 
-_BROKEN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError, ConnectionError)
+_BROKEN = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's word for what the server sent before it hung up
+    asyncpg.OperatorInterventionError,
+    ConnectionError,
+)
 
 
 def at_fault(error: Exception) -> bool:
@@ -68,7 +75,7 @@ class Link:
         options = {"command_timeout": PATIENCE, "timeout": CONNECT, "statement_cache_size": 0}
         try:
             self._pool = await asyncpg.create_pool(
-                self.url.url, min_size=1, max_size=self._connections, reset=_kept, server_settings=_NAME, **options
+                self.url.url, min_size=0, max_size=self._connections, reset=_kept, server_settings=_NAME, **options
             )
         except (*FAILURES, ValueError) as error:
             raise self.unusable(error) from None  # the driver's own errors may quote the URL
@@ -92,24 +99,46 @@ class Link:
         if self._pool is None:
             raise Unavailable(texts.store_silent("it is closed"))
         async with self._pool.acquire(timeout=CONNECT) as connection:
-            yield connection
+            try:
+                yield connection
+            except _BROKEN:
+                connection.terminate()
+                if self._pool is not None:
+                    await self._pool.expire_connections()  # the others will be as bad
+                raise
+
+    async def again(self, job: Job[T]) -> T:
+        """What may run twice, and does where its connection broke. Raises what the driver raises."""
+        try:
+            return await self._run(job)
+        except _BROKEN:
+            return await self._run(job)
 
     async def read(self, job: Job[T]) -> T:
         """Raises Unavailable; ValueError for what no row can be."""
         try:
-            try:
-                return await self._run(job)
-            except _BROKEN:
-                return await self._run(job)
+            return await self.again(job)
         except FAILURES as error:
             raise _translated(error, texts.store_silent) from error
 
     async def write(self, job: Job[T]) -> T:
         """In one transaction. Raises Unavailable, and then nobody knows whether anything was written; ValueError for
         what no row can hold."""
-        try:
-            async with self.connection() as connection, connection.transaction():
+        begun = False
+
+        async def begin(connection: Connection) -> T:
+            nonlocal begun
+            async with connection.transaction():
+                begun = True
                 return await job(connection)
+
+        try:
+            try:
+                return await self._run(begin)
+            except _BROKEN:
+                if begun:
+                    raise
+                return await self._run(begin)
         except FAILURES as error:
             raise _translated(error, texts.store_refuses) from error
 
