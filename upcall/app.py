@@ -61,11 +61,20 @@ GUEST = "guest"
 
 def run(settings: Settings, say: Callable[[str], None]) -> int:
     """`upcall serve`: returns the exit code; `say` gets the lines for the user once the API answers. Raises
-    Misconfigured where the platform cannot start."""
+    Misconfigured where the platform cannot start, Unavailable where what it lives on is gone for good."""
     fill_standard_streams()
     logs = set_up_logging(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, say, logs))
+        try:
+            return runner.run(_serve(settings, say, logs))
+        except ExceptionGroup as group:
+            if group.split(Unavailable)[1] is not None:
+                raise
+            raise _first(group) from None
+
+
+def _first(error: Exception) -> Exception:
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

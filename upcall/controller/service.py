@@ -23,6 +23,7 @@ from upcall.controller.operator import Operator
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server
 from upcall.core.balance import Balancer, release
+from upcall.errors import Unavailable
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Store
@@ -146,7 +147,8 @@ class Controller:
 
     def _fail(self, cause: BaseException) -> None:
         """No acks come any more: end, and with it whoever runs this."""
-        log.critical("the acknowledgements are lost", exc_info=cause)
+        expected = isinstance(cause, Unavailable)
+        log.critical("the acknowledgements are lost: %s", cause, exc_info=None if expected else cause)
         self._failure = cause
         self.ended.cancel()
 

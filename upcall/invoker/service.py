@@ -30,7 +30,7 @@ from upcall.core.record import (
     fallback_record,
     is_stored,
 )
-from upcall.errors import Conflict, NotFound, Unreadable
+from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
 from upcall.invoker.acks import Acks
 from upcall.invoker.activate import Desk, Work
 from upcall.invoker.counters import Counters
@@ -369,7 +369,7 @@ class Invoker:
     def _fail(self, cause: BaseException) -> None:
         """A bug, or the feed is lost: end the service, and with it whoever runs it."""
         self._broken = True
-        log.critical("the Invoker has failed", exc_info=cause)
+        log.critical("the Invoker has failed: %s", cause, exc_info=None if isinstance(cause, Unavailable) else cause)
 
         async def fall() -> None:
             raise cause
