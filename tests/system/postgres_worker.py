@@ -1,4 +1,4 @@
-"""One of two processes that write the same to one PostgreSQL database; prints how many documents it was the first to make.
+"""One of two processes that write the same to one PostgreSQL database; prints how many documents it made first.
 
 postgres_worker.py URL NAME
 """
@@ -19,7 +19,7 @@ from upcall.store.postgres import PostgresStore
 async def main(url: str, name: str) -> int:
     made = 0
     async with PostgresStore(PostgresUrl(url)) as store:
-        for number in range(100, 300) if name == "a" else range(0, 200):
+        for number in range(100, 300) if name == "a" else range(200):
             store.record(activation(number))
         for number in range(50):
             try:

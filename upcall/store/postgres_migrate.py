@@ -19,6 +19,9 @@ MIGRATIONS = SQLITE / "postgres"
 LOCK = 0x75706361
 """`upca`, among the database's advisory locks."""
 
+_THERE = "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'upcall' AND tablename = 'version')"
+"""`to_regclass` answers from a cache that waiting for an advisory lock does not refresh."""
+
 
 async def migrate(connection: Connection, masked: str, folder: Path = MIGRATIONS, *, owner: bool = True) -> None:
     """Apply what is missing. Who does not own the platform makes a fresh database as it has to be, and leaves an older
@@ -59,7 +62,7 @@ async def _refused(connection: Connection, masked: str, newest: int, error: Exce
 async def _checked(connection: Connection, masked: str, newest: int, owner: bool) -> int:
     """The version, 0 of a database that has nothing of ours. Raises Misconfigured where it is none for this process."""
     try:
-        there = await connection.fetchval("SELECT to_regclass('upcall.version') IS NOT NULL")
+        there = await connection.fetchval(_THERE)
         version = int(await connection.fetchval("SELECT number FROM upcall.version")) if there else 0
     except asyncpg.InsufficientPrivilegeError as error:
         raise Misconfigured(f"{masked} belongs to another user of the database: {error}. Name that one") from error
