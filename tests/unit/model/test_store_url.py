@@ -50,7 +50,7 @@ def test_a_database_is_shown_without_its_password(text: str, masked: str) -> Non
     ],
 )
 def test_what_is_none_is_refused_without_quoting_a_password(text: str) -> None:
-    with pytest.raises(ValueError, match="store|file|URL") as refused:
+    with pytest.raises(ValueError, match=r"store|file|URL") as refused:
         parse_store(text)
     if not text.startswith("sqlite"):
         assert "secret" not in str(refused.value)
