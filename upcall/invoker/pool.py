@@ -249,11 +249,11 @@ class PoolRunner:
 
     async def _attempt(self, slot: SlotId, act: Callable[[], Coroutine[object, object, None]], good: Event) -> Event:
         operation: Operation = "pause" if isinstance(good, Paused) else "resume"
+        id_ = self.boxes[slot].container.id  # if it dies meanwhile its slot may be gone afterwards
         try:
             with self._timed(operation):
                 await act()
         except Exception as error:  # noqa: BLE001 - whatever it is, the container cannot be used any more
-            id_ = self.boxes[slot].container.id
             log.warning("container %s: %s failed: %s", id_, operation, error, extra={"container": id_})
             return Broken(slot)
         return good

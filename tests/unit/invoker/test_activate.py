@@ -19,7 +19,7 @@ from upcall.model.entities import ActionLimits, UserLimits
 from upcall.model.messages import CompletionMessage, invoker_topic
 from upcall.model.names import Json
 from upcall.ports import Lines
-from upcall.testing import CRASH, Reply, a_message, an_action, an_identity, until
+from upcall.testing import CRASH, FakeContainer, Reply, a_message, an_action, an_identity, until
 
 # --- init and run
 
@@ -223,6 +223,28 @@ async def test_pause_and_resume(stage: Stage) -> None:
         await until(lambda: "pause" in stage.container.story)
         await stage.call(an_action())
         assert stage.container.story[:5] == ["/init", "/run", "pause", "resume", "/run"]
+
+
+async def test_a_container_that_is_gone_before_its_pause_fails_costs_nothing_else(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = asyncio.Event()
+
+    async def pause(container: FakeContainer) -> None:
+        container.story.append("pause")
+        await gone.wait()
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(FakeContainer, "pause", pause)
+    async with stage.started(PoolConfig(memory=1024, pause_grace=0.01)) as invoker:
+        await stage.call(an_action())
+        first = stage.container
+        await until(lambda: "pause" in first.story)
+        await first.die()
+        await until(lambda: "destroy" in first.story and not invoker._runner.boxes)
+        gone.set()
+        message = await stage.call(an_action())
+        assert (await stage.stored(message)).response.status_code == 0
 
 
 async def test_a_paused_container_that_cannot_resume_gives_its_job_back(stage: Stage) -> None:

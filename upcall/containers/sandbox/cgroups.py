@@ -215,7 +215,9 @@ class Group:
             return None
 
     def close(self) -> None:
-        for fd in (self._freezer, self._events):
+        """In a thread: the numbers are forgotten first, for another file may have them the moment after."""
+        opened = self._freezer, self._events
+        self._freezer = self._events = -1
+        for fd in opened:
             if fd >= 0:
                 os.close(fd)
-        self._freezer = self._events = -1

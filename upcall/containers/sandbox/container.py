@@ -158,6 +158,8 @@ class ProcessContainer(Mortal):
                 self._group.thaw()
                 raise Failed("The container does not freeze.")
             await asyncio.sleep(0 if waited < _SOON else _SOON)
+            if self._exited.is_set() or self._gone is not None:
+                raise Failed("The container has ended.")
 
     async def resume(self) -> None:
         if self._group is None or not self._group.can_freeze:
