@@ -26,7 +26,7 @@ def trial(seed: int, seconds: float, say: Callable[[str], None], folder: Path | 
     with staged(folder, 64 + int(seconds), durability(seed)) as stage:
         ledger = Ledger()
         lives = Lives(stage, ledger)
-        found = _run(seed, steps, stage, lives, ledger)
+        found = _run(seed, steps, stage, lives, ledger, say)
         say(f"seed {seed}, durability {durability(seed)}, {ledger.now():.0f} s, {summary(ledger, stage)}")
         for fault in ledger.faults:
             say(fault.line())
@@ -35,7 +35,9 @@ def trial(seed: int, seconds: float, say: Callable[[str], None], folder: Path | 
     return not found
 
 
-def _run(seed: int, steps: Sequence[Step], stage: Stage, lives: Lives, ledger: Ledger) -> list[str]:
+def _run(
+    seed: int, steps: Sequence[Step], stage: Stage, lives: Lives, ledger: Ledger, say: Callable[[str], None]
+) -> list[str]:
     make_actions(lives.platform)
     load = Load(seed, ledger, lambda: lives.platform, stage.counter)
     load.start()
@@ -47,6 +49,8 @@ def _run(seed: int, steps: Sequence[Step], stage: Stage, lives: Lives, ledger: L
         ended = load.stop()
     found = [] if ended else ["clients wait for answers that do not come"]
     samples = list(lives.samples)
+    memory = [sample.memory >> 20 for sample in samples[:: max(1, len(samples) // 8)]]
+    say(f"resident memory of the last life: {memory} MB")
     settle(lives, ledger)
     lives.stop(60)
     lives.cleared(frozenset())
