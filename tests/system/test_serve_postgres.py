@@ -4,8 +4,8 @@ changes by others."""
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
