@@ -15,6 +15,8 @@ from tests.system.chaos.schedule import Step
 from tests.system.chaos.stage import Stage
 
 MINUTE, HOUR = 60, 3600
+REPLACED = 20.0
+"""Seconds within which there is another guardian."""
 REFUSALS = {
     "unwritable": r"upcall: the data folder .* cannot be used: .*",
     "second-platform": r"upcall: the data folder .* is in use by .*{pid}.*",
@@ -99,7 +101,15 @@ class Deeds:
         signalled(zygote, signal.SIGCONT)
 
     def _guardian_killed(self, fault: Fault) -> None:
-        fault.note = "" if signalled(self._lives.guardian(), signal.SIGKILL) else "there was none"
+        """Until there is another: a platform that is killed before leaves all to its next life."""
+        killed = self._lives.guardian()
+        signalled(killed, signal.SIGKILL)
+        deadline = time.monotonic() + REPLACED
+        while self._lives.guardian() in (0, killed):
+            if time.monotonic() > deadline:
+                self._ledger.complaints.append(f"no other guardian {REPLACED:.0f} s after {killed} was killed")
+                return
+            time.sleep(0.01)
 
     def _sandboxes_killed(self, fault: Fault) -> None:
         """From one up to all."""
