@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.api.platform import INVOKE, OTHER, ROUTES, Answered, Client, Platform, a_request, result
-from upcall.controller.edge import TOO_SLOW
+from upcall.controller.patience import TOO_SLOW
 from upcall.model import texts
 
 MB = 1024 * 1024

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.api.platform import INVOKE, PATH, ROUTES, Client, Platform, a_request
-from upcall.controller import edge
+from upcall.controller import patience
 from upcall.controller.edge import HEAD_TOO_LARGE, URI_TOO_LONG
 from upcall.model import texts
 
@@ -113,7 +113,7 @@ async def test_a_shutdown_waits_for_a_request_that_has_begun_to_arrive(platform:
 async def test_a_shutdown_does_not_wait_for_half_a_request_for_long(
     path: str, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "LAST_REQUESTS", 0.05)
+    monkeypatch.setattr(patience, "LAST_REQUESTS", 0.05)
     platform = Platform()
     platform.interval = 0.01
     async with platform.run():

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.api.platform import AUTH, INVOKE, OTHER, PATH, ROUTES, Client, Platform, a_request
-from upcall.controller.edge import NO_HTTP, TOO_SLOW
+from upcall.controller.edge import NO_HTTP
 from upcall.controller.exchange import CONNECTIONS, most_connections
+from upcall.controller.patience import TOO_SLOW
 from upcall.model import texts
 
 CHUNKED = "Transfer-Encoding: chunked"

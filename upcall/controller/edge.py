@@ -5,9 +5,11 @@ other requests go on to the ASGI app as uvicorn does it. An Exchange takes the p
 that uvicorn looks at are named there), so that both kinds of request share its queue of pipelined requests: one runs
 at a time, answers come in order, and reading pauses while any wait.
 
+A whole request whose head is known to the byte is not parsed again (`Edge.heads`).
+
 What uvicorn leaves to us is here too. Head, trailers, URL, body and the number of connections are bounded; a request
 has to arrive within a set time, an idle connection is closed, one whose client does not read its answers is cut;
-`sweep` is the coarse timer of all that. A wish for another protocol is passed over, and trailers are.
+`patience.py` is the coarse timer of all that. A wish for another protocol is passed over, and trailers are.
 A refusal that leaves part of a request unread closes softly (`end`): else the client would be reset before it has read
 why. A client that sends nothing more (`nc -N`) may still read: what arrived whole is answered before the connection
 closes. One that has left looks the same until then.
@@ -27,20 +29,18 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from upcall.controller.exchange import Edge, Exchange
+from upcall.controller.exchange import Edge, Exchange, Head
 from upcall.controller.holdings import SMALL
 from upcall.controller.operator import INSIDE
 from upcall.model import texts
 
 READ_SIZE = 16384
 """Bytes per read on the stock loop; its own 256 KiB make each one map and unmap memory (docs/DESIGN.md, rule 4)."""
-LAST_REQUESTS = 2.0
-"""Seconds for the rest of a request that was arriving when the server was told to stop."""
+END_OF_HEAD = b"\r\n\r\n"
 EXPECTED = b"100-continue"
 URI_TOO_LONG = "414 Request-URI Too Large"
 HEAD_TOO_LARGE = "The head of the request is larger than the server is willing to process."
 NO_HTTP = "Invalid HTTP request received."
-TOO_SLOW = "The server timed out waiting for the client's request."
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -79,6 +79,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self.refusing = False
         """The request that arrives began after that."""
         self.pumping = False
+        self.fresh: Head | None = None
+        """The head that has just been parsed, where it may come again."""
         self.last: Any = None
         """What was to be answered when the shutdown began, on a connection that would else stay open."""
 
@@ -90,7 +92,7 @@ class EdgeProtocol(HttpToolsProtocol):
             transport.max_size = READ_SIZE
         self.draining = self.outside and self.edge.refusing
         if len(self.connections) > self.edge.max_connections:
-            self._break(503, "")
+            self.give_up(503, "")
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -101,18 +103,48 @@ class EdgeProtocol(HttpToolsProtocol):
             for start in range(0, len(data), READ_SIZE):
                 self.data_received(data[start : start + READ_SIZE])
             return
+        if self.receiving:
+            self._parse(data)
+            return
+        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+        head = self.edge.heads.get(data[:end])
+        if head is not None and len(data) - end == head.length and self._free():
+            self._repeat(head, data[end:])
+            return
+        self.fresh = None
+        self._parse(data)
+        head = self.fresh
+        if head is not None and len(data) - end == head.length and not self.receiving:
+            self.edge.learn(data[:end], head)
+
+    def _free(self) -> bool:
+        """Whether a request may begin that nothing is in the way of."""
+        busy = self.deaf or self.draining or self.pipeline or self.flow.write_paused
+        return not busy and self.idle() and not self.transport.is_closing()
+
+    def _repeat(self, head: Head, body: bytes) -> None:
+        """A whole request whose head is known, without the parser: it stands between two messages as before."""
+        self.since = self.edge.now
+        self.refusing = False
+        exchange = self.cycle = self.running = Exchange(self, head.target, head.headers, True)  # type: ignore[assignment]
+        if body:
+            exchange.take(body)
+        exchange.complete = True
+        exchange.begin()
+
+    def _parse(self, data: bytes) -> None:
         while data and not self.deaf:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserError:
-                self._break(400, NO_HTTP)
+                self.give_up(400, NO_HTTP)
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._without_upgrade(data[upgrade.args[0] :])
                 continue
             if self.in_head or self.in_trailer:
                 self.head_size += len(data)
                 if self.head_size > self.edge.max_head:
-                    self._break(431, HEAD_TOO_LARGE)
+                    self.give_up(431, HEAD_TOO_LARGE)
             return
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
@@ -145,29 +177,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.running is not None:
             self.running.keep_alive = False
         if self.receiving:
-            self._break(503, texts.STOPPING)
-
-    def check(self, before: float) -> None:
-        """`since` is up to one sweep too early, so `before` is the time of the last one."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent != self.unsent:
-            self.unsent = unsent
-            self.since = self.edge.now
-        waited = before - self.since
-        patience = self.edge.receive_time
-        if self.draining:
-            patience = 0.0 if self.deaf else min(patience, LAST_REQUESTS)
-        if self.transport.is_closing() or (self.deaf and self._idle()):
-            if waited > patience:
-                self.transport.abort()
-        elif self.receiving:
-            if waited > patience and not self.flow.read_paused:
-                self._break(503, texts.STOPPING) if self.draining else self._break(408, TOO_SLOW)
-        elif self._idle() and waited > self.edge.idle_time:
-            if unsent:
-                self.transport.abort()
-            else:
-                self.transport.close()
+            self.give_up(503, texts.STOPPING)
 
     # --- the parser's side
 
@@ -209,8 +219,10 @@ class EdgeProtocol(HttpToolsProtocol):
         elif target is None:
             self._to_app()
         else:
-            keep_alive = parser.should_keep_alive() and not self.draining
-            self._enqueue(Exchange(self, target, headers, keep_alive and parser.get_http_version() != "1.0"))
+            keep_alive = parser.should_keep_alive() and not self.draining and parser.get_http_version() != "1.0"
+            again = keep_alive and announced <= SMALL and b"expect" not in headers
+            self.fresh = Head(target, headers, announced) if again else None
+            self._enqueue(Exchange(self, target, headers, keep_alive))
 
     def on_chunk_header(self) -> None:
         self.in_trailer = True
@@ -228,7 +240,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         self.body_size += len(body)
         if self.body_size > self.edge.max_body:
-            self._break(413, texts.request_too_large(self.body_size, self.edge.max_body))
+            self.give_up(413, texts.request_too_large(self.body_size, self.edge.max_body))
         else:
             super().on_body(body)
             if self.body_size > SMALL:
@@ -240,7 +252,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.receiving = self.in_trailer = False
         cycle: Any = self.cycle
         if self.deaf or self.transport.is_closing():
-            if self._idle() and not self.pipeline:
+            if self.idle() and not self.pipeline:
                 self.transport.close()
             return
         if type(cycle) is Exchange:
@@ -286,14 +298,15 @@ class EdgeProtocol(HttpToolsProtocol):
             if half is self.running:
                 return False
             self.pipeline.popleft()
-        return bool(self.pipeline) or not self._idle()
+        return bool(self.pipeline) or not self.idle()
 
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
+        """Whether nothing runs."""
         return self.running is None or self.running.response_complete
 
     def _enqueue(self, exchange: Exchange) -> None:
         self.cycle = exchange  # type: ignore[assignment]
-        if self._idle() and not self.pipeline and not self.flow.write_paused:
+        if self.idle() and not self.pipeline and not self.flow.write_paused:
             self._start_asgi_task(exchange, self.app)
         else:
             self.flow.pause_reading()
@@ -305,7 +318,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         self.pumping = True
         try:
-            while self.pipeline and self._idle() and not self.flow.write_paused and not self.transport.is_closing():
+            while self.pipeline and self.idle() and not self.flow.write_paused and not self.transport.is_closing():
                 self._start_asgi_task(*self.pipeline.pop())
         finally:
             self.pumping = False
@@ -343,7 +356,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _hold(self, body: bytes) -> None:
         if not self.edge.holdings.hold(self, len(body)):
-            self._break(503, texts.BODIES_FULL)
+            self.give_up(503, texts.BODIES_FULL)
 
     def _turn_away(self, headers: dict[bytes, bytes]) -> None:
         """The shutdown began before this request. The answer to the one before it does not close, if there is time."""
@@ -360,7 +373,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._enqueue(exchange)
         self.deaf = True
 
-    def _break(self, status: int, text: str) -> None:
+    def give_up(self, status: int, text: str) -> None:
         """The rest of the input is of no use. What arrived whole is answered before this refusal."""
         if self.deaf or self.transport.is_closing():
             return
@@ -380,11 +393,3 @@ class EdgeProtocol(HttpToolsProtocol):
         exchange = Exchange(self, None, {}, False)
         exchange.refuse(status, text)
         self._enqueue(exchange)
-
-
-def sweep(edge: Edge, state: ServerState, now: float) -> None:
-    """Look after connections that take too long; to be called at regular intervals, `now` in the loop's time."""
-    before, edge.now = edge.now, now
-    for connection in list(state.connections):
-        if isinstance(connection, EdgeProtocol):
-            connection.check(before)

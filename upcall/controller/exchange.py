@@ -10,6 +10,7 @@ from collections.abc import MutableSequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
@@ -24,11 +25,20 @@ if TYPE_CHECKING:
 
 MB = 1024 * 1024
 KNOWN_URLS = 4096
+KNOWN_HEADS, LONGEST_HEAD = 1024, 2048
 CONNECTIONS = 50_000
 _EXPECTED = (b"100-continue", b"100-Continue")
 _CLOSE = b"\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
 _LATER: Headers = ((b"Retry-After", b"5"),)
 """Of a 503: the time in which a stopped platform may be there again."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What the parser made of the head of an invoke whose body has this length, on a connection that goes on."""
+
+    target: Target
+    headers: dict[bytes, bytes]
+    length: int
 
 
 class Edge:
@@ -65,6 +75,8 @@ class Edge:
         self.leaving: set[EdgeProtocol] = set()
         """Connections that are still to be answered before it has stopped."""
         self.left = asyncio.Event()
+        self.heads: dict[bytes, Head] = {}
+        """By their bytes: callers repeat themselves, and a head that is the same to the byte is parsed once."""
         self._targets: dict[bytes, Target | None] = {}
         self._defaults: MutableSequence[tuple[bytes, bytes]] = []
         self._default_block = b""
@@ -78,6 +90,13 @@ class Edge:
                 self._targets.clear()
             target = self._targets[url] = parse_target(url)
             return target
+
+    def learn(self, data: bytes, head: Head) -> None:
+        """`data` is the head as it came."""
+        if len(data) <= LONGEST_HEAD:
+            if len(self.heads) >= KNOWN_HEADS:
+                self.heads.clear()
+            self.heads[data] = head
 
     def gone(self, connection: "EdgeProtocol") -> None:
         """It is closed."""

@@ -18,8 +18,9 @@ from typing import Any, cast
 import uvicorn
 
 from upcall.controller.doors import Door, Doors, Visitor
-from upcall.controller.edge import EdgeProtocol, sweep
+from upcall.controller.edge import EdgeProtocol
 from upcall.controller.exchange import Edge
+from upcall.controller.patience import sweep
 from upcall.errors import Misconfigured
 
 log = logging.getLogger(__name__)
