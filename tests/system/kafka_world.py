@@ -1,11 +1,12 @@
 """A bus on the tests' broker, a topic of its own, and consumers that note what they get."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import msgspec
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from upcall.brokers import Brokers
@@ -47,7 +48,10 @@ class World:
         self.broker = broker
         self.topic = Topic(f"invoker-{uuid4().hex[:12]}", "activation")
         self.brokers = msgspec.convert({"hosts": broker.bootstrap, **settings}, Brokers)
-        self.bus = KafkaBus(self.brokers, payload)
+        self.flushed = asyncio.Event()
+        """Records are durable: feeds may commit what is done."""
+        self.flushed.set()
+        self.bus = KafkaBus(self.brokers, payload, self._flush)
         self.admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
         self._feeds: list[KafkaFeed] = []
 
@@ -89,6 +93,19 @@ class World:
         for feed in self._feeds:
             await feed.close()
         await self.bus.close()
+
+    def end(self) -> int:
+        """How many messages the topic has had; -1 while no broker says."""
+        consumer = self._consumer()
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(self.topic.name, 0), timeout=1)[1]
+        except KafkaException:
+            return -1
+        finally:
+            consumer.close()
+
+    async def _flush(self) -> None:
+        await self.flushed.wait()
 
     def _consumer(self) -> Consumer:
         return Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": self.topic.name, "log_level": 0})
