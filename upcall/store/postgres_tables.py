@@ -10,7 +10,9 @@ from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.documents import Document
 from upcall.model.entities import Limits, Subject
+from upcall.model.sizes import MB
 from upcall.ports import Query, Stored
+from upcall.store import coding
 from upcall.store.batch import Record
 from upcall.store.coding import (
     checked,
@@ -30,6 +32,9 @@ _INSERT = (
     " SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[])"
     " ON CONFLICT DO NOTHING"
 )
+
+FIRST, MOST_ROWS, CHUNK = 8, 1000, 4 * MB
+"""Lists are read in pieces: rows of the first one and of any; bytes that later ones should have."""
 
 _Row = tuple[bytes, bytes, int, bytes, bytes]
 
@@ -103,15 +108,30 @@ async def remove(connection: Connection, kind: type[Document], id: str, rev: str
 
 
 async def select(connection: Connection, kind: type[Document], query: Query) -> list[Document]:
-    """Newest first; of equals, what was made last. Without those that cannot be decoded."""
+    """Newest first; of equals, what was made last. Without those that cannot be decoded. Raises BadRequest for more
+    records than memory is for."""
     where, by, values = _where(kind, query)
     _, _, skip, limit = checked(query)
     at = len(values)
-    rows = await connection.fetch(
-        f"SELECT id, doc FROM {where} ORDER BY {by} DESC, n DESC LIMIT ${at + 1} OFFSET ${at + 2}",  # noqa: S608
-        *(*values, limit, skip),
-    )
-    return decoded(kind, ((id.decode(errors="replace"), doc) for id, doc in rows), query.whole)
+    sql = f"SELECT id, doc FROM {where} ORDER BY {by} DESC, n DESC LIMIT ${at + 1} OFFSET ${at + 2}"  # noqa: S608
+    rows: list[tuple[str, bytes]] = []
+    found: list[Document] = []
+    size = 0
+    async with connection.transaction(readonly=True):
+        cursor = await connection.cursor(sql, *values, limit, skip)
+        wanted = FIRST
+        while chunk := await cursor.fetch(wanted):
+            rows += ((id.decode(errors="replace"), doc) for id, doc in chunk)
+            size += sum(len(doc) for _, doc in chunk)
+            if not query.whole:
+                found += decoded(kind, rows, False)
+                rows.clear()
+            elif kind is Activation and size > coding.LARGEST_LIST:
+                break  # no more is needed to refuse it
+            if len(chunk) < wanted:
+                break
+            wanted = max(1, min(MOST_ROWS, CHUNK * wanted // max(1, sum(len(doc) for _, doc in chunk))))
+    return found + decoded(kind, rows, query.whole)
 
 
 async def count(connection: Connection, kind: type[Document], query: Query) -> int:
