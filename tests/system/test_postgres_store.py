@@ -239,9 +239,11 @@ async def test_ones_own_change_is_none_while_it_goes_on_and_counts_once(store: P
 
 
 async def test_a_change_whose_end_nobody_knows_counts_when_it_is_heard(store: PostgresStore) -> None:
+    writing: list[asyncio.Future[object]] = []
+
     async def torn(run: Callable[[str], Awaitable[object]], token: str) -> None:
-        await run(token)
-        raise errors.Unavailable("the answer got lost")
+        writing.append(asyncio.ensure_future(run(token)))
+        raise errors.Unavailable("the answer takes too long")
 
     change = store._changes.change
     store._changes.change = lambda run: change(lambda token: torn(run, token))  # type: ignore[method-assign]
@@ -249,6 +251,8 @@ async def test_a_change_whose_end_nobody_knows_counts_when_it_is_heard(store: Po
     assert before is not None
     with pytest.raises(errors.Unavailable):
         await store.put(subject("alice-s", ("alice", "u1", "k1")))
+    assert store.changes() == before + 1
+    await writing[0]
     assert (await store.get(Subject, "alice-s")).rev.startswith("1-")
     await until(lambda: store.changes() == before + 2)
 

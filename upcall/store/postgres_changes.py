@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
-from upcall.store.postgres_link import FAILURES, Connection, Link
+from upcall.store.postgres_link import FAILURES, Connection, Link, cause
 
 CHANNEL = "upcall_accounts"
 BEAT = 2.0
@@ -84,7 +84,9 @@ class Changes:
             try:
                 await self._listen()
             except FAILURES as error:
-                self._log(str(error) or type(error).__name__)
+                self._log(
+                    "what it notifies itself of does not come in" if type(error) is TimeoutError else cause(error)
+                )
             finally:
                 pause = PAUSE if self._listening else min(2 * pause, LONGEST_PAUSE)
                 self._listening = False
