@@ -13,7 +13,7 @@ from upcall.config import SETTINGS, load
 EPILOG = """\b
 Each option is also a variable (UPCALL_PORT) and a key of the configuration file (port = 3233);
 OpenWhisk's CONFIG_whisk_… and LIMITS_… variables are honoured. Other users of this machine can read
-a command line: give a key by UPCALL_AUTH, not by --auth, where there are any.
+a command line: give keys and passwords by UPCALL_AUTH and UPCALL_STORE where there are any.
 More settings: docs/reference/settings.md.
 """
 
