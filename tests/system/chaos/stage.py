@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,7 @@ class Stage:
         """Everything that a platform makes on a host and has to take away again."""
         run = run_folder(self.data)
         found = {
-            "processes": {_line(one.pid) for one in family(os.getpid()) if one.pid != os.getpid() and one.alive},
+            "processes": set(map(_line, _others())),
             "cgroups": set(groups(run_folder(self.data))),
             "mounts": mounts(),
             "temporary files": {name for name in os.listdir(self._temporary) if name != "upcall"},
@@ -157,7 +158,7 @@ def _line(pid: int) -> str:
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return f"{pid}"
-    return f"{pid} {name} {line[:120]}"
+    return f"{pid} {name} {line[:160]}"
 
 
 def reap() -> None:
@@ -202,7 +203,21 @@ def _on_root_stage(stack: contextlib.ExitStack, folder: Path, megabytes: int) ->
 
 
 def _end_all() -> None:
-    for one in family(os.getpid()):
-        if one.pid != os.getpid() and one.alive:
+    """The guardians get time to do their work."""
+    _kill("guardian.py")
+    deadline = time.monotonic() + 15
+    while _others() and time.monotonic() < deadline:
+        reap()
+        time.sleep(0.05)
+    _kill("")
+
+
+def _others() -> list[int]:
+    return [one.pid for one in family(os.getpid()) if one.pid != os.getpid() and one.alive]
+
+
+def _kill(besides: str) -> None:
+    for pid in _others():
+        if not besides or besides not in _line(pid):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(one.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
