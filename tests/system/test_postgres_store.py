@@ -109,6 +109,32 @@ async def test_lost_connections_are_replaced(store: PostgresStore, url: Postgres
     assert await store.count(Activation, ALL) == 1
 
 
+async def test_a_restart_that_the_loop_had_no_time_to_see_is_no_callers_business(
+    store: PostgresStore, postgres: "Server"
+) -> None:
+    rev = await store.put(action())
+    for number in range(3):
+        await asyncio.gather(*(store.get(Action, "guest/hello") for _ in range(8)))  # several connections, all idle
+        postgres.kill()
+        postgres.start()
+        if number != 1:
+            assert (await store.get(Action, "guest/hello")).rev == rev
+        else:
+            await store.put(action(name="b"))
+
+
+async def test_a_write_that_had_begun_is_not_begun_again(store: PostgresStore) -> None:
+    runs: list[int] = []
+
+    async def job(connection: asyncpg.Connection) -> None:
+        runs.append(1)
+        raise ConnectionResetError
+
+    with pytest.raises(errors.Unavailable, match="takes no writes: there is no connection"):
+        await store.maintain(job)
+    assert runs == [1]
+
+
 async def test_without_a_server_callers_are_told_why_and_new_ones_are_turned_away(
     store: PostgresStore, postgres: "Server", monkeypatch: pytest.MonkeyPatch
 ) -> None:

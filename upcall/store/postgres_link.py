@@ -102,7 +102,8 @@ class Link:
             try:
                 yield connection
             except _BROKEN:
-                connection.terminate()
+                with contextlib.suppress(asyncpg.InterfaceError):  # it has gone by itself
+                    connection.terminate()
                 if self._pool is not None:
                     await self._pool.expire_connections()  # the others will be as bad
                 raise
