@@ -89,7 +89,8 @@ SETTINGS: tuple[Setting, ...] = (
         "action-network",
         optional(one_of("none", "private", "host")),
         "",
-        "what actions reach: the API alone, other networks but not this host, or all  [default: private if it can be had]",
+        "what actions reach: the API alone, other networks but not this host, or all  "
+        "[default: private if it can be had]",
         form="none|private|host",
     ),
     Setting("action-network-range", optional(network), "", "IPv4 addresses of private networks  [default: any free]"),

@@ -6,8 +6,9 @@ from upcall.model.forms import Parse
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One row. `default` is a text like any other value; `upstream` are variables, or keys that begin with `whisk.`. A
-    key that ends with `.*` takes all below it, as a TOML table of the setting's name does: as a JSON object of texts."""
+    """One row. `default` is a text like any other value; `upstream` are variables, or keys that begin with `whisk.`.
+    A key that ends with `.*` takes all below it, as a TOML table of the setting's name does: as a JSON object of
+    texts."""
 
     name: str
     parse: Parse

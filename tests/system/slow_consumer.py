@@ -2,7 +2,8 @@
 
     python -m tests.system.slow_consumer BOOTSTRAP TOPIC COUNT
 
-Ten at a time, until COUNT were taken; prints how much the peak of the resident memory grew meanwhile, in KB.
+Five, then none for a while in which the client could fetch everything, then ten at a time until COUNT were taken.
+Prints how much the peak of the resident memory grew meanwhile, in KB.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from upcall.brokers import Brokers
 from upcall.bus.kafka import KafkaBus
 from upcall.model.messages import Message, Topic
 from upcall.testing import unexpected, until
+
+PAUSE = 5.0
 
 
 async def main(bootstrap: str, topic: str, count: int) -> None:
@@ -26,7 +29,10 @@ async def main(bootstrap: str, topic: str, count: int) -> None:
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     feed = await bus.feed(Topic(topic, "activation"), topic, deliver, unexpected)
-    feed.pull(10)
+    feed.pull(5)
+    await until(lambda: len(taken) == 5)
+    await asyncio.sleep(PAUSE)
+    feed.pull(5)
     await until(lambda: len(taken) >= count, 100)
     await feed.close()
     await bus.close()

@@ -5,9 +5,9 @@ told to a client is here before it is told, and in the database some millisecond
 database what it finds here (`upcall.store.replay`). A loss of power is another matter: with `durability="full"` there
 is no such log, and everything waits for its commit.
 
-Two files take turns. When a group of writes is formed that has all entries of the current file (`turn`), what comes next
-goes to the other one; when the group is committed (`clear`) the first is empty. A group that fails leaves both as they
-are, and the turn waits for the one that succeeds. Who can wait with a turn does so until it is `due`.
+Two files take turns. When a group of writes is formed that has all entries of the current file (`turn`), what comes
+next goes to the other one; when the group is committed (`clear`) the first is empty. A group that fails leaves both as
+they are, and the turn waits for the one that succeeds. Who can wait with a turn does so until it is `due`.
 
     file   = magic, number of its pass                        16 bytes; emptying a file begins a new pass
     entry  = length, crc32 of the data begun with the pass    8 bytes, then the data

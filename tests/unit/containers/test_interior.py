@@ -45,6 +45,8 @@ class Zygote:
 class Ways:
     """Notes which ways out there are."""
 
+    reach = "as noted"
+
     def __init__(self) -> None:
         self.there: list[int] = []
         self.failure: Exception | None = None
