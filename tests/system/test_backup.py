@@ -195,7 +195,8 @@ def test_the_error_names_both_files(tmp_path: Path) -> None:
 
 def test_what_has_not_ended_is_not_in_the_copy_where_it_would_run_again(platform: Platform, tmp_path: Path) -> None:
     platform.create("slow", "import time\ndef main(args): time.sleep(1)")
-    assert platform.invoke("slow", query="blocking=false").status == 202
+    large = {"argument": "x" * 500_000}  # fills the log ahead of the database, else no row would come there
+    assert platform.invoke("slow", large, query="blocking=false").status == 202
 
     def rows(file: Path) -> int:
         with closing(sqlite3.connect(file)) as connection:
