@@ -13,6 +13,7 @@ import hashlib
 import ipaddress
 import logging
 import os
+import shlex
 import socket
 import ssl
 import time
@@ -35,6 +36,7 @@ from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
 from upcall.core.stems import stem_cells
 from upcall.errors import Misconfigured, Unavailable
+from upcall.extras import missing
 from upcall.host import pool_memory
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop, fill_standard_streams
@@ -154,7 +156,7 @@ def _kafka(settings: Settings, store: Storage) -> "KafkaBus":
     try:
         from upcall.bus.kafka import KafkaBus
     except ImportError as error:
-        raise Misconfigured("--bus kafka needs confluent-kafka: pip install 'upcall[kafka]'") from error
+        raise missing("--bus kafka", "confluent-kafka") from error
     assert settings.brokers is not None
     return KafkaBus(settings.brokers, settings.limits.payload, store.flush)
 
@@ -348,14 +350,16 @@ def _freeze_heap() -> None:
 def _ready_text(settings: Settings, url: str, memory: int, data: Path) -> str:
     how = "in a sandbox of its own" if settings.isolation == "full" else "WITHOUT isolation"
     properties = data / ".wskprops"
+    quoted = shlex.quote(str(properties))
     curl, wsk = "curl", ""
+    whose = "wsk" if data == default_data().absolute() else "upcall and wsk"
     if settings.tls == "self-signed":
-        curl, wsk = f"curl --cacert {data / PUBLIC}", "; self-signed, so: wsk -i"
+        curl, wsk = f"curl --cacert {shlex.quote(str(data / PUBLIC))}", "; self-signed, so: wsk -i"
     elif settings.tls_cert:
         curl = "curl -k"
     return (
         f"upcall {__version__} is ready at {url} ({memory / 1024:.1f} GB for actions, each {how})\n"
-        f"  key and address: {properties} (for wsk: export WSK_CONFIG_FILE={properties}{wsk})\n"
-        f'  try it:          {curl} -u "$(sed -n s/^AUTH=//p {properties})" {url}/api/v1/namespaces/_/actions\n'
+        f"  key and address: {properties} (for {whose}: export WSK_CONFIG_FILE={quoted}{wsk})\n"
+        f'  try it:          {curl} -u "$(sed -n s/^AUTH=//p {quoted})" {url}/api/v1/namespaces/_/actions\n'
         f"  stop it:         Ctrl-C"
     )

@@ -16,6 +16,7 @@ TOML keys are the names as they stand here; a dot opens a table:
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal
@@ -274,7 +275,17 @@ def load(
         except ValueError as error:
             raise Misconfigured(f"{source}: {error}") from error
     remarks = [f"{file}: the key '{key}' is not known and has no effect" for key in table if not _known(key)]
-    return _settings(values), remarks
+    return _settings(values), remarks + _misspelt(environment)
+
+
+def _misspelt(environment: Mapping[str, str]) -> list[str]:
+    """Of our variables those that are nearly a setting's; others are the client's, or Kubernetes' of a service."""
+    known = [setting.variable for setting in SETTINGS]
+    return [
+        f"the variable {name} is not known and has no effect; {near[0]} is"
+        for name in sorted(set(environment) - set(known))
+        if name.startswith("UPCALL_") and (near := get_close_matches(name, known, 1, 0.9))
+    ]
 
 
 def _known(key: str) -> bool:

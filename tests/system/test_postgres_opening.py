@@ -152,9 +152,9 @@ async def test_behind_a_pooler_that_hands_sessions_around_nothing_is_kept(
     await link.close()
 
 
-def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_driver_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asyncpg", None)
-    with pytest.raises(Misconfigured, match=r"pip install 'upcall\[postgres\]'"):
+    with pytest.raises(Misconfigured, match=r"PostgreSQL needs the package asyncpg: .* -m pip install asyncpg"):
         choice.beside(PostgresUrl("postgresql://u@h/d"))
 
 

@@ -119,6 +119,12 @@ def test_an_unknown_key_of_the_file_is_remarked(tmp_path: Path) -> None:
     assert load({}, {}, file)[1] == [f"{file}: the key 'prot' is not known and has no effect"]
 
 
+def test_a_misspelt_variable_is_remarked() -> None:
+    others = ("APIHOST", "APIVERSION", "NAMESPACE", "OPERATOR", "CONFIG", "CERT", "KEY", "PORT_3233_TCP")
+    remarks = load({}, {f"UPCALL_{name}": "1" for name in ("PROT", *others)})[1]
+    assert remarks == ["the variable UPCALL_PROT is not known and has no effect; UPCALL_PORT is"]
+
+
 @pytest.mark.parametrize(
     ("environment", "says"),
     [

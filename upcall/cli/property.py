@@ -101,7 +101,7 @@ def unset(**given: bool) -> None:
 @output.as_json
 @click.pass_context
 def get(context: click.Context, /, *, all_: bool, form: str, as_json: bool, **given: bool) -> None:
-    """Show properties as they count now, wherever they come from (-v says where).
+    """Show the properties that count now; -v says where they come from.
 
     \b
     upcall property get

@@ -48,7 +48,7 @@ def create(
     silent: bool,
     place: Place,
 ) -> int:
-    """Make a subject, or add a namespace to one, and show its credentials.
+    """Make a subject, or a namespace of one, and show the credentials.
 
     Other users of this machine can read a command line: better let the key be made up than give one.
     """
@@ -86,7 +86,7 @@ def _tell_guest(folder: Path, made: str) -> None:
 @_namespace("Delete this namespace of the subject alone.")
 @on_data
 def delete(subject: str, namespace: str | None, place: Place) -> int:
-    """Delete a subject with all its credentials, or one namespace of it. Actions and records stay."""
+    """Delete a subject and its credentials, or one namespace of it. Actions and records stay."""
 
     def run() -> None:
         name = subjects.checked_subject(subject)

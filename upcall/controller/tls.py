@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from upcall.errors import Misconfigured
+from upcall.extras import missing
 
 PRIVATE, PUBLIC = "tls.pem", "tls.crt"
 
@@ -68,7 +69,7 @@ def _self_signed(data: Path, names: Sequence[str]) -> Path:
     try:
         from upcall.controller import certificate
     except ImportError as error:
-        raise Misconfigured("--tls self-signed needs a package: pip install 'upcall[encryption]'") from error
+        raise missing("--tls self-signed", "cryptography") from error
     private, public = data / PRIVATE, data / PUBLIC
     try:
         held = private.read_bytes() if private.exists() else b""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from upcall.errors import Misconfigured
+from upcall.extras import missing
 from upcall.model.keep import Keep
 from upcall.model.store_url import PostgresUrl, SqliteUrl, StoreUrl
 from upcall.ownership import held, owned, private_folder
@@ -111,6 +111,4 @@ def _driver() -> None:
     try:
         import asyncpg  # noqa: F401
     except ModuleNotFoundError as error:
-        raise Misconfigured(
-            "a store in PostgreSQL needs its driver, which is not installed: pip install 'upcall[postgres]'"
-        ) from error
+        raise missing("a store in PostgreSQL", "asyncpg") from error

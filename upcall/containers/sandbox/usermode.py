@@ -184,7 +184,10 @@ def _find() -> str:
     if found is None:
         raise Misconfigured("pasta is missing, which leads actions out: apt-get install passt (or slirp4netns)")
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
-        raise Misconfigured(f"{os.path.basename(found)} needs {_DEVICE}, which is missing or closed to this user")
+        raise Misconfigured(
+            f"{os.path.basename(found)} needs {_DEVICE}, which is missing or closed to this user: "
+            f"as root, modprobe tun and chmod 666 {_DEVICE}"
+        )
     return found
 
 
