@@ -110,11 +110,14 @@ def test_without_its_key_an_action_is_a_stranger(platform: Platform) -> None:
     assert status == 401
 
 
-def test_inside_there_is_what_there_is_outside(platform: Platform) -> None:
-    paths = ["/", "/ping", "/metrics", "/invokers", "/api/v1", "/api/v1/namespaces", "/api/v1/nonsense"]
-    inside = results(platform, "call", {"calls": [[path] for path in paths]})["seen"]
-    assert [status for status, _ in inside] == [outside(platform, path) for path in paths]
-    assert inside[5] == [200, '["guest"]']
+def test_inside_there_is_what_there_is_outside_but_for_the_operators_routes(platform: Platform) -> None:
+    paths = ["/", "/ping", "/api/v1", "/api/v1/namespaces", "/api/v1/nonsense"]
+    operators = ["/metrics", "/invokers", "/pool", "/status", "/activation"]
+    inside = results(platform, "call", {"calls": [[path] for path in (*paths, *operators)]})["seen"]
+    assert [status for status, _ in inside[: len(paths)]] == [outside(platform, path) for path in paths]
+    assert inside[3] == [200, '["guest"]']
+    assert {status for status, _ in inside[len(paths) :]} == {404}
+    assert 404 not in {outside(platform, path) for path in operators}
 
 
 def test_an_action_that_fills_the_pool_with_its_own_call_ends_and_so_does_what_it_called(tmp_path: Path) -> None:
