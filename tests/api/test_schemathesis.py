@@ -105,9 +105,12 @@ class Life(RuleBasedStateMachine):
     @rule(name=names, case=OPERATIONS["putAction"].as_strategy())
     def update(self, name: str, case: Case[Any]) -> None:
         overwrite = str(case.query.get("overwrite")).lower() == "true"
-        status = self.call("putAction", case, actionName=name).status_code
-        if name in self.versions:
-            assert status == (200 if overwrite else 409) or status in (400, 413)
+        there = name in self.versions
+        response = self.call("putAction", case, actionName=name)
+        if there:
+            assert response.status_code == (200 if overwrite else 409) or response.status_code in (400, 413)
+        if response.status_code == 200:
+            self.versions[name] = response.json()["version"]
 
     @rule(name=names, case=OPERATIONS["getAction"].as_strategy())
     def get(self, name: str, case: Case[Any]) -> None:

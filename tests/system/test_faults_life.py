@@ -143,7 +143,8 @@ def test_nothing_is_left_whatever_was_going_on(
         assert not re.search("Traceback|does not end", platform.output.read_text())
         if moment != "paused":
             ends = [call.exception() or call.result().status for call in calls]
-            assert all(isinstance(end, OSError) if number == signal.SIGKILL else end == 202 for end in ends), ends
+            told = {202, 500} if moment == "creating" else {500}  # what has not begun is for the next life
+            assert all(isinstance(end, OSError) if number == signal.SIGKILL else end in told for end in ends), ends
     with running(tmp_path / "data") as platform:
         assert platform.invoke("named", {"mark": mark}).status == 200
 
