@@ -57,6 +57,7 @@ def test_intake_stops_with_the_cause_and_goes_on_when_there_is_room(data: Path) 
     with running(data) as platform:
         platform.create("hello", "def main(args): return args")
         assert platform.invoke("hello").status == 200
+        until(lambda: len(platform.call("GET", "activations").body) == 1)
         ballast = fill(data.parent)
         until(lambda: refused(platform))
         for _ in range(20):

@@ -19,6 +19,7 @@ import pytest
 from tests.unit.containers.calls import init, result, run, spec
 from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox import cgroups
+from upcall.model import texts
 
 ROOT = os.geteuid() == 0
 USER = 54_321
@@ -195,7 +196,7 @@ async def test_more_memory_than_promised_is_refused_where_no_cgroup_may_be_used(
     container = await driver.create(spec(memory=64))
     await init(container, EAT)
     status, answer = await run(container, {"mb": 200})
-    assert (status, answer["error"].rpartition(": ")[2]) == (502, "")
+    assert (status, answer) == (502, {"error": texts.MEMORY_EXHAUSTED})
     assert "MemoryError" in answer["error"]
     assert (await run(container, {"mb": 1}))[0] == 200
 
