@@ -197,7 +197,6 @@ async def test_more_memory_than_promised_is_refused_where_no_cgroup_may_be_used(
     await init(container, EAT)
     status, answer = await run(container, {"mb": 200})
     assert (status, answer) == (502, {"error": texts.MEMORY_EXHAUSTED})
-    assert "MemoryError" in answer["error"]
     assert (await run(container, {"mb": 1}))[0] == 200
 
 
