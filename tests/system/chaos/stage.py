@@ -132,7 +132,7 @@ class Stage:
             "cgroups": set(groups(run_folder(self.data))),
             "mounts": mounts(),
             "temporary files": {name for name in os.listdir(self._temporary) if name != "upcall"},
-            "run folder": set(map(str, run.rglob("*"))) if run.exists() else set(),
+            "run folder": {f"{at}/{name}" for at, folders, files in os.walk(run) for name in (*folders, *files)},
             "shared memory": set(os.listdir("/dev/shm")) if ROOT else set(),
         }
         if ROOT:
