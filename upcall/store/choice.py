@@ -94,10 +94,7 @@ async def retained(store: Storage, keep: Keep) -> AsyncIterator[None]:
     from upcall.store.postgres_retention import Sweeper
 
     assert isinstance(store, PostgresStore)
-    if keep.age is None and keep.size is None:
-        yield
-        return
-    async with retention.in_background(Sweeper(store.maintain, keep).run()):
+    async with retention.in_background(keep, Sweeper(store.maintain, keep).sweep):
         yield
 
 

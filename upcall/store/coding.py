@@ -18,7 +18,7 @@ from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.documents import Document
 from upcall.model.entities import Action, Limits, Subject
-from upcall.ports import Query
+from upcall.ports import Query, Stored
 
 Space = Literal["whisks", "subjects", "activations"]
 
@@ -117,6 +117,13 @@ def next_rev(rev: str | None) -> str:
     """Random behind the count, so that a document that was deleted and made again has no revision it had before."""
     match = _REV.fullmatch(rev or "")
     return f"{int(match[1]) + 1 if match else 1}-{secrets.token_hex(8)}"
+
+
+def exactly(found: Stored, id: str, rev: str | None) -> Stored:
+    """What was found, if it is the revision that was asked for. Raises Unreadable."""
+    if rev is not None and found.rev != rev:
+        raise Unreadable(f"Revision {rev} of {id} is not the current one, {found.rev} is.")
+    return found
 
 
 def record_rev(id: str) -> str:

@@ -23,6 +23,7 @@ from upcall.store.coding import (
     decode,
     decoded,
     encode,
+    exactly,
     next_rev,
     place_of,
     record_name,
@@ -76,9 +77,7 @@ class FakeStore:
 
     async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
         row = self._row(kind, id)
-        if rev is not None and rev != row.rev:
-            raise errors.Unreadable(f"Revision {rev} of {id} is not the current one, {row.rev} is.")
-        return Stored(decode(kind, row.data, row.code), row.rev)
+        return exactly(Stored(decode(kind, row.data, row.code), row.rev), id, rev)
 
     async def put(self, doc: Document, rev: str | None = None) -> str:
         old = self._rows.get((space_of(type(doc)), doc.id))

@@ -28,7 +28,7 @@ from upcall.model.store_url import PostgresUrl
 from upcall.ports import D, Query, Stored
 from upcall.store import accounts, postgres_tables
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Record
-from upcall.store.coding import checked, decode, record_rev, space_of
+from upcall.store.coding import checked, decode, exactly, record_rev, space_of
 from upcall.store.postgres_changes import CHANNEL, Changes
 from upcall.store.postgres_link import FAILURES, Connection, Job, Link, cause
 from upcall.store.postgres_migrate import migrate
@@ -120,9 +120,7 @@ class PostgresStore:
             found = Stored(decode(Activation, waiting), record_rev(id))
         else:
             found = await self._link.read(lambda connection: postgres_tables.read(connection, kind, id))
-        if rev is not None and found.rev != rev:
-            raise errors.Unreadable(f"Revision {rev} of {id} is not the current one, {found.rev} is.")
-        return found
+        return exactly(found, id, rev)
 
     async def put(self, doc: Document, rev: str | None = None) -> str:
         if not isinstance(doc, Activation):

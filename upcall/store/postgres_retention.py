@@ -16,13 +16,10 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from upcall.errors import Unavailable
 from upcall.model.keep import Keep
 from upcall.model.sizes import MB
 from upcall.store.postgres_link import Connection, Job
 
-INTERVAL = 60.0
-"""Seconds between sweeps."""
 ROWS = 500
 REST = 0.02
 """Seconds between two steps."""
@@ -83,16 +80,6 @@ class Sweeper:
         self._maintain = maintain
         self._keep = keep
         self._clock = clock
-
-    async def run(self) -> None:
-        """Sweep for ever."""
-        while True:
-            began = time.monotonic()
-            try:
-                await self.sweep(began + INTERVAL)
-            except Unavailable:
-                log.debug("the store takes no writes: what is too old stays for now")
-            await asyncio.sleep(max(REST, began + INTERVAL - time.monotonic()))
 
     async def sweep(self, until: float = float("inf")) -> int:
         """Remove what has to go, until that monotonic time; the number of records. Raises Unavailable."""

@@ -27,6 +27,8 @@ from upcall.model.sizes import MB
 from upcall.store.worker import Job
 
 T = TypeVar("T")
+Sweep = Callable[[float], Awaitable[int]]
+"""Removes what has to go, until that monotonic time."""
 
 INTERVAL = 60.0
 """Seconds between sweeps, and the longest time of one: the log says each time how far it is."""
@@ -100,16 +102,6 @@ class Sweeper:
         self._pace = Pace()
         self._warned = False
 
-    async def run(self) -> None:
-        """Sweep for ever."""
-        while True:
-            began = time.monotonic()
-            try:
-                await self.sweep(began + INTERVAL)
-            except Unavailable:
-                log.debug("the store takes no writes: what is too old stays for now")
-            await asyncio.sleep(max(REST, began + INTERVAL - time.monotonic()))
-
     async def sweep(self, until: float = float("inf")) -> int:
         """Remove what has to go, until that monotonic time; the number of records. Raises Unavailable."""
         removed, bound = 0, self._keep.size
@@ -155,18 +147,18 @@ class Sweeper:
 
 @contextlib.asynccontextmanager
 async def retained(store: Maintained, keep: Keep) -> AsyncIterator[None]:
-    """Sweep in the background, from now on, if anything has to go at all."""
-    if keep.age is None and keep.size is None:
-        yield
-        return
-    async with in_background(Sweeper(store, keep).run()):
+    """Sweep a SQLite file in the background, from now on."""
+    async with in_background(keep, Sweeper(store, keep).sweep):
         yield
 
 
 @contextlib.asynccontextmanager
-async def in_background(running: Awaitable[None]) -> AsyncIterator[None]:
-    """Let it run, and end it in the end."""
-    sweeping = asyncio.create_task(_watched(running), name="retention")
+async def in_background(keep: Keep, sweep: Sweep) -> AsyncIterator[None]:
+    """Sweep again and again, if anything has to go at all."""
+    if keep.age is None and keep.size is None:
+        yield
+        return
+    sweeping = asyncio.create_task(_for_ever(sweep), name="retention")
     try:
         yield
     finally:
@@ -175,9 +167,15 @@ async def in_background(running: Awaitable[None]) -> AsyncIterator[None]:
             await sweeping
 
 
-async def _watched(running: Awaitable[None]) -> None:
+async def _for_ever(sweep: Sweep) -> None:
     try:
-        await running
+        while True:
+            began = time.monotonic()
+            try:
+                await sweep(began + INTERVAL)
+            except Unavailable:
+                log.debug("the store takes no writes: what is too old stays for now")
+            await asyncio.sleep(max(REST, began + INTERVAL - time.monotonic()))
     except Exception:
         log.exception("activation records are not removed any more")
 

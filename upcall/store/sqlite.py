@@ -36,7 +36,7 @@ from upcall.store import accounts, ahead, tables
 from upcall.store.ahead import Ahead
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Batch
 from upcall.store.changes import Changes, changes_file
-from upcall.store.coding import checked, decode, record_rev, space_of
+from upcall.store.coding import checked, decode, exactly, record_rev, space_of
 from upcall.store.journal import SqliteJournal, write_steps
 from upcall.store.migrate import migrate
 from upcall.store.replay import JOURNAL, RECORDS, Replayed, forget, replay
@@ -157,9 +157,7 @@ class SqliteStore:
             found = Stored(decode(Activation, waiting), record_rev(id))
         else:
             found = await self._read(lambda connection: tables.read(connection, kind, id))
-        if rev is not None and found.rev != rev:
-            raise errors.Unreadable(f"Revision {rev} of {id} is not the current one, {found.rev} is.")
-        return found
+        return exactly(found, id, rev)
 
     async def put(self, doc: Document, rev: str | None = None) -> str:
         if not isinstance(doc, Activation):
