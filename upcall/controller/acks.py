@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from msgspec import Raw
 
@@ -207,8 +208,7 @@ class Acks:
     def _deliver(self, offset: int, message: Message, started: bool) -> None:
         kind = type(message)
         if kind is CombinedMessage or kind is Result:
-            assert isinstance(message, CombinedMessage | Result)
-            response = message.response
+            response = cast("CombinedMessage | Result", message).response
             id_ = response if isinstance(response, str) else response.activation_id
             entry = self._entries.get(id_)
             if entry is not None and entry.then is not None:
