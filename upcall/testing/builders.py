@@ -1,8 +1,4 @@
-"""Builders and fakes for tests, those of this project and of whoever extends it.
-
-Builders make a valid thing with as little as a test has to say about it; the fakes are adapters that pass the contract
-suites of their ports.
-"""
+"""Builders: each makes a valid thing with as little as a test has to say about it."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,8 +7,6 @@ from itertools import count
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from upcall.bus.memory import MemoryBus
-from upcall.containers.fake import CRASH, FakeContainer, FakeContainers, Reply, Script, echo
 from upcall.model.activation import Activation
 from upcall.model.documents import KeyValue
 from upcall.model.entities import Action, ActionLimits, Exec, Identity, NamespaceId, UserLimits
@@ -27,26 +21,6 @@ from upcall.model.messages import (
 from upcall.model.names import ControllerId, FullyQualifiedName, InvokerId, Json
 from upcall.model.runtimes import Manifest, parse_manifest
 from upcall.ports import Bus, Feed
-from upcall.store.fake import FakeStore
-
-__all__ = [
-    "CRASH",
-    "MANIFEST",
-    "Controller",
-    "FakeContainer",
-    "FakeContainers",
-    "FakeStore",
-    "MemoryBus",
-    "Reply",
-    "Script",
-    "a_message",
-    "an_action",
-    "an_identity",
-    "an_instance",
-    "echo",
-    "unexpected",
-    "until",
-]
 
 MANIFEST: Manifest = parse_manifest(
     b'{"runtimes":{"python":[{"kind":"python:3","image":{"name":"action-python"}}],'
