@@ -150,6 +150,11 @@ class Broker:
                 raise RuntimeError(f"Kafka did not start:\n{text[-3000:]}")
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL, as a machine's supervisor or the OOM killer would; nothing if it does not run."""
         if self._process is not None:

@@ -1,0 +1,74 @@
+"""Processes under measurement: the Invoker and its floor, and what they cost (/proc; CPU in seconds, memory in MiB)."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from upcall.model.entities import Action
+from upcall.model.store_url import PostgresUrl
+from upcall.store.postgres import PostgresStore
+from upcall.store.sqlite import SqliteStore
+
+
+def cpu(pid: int) -> float:
+    """On a processor, all threads of one process."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def below(pid: int) -> float:
+    """The same of its descendants that are alive."""
+    total, waiting = 0.0, _children(pid)
+    while waiting:
+        child = waiting.pop()
+        try:
+            total += cpu(child)
+            waiting += _children(child)
+        except OSError:
+            continue  # it has ended meanwhile
+    return total
+
+
+def memory(pid: int, what: str = "VmRSS") -> float:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 1024
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+async def stored(url: str, actions: Sequence[Action]) -> list[str]:
+    """The actions are put into a fresh store; their revisions."""
+    store = SqliteStore(Path(url)) if url.startswith("/") else PostgresStore(PostgresUrl(url))
+    async with store:
+        return [await store.put(action) for action in actions]
+
+
+@contextmanager
+def started(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of this Python that is stopped in the end; its output goes to `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **environment}
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def await_text(process: subprocess.Popen[bytes], log: Path, text: str, patience: float = 30.0) -> float:
+    """Seconds until it is in the output. Raises AssertionError when the process ends, or it does not come."""
+    began = time.monotonic()
+    while text not in (found := log.read_text()):
+        assert process.poll() is None, f"it has ended:\n{found}"
+        assert time.monotonic() - began < patience, f"no '{text}' in {patience:g} s:\n{found}"
+        time.sleep(0.005)
+    return time.monotonic() - began
