@@ -5,13 +5,13 @@ import json
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from tests.system.chaos.actions import KINDS, Kind
 from tests.system.chaos.ledger import Call, Ledger, Mode
-from tests.system.serving import Platform
+from tests.system.serving import Answer
 
 CLIENTS = 8
 PAUSE = 0.02
@@ -20,17 +20,34 @@ MODES: tuple[Mode, ...] = ("blocking", "non-blocking", "impatient", "hasty")
 _QUERIES = {"blocking": "?blocking=true", "impatient": "?blocking=true&timeout=100", "hasty": "?blocking=true"}
 
 
+class Door(Protocol):
+    """Where an API is."""
+
+    auth: str
+    port: int
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        """One request to `/api/v1/namespaces/_/<path>`."""
+
+
 class Client:
-    """One thread. `platform` gives the one that is there now, which changes."""
+    """One thread. `door` gives the one that is there now, which changes."""
 
     def __init__(
-        self, number: int, seed: int, ledger: Ledger, platform: Callable[[], Platform], counter: list[str | int] | None
+        self,
+        number: int,
+        seed: int,
+        ledger: Ledger,
+        door: Callable[[], Door],
+        counter: list[str | int] | None,
+        kinds: Sequence[Kind],
     ) -> None:
         self._number = number
         self._random = Random(f"{seed}/{number}")
         self._ledger = ledger
-        self._platform = platform
+        self._door = door
         self._counter = counter
+        self._kinds = kinds
         self._count = 0
         self._connection: http.client.HTTPConnection | None = None
         self._port = 0
@@ -39,7 +56,7 @@ class Client:
 
     def _work(self) -> None:
         while not self.ended.is_set():
-            kind = self._random.choices(KINDS, [each.weight for each in KINDS])[0]
+            kind = self._random.choices(self._kinds, [each.weight for each in self._kinds])[0]
             mode = self._random.choices(MODES, (6, 4, 2, 1))[0]
             seconds = round(self._random.choice((0.05, 0.3, 1.5)), 2)
             if self._call(kind, mode, {"seconds": seconds, "counter": self._counter}):
@@ -73,15 +90,15 @@ class Client:
         return True
 
     def _connected(self) -> http.client.HTTPConnection | None:
-        platform = self._platform()
-        if self._connection is None or self._port != platform.port:
+        door = self._door()
+        if self._connection is None or self._port != door.port:
             self._close()
             self._headers = {
-                "Authorization": "Basic " + b64encode(platform.auth.encode()).decode(),
+                "Authorization": "Basic " + b64encode(door.auth.encode()).decode(),
                 "Content-Type": "application/json",
             }
-            self._port = platform.port
-            connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=PATIENCE)
+            self._port = door.port
+            connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=PATIENCE)
             try:
                 connection.connect()
             except OSError:
@@ -110,12 +127,19 @@ def _read(response: http.client.HTTPResponse, call: Call) -> None:
 
 
 class Load:
-    """`start` them all, `stop` them all: each ends after its call."""
+    """`start` them all, `stop` them all: each ends after its call. Clients take the doors in turn."""
 
     def __init__(
-        self, seed: int, ledger: Ledger, platform: Callable[[], Platform], counter: list[str | int] | None
+        self,
+        seed: int,
+        ledger: Ledger,
+        doors: Sequence[Callable[[], Door]],
+        counter: list[str | int] | None,
+        kinds: Sequence[Kind] = KINDS,
     ) -> None:
-        self._clients = [Client(number, seed, ledger, platform, counter) for number in range(CLIENTS)]
+        self._clients = [
+            Client(number, seed, ledger, doors[number % len(doors)], counter, kinds) for number in range(CLIENTS)
+        ]
 
     def start(self) -> None:
         for client in self._clients:
@@ -131,7 +155,7 @@ class Load:
         return not any(client.thread.is_alive() for client in self._clients)
 
 
-def make_actions(platform: Platform) -> None:
-    for kind in KINDS:
-        answer = platform.call("PUT", f"actions/{kind.name}", kind.document())
+def make_actions(door: Door, kinds: Sequence[Kind] = KINDS) -> None:
+    for kind in kinds:
+        answer = door.call("PUT", f"actions/{kind.name}", kind.document())
         assert answer.status == 200, answer

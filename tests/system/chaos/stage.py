@@ -168,30 +168,45 @@ def reap() -> None:
             pass
 
 
+def adopt_orphans() -> None:
+    """Become the parent of whatever loses its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(_SUBREAPER, 1, 0, 0, 0) == 0
+
+
 @contextlib.contextmanager
 def staged(folder: Path | None, megabytes: int, durability: str) -> Iterator[Stage]:
     """For a process of its own, for its namespaces are changed. What is left of the trial's processes is killed."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.prctl(_SUBREAPER, 1, 0, 0, 0) == 0
+    adopt_orphans()
     made = Path(folder or tempfile.mkdtemp(prefix="chaos"))
     with contextlib.ExitStack() as stack:
         if folder is None:
             stack.callback(shutil.rmtree, made, ignore_errors=True)
         (made / "data").mkdir(parents=True)
         runs = _on_root_stage(stack, made, megabytes) if ROOT else None
-        stack.callback(_end_all)
+        stack.callback(end_all)
         yield Stage(made, durability, runs)
 
 
 def _on_root_stage(stack: contextlib.ExitStack, folder: Path, megabytes: int) -> Runs:
-    linux.unshare(linux.CLONE_NEWNS)
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    Path("/run/upcall").mkdir(mode=0o700, exist_ok=True)
-    for place in ("/run/upcall", "/dev/shm"):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "none", place], check=True)
+    own_mounts()
     options = f"size={megabytes}m,mode=0700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder / "data")], check=True)
     stack.callback(subprocess.run, ["umount", "--lazy", str(folder / "data")], check=True)
+    return counted(stack)
+
+
+def own_mounts() -> None:
+    """What platforms leave in the system's folders stays in this process's namespace."""
+    linux.unshare(linux.CLONE_NEWNS)
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    Path("/run/upcall").mkdir(mode=0o700, exist_ok=True)
+    for place, mode in (("/run/upcall", "0700"), ("/dev/shm", "1777")):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=16m,mode={mode}", "none", place], check=True)
+
+
+def counted(stack: contextlib.ExitStack) -> Runs:
+    """Be on a host of one's own, and count what is told to the world next to it."""
     world = stack.enter_context(networks.host_and_world())
     with networks.inside(world.fd):
         there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -202,7 +217,7 @@ def _on_root_stage(stack: contextlib.ExitStack, folder: Path, megabytes: int) ->
     return runs
 
 
-def _end_all() -> None:
+def end_all() -> None:
     """The guardians get time to do their work."""
     _kill("guardian.py")
     deadline = time.monotonic() + 15

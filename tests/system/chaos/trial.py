@@ -39,7 +39,7 @@ def _run(
     seed: int, steps: Sequence[Step], stage: Stage, lives: Lives, ledger: Ledger, say: Callable[[str], None]
 ) -> list[str]:
     make_actions(lives.platform)
-    load = Load(seed, ledger, lambda: lives.platform, stage.counter)
+    load = Load(seed, ledger, [lambda: lives.platform], stage.counter)
     load.start()
     try:
         _perform(steps, Deeds(stage, lives, ledger), lives, ledger)
