@@ -48,6 +48,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """The annotation `timeout`."""
     kept: bool = False
     """Whether the container takes the next activation."""
+    trails: bool = False
+    """Whether an answer of the runtime's own may come after the action's, and be taken for the next one's."""
     limits: dict[str, int] = msgspec.field(default_factory=dict)
     cases: dict[str, Case]
 

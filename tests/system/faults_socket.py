@@ -24,6 +24,7 @@ SOCKET = (
         status="success",
         result={"own": 1},
         kept=True,
+        trails=True,
         cases={
             PYTHON: Case(
                 python("return answer(b'HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\n{\"own\":1}')", SELF)
