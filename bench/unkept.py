@@ -1,6 +1,6 @@
 """`upcall` without the journal and the log ahead of the database, for comparison: `python -m bench.unkept serve …`."""
 
-from upcall import app
+from upcall.app import parts
 from upcall.bus.memory import MemoryBus
 from upcall.cli.main import main
 from upcall.ports import Journal
@@ -23,6 +23,6 @@ class NoLog(Ahead):
 
 
 if __name__ == "__main__":
-    app.__dict__["MemoryBus"] = Unkept
+    parts.__dict__["MemoryBus"] = Unkept
     sqlite.__dict__["Ahead"] = NoLog
     main()

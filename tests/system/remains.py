@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tests.system.serving import Platform
-from upcall.app import run_folder
+from upcall.app.folders import run_folder
 
 
 def wait_until(what: Callable[[], bool], seconds: float = 20) -> None:

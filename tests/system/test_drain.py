@@ -19,7 +19,7 @@ import pytest
 from tests.system.remains import Remains, wait_until
 from tests.system.serving import Answer, Platform, running
 from tests.system.trials import record
-from upcall.app import run_folder
+from upcall.app.folders import run_folder
 from upcall.model import texts
 
 SLEEP = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {'slept': args['s']}\n"

@@ -17,7 +17,7 @@ import pytest
 
 from tests.system.remains import groups
 from tests.system.serving import Answer, Platform, running
-from upcall.app import run_folder
+from upcall.app.folders import run_folder
 from upcall.model import texts
 
 SLEEP = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {'slept': args['s']}\n"

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from upcall.app import reachable, run, run_folder
+from upcall.app import run
+from upcall.app.addresses import reachable
+from upcall.app.folders import run_folder
 from upcall.config import load
 from upcall.errors import Misconfigured
 

@@ -23,7 +23,7 @@ from tests.system import networks
 from tests.system.chaos import stepped
 from tests.system.remains import family, groups, mounts
 from tests.system.serving import Platform
-from upcall.app import run_folder
+from upcall.app.folders import run_folder
 from upcall.runtimes.python import linux
 
 ROOT = os.geteuid() == 0

@@ -1,0 +1,37 @@
+"""A process of any role: its loop, its logs, its signals, and how its errors become an exit code."""
+
+import asyncio
+from collections.abc import Callable
+
+from upcall.app.serve import serve
+from upcall.config import Settings
+from upcall.errors import Unavailable
+from upcall.lifetime import fill_standard_streams
+from upcall.telemetry import set_up_logging
+
+
+def run(settings: Settings, say: Callable[[str], None]) -> int:
+    """The role that the settings name: returns the exit code; `say` gets the lines for the user once it is ready.
+    Raises Misconfigured where it cannot start, Unavailable where what it lives on is gone for good."""
+    fill_standard_streams()
+    logs = set_up_logging(settings.log_level, settings.log_format)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(serve(settings, say, logs))
+        except ExceptionGroup as group:
+            if group.split(Unavailable)[1] is not None:
+                raise
+            raise _first(group) from None
+
+
+def _first(error: Exception) -> Exception:
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,187 @@
+"""`upcall serve`: both shells in one process.
+
+Memory bus or Kafka, the store that `--store` names, sandboxes of this host. The order of the start is the order of need
+(store, guest, address, Invoker with its containers, HTTP). A stop refuses new work and gives what runs one budget of
+time; what has not ended then is told so, sandboxes go, records are flushed (D8). A second signal stops at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shlex
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from upcall import __version__
+from upcall.app.addresses import is_loopback, names, reachable
+from upcall.app.folders import remove, run_folder, write_properties
+from upcall.app.parts import (
+    freeze_heap,
+    make_containers,
+    make_invoker,
+    manifest_of,
+    opened_bus,
+    pool_config,
+    topic_prefix,
+)
+from upcall.config import Settings
+from upcall.containers.process import ProcessContainers
+from upcall.controller.doors import Doors
+from upcall.controller.operator import Operator
+from upcall.controller.server import listen
+from upcall.controller.service import Controller
+from upcall.controller.subjects import ensure_subject
+from upcall.controller.tls import PUBLIC, tls_context
+from upcall.errors import Misconfigured, Unavailable
+from upcall.host import pool_memory
+from upcall.invoker.service import Invoker
+from upcall.lifetime import Stop
+from upcall.model.names import Json
+from upcall.model.store_url import PostgresUrl
+from upcall.ownership import owned, private_folder, unusable
+from upcall.places import default_data
+from upcall.ports import Bus
+from upcall.store.choice import Storage, opened, retained
+from upcall.telemetry import Log
+from upcall.watch import Watch, operator_credentials
+
+log = logging.getLogger("upcall")
+
+GUEST = "guest"
+
+
+async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
+    stop = Stop()
+    memory = pool_memory(settings.memory, settings.limits.memory)
+    async with contextlib.AsyncExitStack() as stack:
+        stop.listen(stack)
+        data = private_folder(settings.data or default_data())
+        owner = stack.enter_context(owned(data))
+        stack.callback(remove, run_folder(data))
+        store = await stack.enter_async_context(opened(settings.store, data, settings.durability))
+        auth = await _guest(store, data, settings)
+        bus = await stack.enter_async_context(opened_bus(settings, store))
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, names(settings.host))
+        url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
+        write_properties(data, url, auth)
+        doors = Doors()
+        containers = make_containers(settings, data, url, doors)
+        pool = pool_config(settings, memory, containers.kinds)
+        invoker = await stack.enter_async_context(make_invoker(settings, pool, bus, store, containers))
+        facts = _facts(settings, url, data, containers)
+        watch = stack.enter_context(Watch(invoker, store, logs, facts, settings.metrics_tags).running())
+        operator = _operator(settings, data, watch)
+        controller = await stack.enter_async_context(
+            _controller(
+                settings, bus, store, watch, operator, kinds=containers.kinds, listener=listener, doors=doors, tls=tls
+            )
+        )
+        await stack.enter_async_context(retained(store, settings.keep))
+        owner.announce(controller.port)
+        freeze_heap()
+        if tls is None and not is_loopback(listener):
+            log.warning("--host %s: other machines reach the API, by HTTP without encryption", settings.host)
+        if not stop.asked.done():
+            say(_ready_text(settings, url, memory, data))
+        await asyncio.wait({controller.ended, stop.asked}, return_when=asyncio.FIRST_COMPLETED)
+        if controller.ended.done():
+            await controller.ended
+        await _drain(controller, invoker, settings.grace)
+        _tell_left(len(store.journal))
+    return 1 if store.lost else 0
+
+
+def _tell_left(count: int) -> None:
+    if count:
+        log.info("%d accepted activations have not started; they will with the next start", count)
+
+
+async def _drain(controller: Controller, invoker: Invoker, grace: float) -> None:
+    """Let callers have their answers and what runs its end, for `grace` seconds; then cut short what is left (D8)."""
+    log.info("stopping: running activations may take %g s to end; a second signal stops at once", grace)
+    controller.refuse()
+    invoker.hold()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            await controller.answered()
+            await invoker.idle()
+    controller.lock()
+    await invoker.drain(0)
+    await controller.stop(0)
+
+
+async def _guest(store: Storage, data: Path, settings: Settings) -> str:
+    """The guest's credentials. Raises Misconfigured where they cannot be kept."""
+    try:
+        return await ensure_subject(store, GUEST, settings.auth)
+    except Unavailable as error:
+        if isinstance(settings.store, PostgresUrl):
+            raise Misconfigured(f"the store {settings.store.masked} cannot be used: {error}") from error
+        raise unusable(data, store.trouble or "it takes no writes") from error
+
+
+def _controller(
+    settings: Settings,
+    bus: Bus,
+    store: Storage,
+    watch: Watch,
+    operator: Operator,
+    *,
+    kinds: Sequence[str],
+    listener: socket.socket,
+    doors: Doors,
+    tls: ssl.SSLContext | None,
+) -> Controller:
+    return Controller(
+        "0",
+        bus,
+        store,
+        listener=listener,
+        doors=doors,
+        tls=tls,
+        manifest=manifest_of(kinds),
+        limits=settings.limits,
+        prefix=topic_prefix(settings),
+        invokers=lambda: {"invoker0/0": "up" if watch.enabled else "down"},
+        tid_header=settings.transactions_header,
+        metrics=[watch.metrics] if settings.metrics else None,
+        tags=settings.metrics_tags,
+        measure=watch.measure,
+        operator=operator,
+    )
+
+
+def _operator(settings: Settings, data: Path, watch: Watch) -> Operator:
+    return Operator(operator_credentials(data, settings.operator_username, settings.operator_password), watch)
+
+
+def _facts(settings: Settings, url: str, data: Path, containers: ProcessContainers) -> Callable[[], dict[str, Json]]:
+    """What does not change while it runs."""
+    return lambda: {
+        "address": url,
+        "data": str(data),
+        "kinds": list(containers.kinds),
+        "durability": settings.durability,
+        **containers.facts(),
+    }
+
+
+def _ready_text(settings: Settings, url: str, memory: int, data: Path) -> str:
+    how = "in a sandbox of its own" if settings.isolation == "full" else "WITHOUT isolation"
+    properties = data / ".wskprops"
+    quoted = shlex.quote(str(properties))
+    curl, wsk = "curl", ""
+    whose = "wsk" if data == default_data().absolute() else "upcall and wsk"
+    if settings.tls == "self-signed":
+        curl, wsk = f"curl --cacert {shlex.quote(str(data / PUBLIC))}", "; self-signed, so: wsk -i"
+    elif settings.tls_cert:
+        curl = "curl -k"
+    return (
+        f"upcall {__version__} is ready at {url} ({memory / 1024:.1f} GB for actions, each {how})\n"
+        f"  key and address: {properties} (for {whose}: export WSK_CONFIG_FILE={quoted}{wsk})\n"
+        f'  try it:          {curl} -u "$(sed -n s/^AUTH=//p {quoted})" {url}/api/v1/namespaces/_/actions\n'
+        f"  stop it:         Ctrl-C"
+    )
