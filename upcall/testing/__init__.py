@@ -1,5 +1,5 @@
-"""For tests, those of this project and of whoever extends it: builders and fakes here; `upcall.testing.conformance` looks
-at any Invoker from outside."""
+"""For tests, those of this project and of whoever extends it: builders and fakes here; `conformance` looks at any
+Invoker from outside."""
 
 from upcall.bus.memory import MemoryBus
 from upcall.containers.fake import CRASH, FakeContainer, FakeContainers, Reply, Script, echo
