@@ -53,6 +53,18 @@ class Feed(Protocol):
         """Stop fetching; what was delivered and is not done stays uncommitted."""
 
 
+class Following(Protocol):
+    """One follower of one topic: it is told of what is sent, and keeps nothing for anybody."""
+
+    @property
+    def heard(self) -> float:
+        """A moment on the monotonic clock: whatever was sent to the topic before it has been delivered. It moves on
+        each half second while the bus answers, also where nothing is sent."""
+
+    async def close(self) -> None:
+        """Nothing is delivered any more."""
+
+
 class Bus(Protocol):
     """Typed topics: structs in, structs out; an adapter that leaves the process encodes at its own edge (D4)."""
 
@@ -69,6 +81,11 @@ class Bus(Protocol):
 
     async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> Feed:
         """Consume `topic` as member of `group`; nothing is delivered before the first `pull`."""
+
+    async def follow(self, topic: Topic, deliver: Callable[[Message], None], lost: Lost) -> Following:
+        """Deliver every message that is sent to `topic` from now on, in order, to each of its followers; nothing is
+        acknowledged, nothing of it comes again to a next life. A topic that is deleted and made anew is followed from
+        its beginning, and some of it may come twice then."""
 
     async def close(self) -> None:
         """Flush what was sent (bounded in time) and let go."""

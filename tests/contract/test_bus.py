@@ -1,6 +1,7 @@
 """What every bus does (spec: `upcall.ports.Bus`, bus.md §4): order, flow control, groups, what comes again."""
 
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -198,3 +199,98 @@ async def test_memory_hands_over_within_the_send() -> None:
     feed.pull(1)
     bus.send(TOPIC, numbered(1))
     assert seen.numbers == [1]
+
+
+@pytest.fixture
+def pings() -> Topic:
+    """One of its own for each test."""
+    return Topic(f"health-{uuid4().hex}", "ping")
+
+
+def ping(instance: int) -> PingMessage:
+    return PingMessage(an_instance(instance))
+
+
+async def test_a_follower_gets_what_is_sent_from_now_on_and_in_order(bus: Bus, pings: Topic) -> None:
+    await bus.ensure(pings)
+    told, seen = list[BaseException | None](), list[Message]()
+    bus.send(pings, ping(0), told.append)
+    await until(lambda: told == [None])
+    following = await bus.follow(pings, seen.append, unexpected)
+    for instance in range(1, 200):
+        bus.send(pings, ping(instance))
+    await until(lambda: len(seen) == 199)
+    assert seen == [ping(instance) for instance in range(1, 200)]
+    await following.close()
+
+
+async def test_each_follower_gets_every_message_until_it_closes(bus: Bus, pings: Topic) -> None:
+    await bus.ensure(pings)
+    first, second = list[Message](), list[Message]()
+    one = await bus.follow(pings, first.append, unexpected)
+    other = await bus.follow(pings, second.append, unexpected)
+    bus.send(pings, ping(1))
+    await until(lambda: first == second == [ping(1)])
+    await one.close()
+    bus.send(pings, ping(2))
+    await until(lambda: second == [ping(1), ping(2)])
+    assert first == [ping(1)]
+    again = await bus.follow(pings, first.append, unexpected)
+    await other.close()
+    bus.send(pings, ping(3))
+    await until(lambda: first == [ping(1), ping(3)])
+    assert second == [ping(1), ping(2)]
+    await again.close()
+
+
+async def test_topics_are_followed_apart(bus: Bus, pings: Topic, topic: Topic) -> None:
+    await bus.ensure(pings)
+    first, second = list[Message](), Seen()
+    one = await bus.follow(pings, first.append, unexpected)
+    other = await bus.follow(topic, lambda message: second.numbers.append(number(message)), unexpected)
+    bus.send(topic, numbered(7))
+    bus.send(pings, ping(1))
+    await until(lambda: first == [ping(1)] and second.numbers == [7])
+    await one.close()
+    bus.send(topic, numbered(8))
+    await until(lambda: second.numbers == [7, 8])
+    await other.close()
+
+
+async def test_a_follower_may_send_while_it_is_called_and_the_order_stays(bus: Bus, pings: Topic) -> None:
+    await bus.ensure(pings)
+    first, second = list[Message](), list[Message]()
+
+    def deliver(message: Message) -> None:
+        first.append(message)
+        if len(first) < 20:
+            bus.send(pings, ping(len(first)))
+
+    followings = [await bus.follow(pings, each, unexpected) for each in (deliver, second.append)]
+    bus.send(pings, ping(0))
+    await until(lambda: len(second) == 20)
+    assert first == second == [ping(instance) for instance in range(20)]
+    for each in followings:
+        await each.close()
+
+
+async def test_a_quiet_topic_is_heard_all_the_same(bus: Bus, pings: Topic) -> None:
+    await bus.ensure(pings)
+    following = await bus.follow(pings, lambda message: None, unexpected)
+    begun = monotonic()
+    await until(lambda: begun < following.heard <= monotonic())
+    await following.close()
+
+
+async def test_what_is_followed_and_in_no_group_waits_for_nobody(pings: Topic) -> None:
+    bus, seen, told = MemoryBus(bound=2), list[Message](), list[BaseException | None]()
+    await bus.follow(pings, seen.append, unexpected)
+    for instance in range(5):
+        bus.send(pings, ping(instance), told.append)
+    assert seen == [ping(instance) for instance in range(5)]
+    assert told == [None] * 5
+    late = list[Message]()
+    feed = await bus.feed(pings, "g", lambda offset, message, started: late.append(message), unexpected)
+    feed.pull(9)
+    bus.send(pings, ping(9))
+    assert late == [ping(9)] == seen[5:]

@@ -1,8 +1,8 @@
 """The bus over Kafka (spec: bus.md; docs/adr/0003-delivery.md).
 
 A message is JSON in a topic; what a broker has confirmed outlives this process, so `keep` has nothing to add to it.
-Sending is in `kafka_sender`, a feed with its two clients in `kafka_feed`, topics in `kafka_topics`. librdkafka does the
-work in threads of its own; the loop is never blocked by a call of it.
+Sending is in `kafka_sender`, a feed with its two clients in `kafka_feed`, what is followed in `kafka_follower`, topics
+in `kafka_topics`. librdkafka does the work in threads of its own; the loop is never blocked by a call of it.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from upcall.brokers import Brokers
 from upcall.bus.kafka_client import Complaints, common_config, consumer_config, made, producer_config
 from upcall.bus.kafka_feed import KafkaFeed
+from upcall.bus.kafka_follower import Follower, KafkaFollowing
 from upcall.bus.kafka_sender import Sender
 from upcall.bus.kafka_topics import ensure_topic
 from upcall.model.messages import Message, Topic
@@ -31,6 +32,7 @@ class KafkaBus:
         self._largest = payload + brokers.serdes_overhead
         self._settle = settle
         self._admin: AdminClient = made(AdminClient, common_config(brokers, Complaints("topics")))
+        self._follower: Follower | None = None
         self._sender = Sender(producer_config(brokers, self._largest, Complaints("sending")))
 
     async def ensure(self, topic: Topic) -> None:
@@ -58,5 +60,15 @@ class KafkaBus:
         await feed.opened()
         return feed
 
+    async def follow(self, topic: Topic, deliver: Callable[[Message], None], lost: Lost) -> KafkaFollowing:
+        """Raises Unavailable where the topic's ends cannot be known."""
+        if self._follower is None:
+            complain = Complaints("followed topics")
+            config = consumer_config(self._brokers, "follower", complain)
+            self._follower = Follower(config, self._admin, self._brokers.silence, complain)
+        return await self._follower.follow(topic, deliver, lost)
+
     async def close(self) -> None:
+        if self._follower is not None:
+            await self._follower.close()
         await self._sender.close(FLUSH)

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable
 
 from upcall.bus.codec import decode
+from upcall.bus.followers import Followers, MemoryFollowing
 from upcall.bus.kept import KeptLine
 from upcall.bus.line import Line
 from upcall.errors import Conflict, Unavailable, Unreadable
@@ -25,6 +26,9 @@ from upcall.ports import Deliver, Journal, Lost, Sent
 
 BOUND = 10_000
 """Messages that wait for one group; at 2 KB each some 20 MB."""
+
+_KEPT = ("activation", "ack")
+"""What is not worthless later."""
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +40,14 @@ class MemoryBus:
         self._bound = bound
         self._journal = journal
         self._lines: dict[str, dict[str, Line]] = {}
+        self._followers: dict[str, Followers] = {}
 
     async def ensure(self, topic: Topic) -> None:
         self._groups(topic)
 
     def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
+        if self._followers and (followers := self._followers.get(topic.name)) is not None:
+            followers.tell(message)
         lines = self._lines.get(topic.name) or self._groups(topic)
         if self._journal is not None and isinstance(message, ActivationMessage) and not message.blocking:
             self._accept(topic, lines, message, sent)
@@ -84,8 +91,14 @@ class MemoryBus:
         line.deliver = deliver
         return KeptFeed(line) if isinstance(line, KeptLine) else MemoryFeed(line)
 
+    async def follow(self, topic: Topic, deliver: Callable[[Message], None], lost: Lost) -> MemoryFollowing:
+        if topic.carries not in _KEPT:
+            self._groups(topic).pop("", None)  # what nobody's group reads need not wait for one
+        return self._followers.setdefault(topic.name, Followers()).join(deliver)
+
     async def close(self) -> None:
         self._lines.clear()
+        self._followers.clear()
 
     def _accept(self, topic: Topic, lines: dict[str, Line], message: ActivationMessage, sent: Sent | None) -> None:
         """An Invoker's topic has one group."""
@@ -107,7 +120,7 @@ class MemoryBus:
     def _line(self, topic: Topic) -> Line:
         if self._journal is not None and topic.carries == "activation":
             return KeptLine(self._bound, self._journal, topic.name)
-        return Line(self._bound, lossy=topic.carries in ("ping", "event"))
+        return Line(self._bound, lossy=topic.carries not in _KEPT)
 
 
 class MemoryFeed:
