@@ -8,7 +8,7 @@ Acks carry no mark of their shape: `instance` and `response` tell (spec: bus.md 
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -17,6 +17,9 @@ from upcall.errors import Unreadable
 from upcall.model.messages import (
     Ack,
     ActivationMessage,
+    CacheInvalidationMessage,
+    Carried,
+    ClusterMessage,
     CombinedMessage,
     CompletionMessage,
     EventMessage,
@@ -25,8 +28,6 @@ from upcall.model.messages import (
     ResultMessage,
 )
 
-Carried = Literal["activation", "ack", "ping", "event"]
-
 encode: Final = msgspec.json.Encoder().encode
 _NULL = Raw(b"null")
 _UNKNOWN = Raw(b'["sid_unknown"]')
@@ -34,7 +35,16 @@ _UNKNOWN = Raw(b'["sid_unknown"]')
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _DECODERS: dict[type[Message], Callable[[bytes], Any]] = {
     kind: msgspec.json.Decoder(kind).decode
-    for kind in (ActivationMessage, ResultMessage, CompletionMessage, CombinedMessage, PingMessage, EventMessage)
+    for kind in (
+        ActivationMessage,
+        ResultMessage,
+        CompletionMessage,
+        CombinedMessage,
+        PingMessage,
+        EventMessage,
+        CacheInvalidationMessage,
+        ClusterMessage,
+    )
 }
 
 
@@ -62,10 +72,12 @@ def _forget_null(message: ActivationMessage) -> None:
         message.trace_context = UNSET
 
 
-_KINDS: dict[Carried, type[ActivationMessage | PingMessage | EventMessage]] = {
+_KINDS: dict[Carried, type[Message]] = {
     "activation": ActivationMessage,
     "ping": PingMessage,
     "event": EventMessage,
+    "invalidation": CacheInvalidationMessage,
+    "cluster": ClusterMessage,
 }
 
 

@@ -13,15 +13,30 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from upcall.brokers import Brokers
 from upcall.errors import Misconfigured
-from upcall.model.messages import Topic
+from upcall.model.messages import Carried, Topic
 
 log = logging.getLogger(__name__)
 
 HOUR = 3_600_000
 PATIENCE = 20.0
 """Seconds for brokers that do not answer, or are not ready."""
-_KEYS = {"activation": "invoker", "ack": "completed", "ping": "health", "event": "events"}
-_RETENTION = {"activation": 48 * HOUR, "ack": HOUR, "ping": HOUR, "event": HOUR}
+_MINUTES = 5 * 60_000
+_KEYS: dict[Carried, str] = {
+    "activation": "invoker",
+    "ack": "completed",
+    "ping": "health",
+    "event": "events",
+    "invalidation": "cache-invalidation",
+    "cluster": "upcall-controllers",
+}
+_RETENTION: dict[Carried, int] = {
+    "activation": 48 * HOUR,
+    "ack": HOUR,
+    "ping": HOUR,
+    "event": HOUR,
+    "invalidation": _MINUTES,
+    "cluster": _MINUTES,
+}
 
 
 def topic_settings(topic: Topic, largest: int, given: Mapping[str, str]) -> tuple[int, dict[str, str]]:

@@ -75,15 +75,57 @@ class EventMessage(msgspec.Struct, rename="camel"):
     body: dict[str, Json]
 
 
+class CacheKey(msgspec.Struct, frozen=True, rename="camel"):
+    """A document's id, `namespace/[package/]name`; upstream may add its revision."""
+
+    main_id: str
+    secondary_id: str | UnsetType | None = UNSET
+
+
+class CacheInvalidationMessage(msgspec.Struct, frozen=True, rename="camel"):
+    """Controller → Controllers: a document was written or deleted (spec: bus.md §9.2)."""
+
+    key: CacheKey
+    instance_id: str
+    """`controller0`"""
+
+
+class ClusterMessage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Controller → Controllers: that it lives, and what it counts; ours, upstream has none
+    (docs/adr/0014-controllers.md)."""
+
+    controller: str
+    incarnation: int
+    """When it started, in epoch ms."""
+    number: int
+    """Of its messages, from 1."""
+    seen: dict[str, tuple[int, int]] = {}
+    """Others: incarnation and number of the last message up to which nothing of theirs is missing."""
+    minute: int = 0
+    """Epoch minutes, which `rates` belong to."""
+    rates: dict[str, int] = {}
+    """Attempts in that minute by namespace uuid, of those where it is another number than was told."""
+    running: dict[str, int] = {}
+    """Activations in flight, likewise."""
+    parts: int = 0
+    """Not 0: so many messages, this one the last, tell all that is counted."""
+    asks: bool = False
+    """The others are to say at once what they have seen."""
+    whole: bool = False
+    """The others are to tell all that they count."""
+    leaving: bool = False
+
+
 Ack = ResultMessage | CompletionMessage | CombinedMessage
-Message = ActivationMessage | Ack | PingMessage | EventMessage
+Message = ActivationMessage | Ack | PingMessage | EventMessage | CacheInvalidationMessage | ClusterMessage
+Carried = Literal["activation", "ack", "ping", "event", "invalidation", "cluster"]
 
 
 class Topic(msgspec.Struct, frozen=True):
     """A topic's name with its prefix, and what it carries."""
 
     name: str
-    carries: Literal["activation", "ack", "ping", "event"]
+    carries: Carried
 
 
 def invoker_topic(instance: int, prefix: str = "") -> Topic:
@@ -92,3 +134,11 @@ def invoker_topic(instance: int, prefix: str = "") -> Topic:
 
 def completed_topic(controller: str, prefix: str = "") -> Topic:
     return Topic(f"{prefix}completed{controller}", "ack")
+
+
+def invalidation_topic(prefix: str = "") -> Topic:
+    return Topic(f"{prefix}cacheInvalidation", "invalidation")
+
+
+def cluster_topic(prefix: str = "") -> Topic:
+    return Topic(f"{prefix}upcall.controllers", "cluster")

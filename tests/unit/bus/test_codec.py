@@ -6,12 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from upcall.bus.codec import Carried, decode, encode
+from upcall.bus.codec import decode, encode
 from upcall.errors import Unreadable
 from upcall.model.activation import Activation, Response
 from upcall.model.entities import Identity, NamespaceId, UserLimits
 from upcall.model.messages import (
     ActivationMessage,
+    CacheInvalidationMessage,
+    CacheKey,
+    Carried,
+    ClusterMessage,
     CombinedMessage,
     CompletionMessage,
     EventMessage,
@@ -112,7 +116,7 @@ def test_older_spellings() -> None:
     assert (message.activation_id, message.root_controller_index) == ("12345678", ControllerId("0"))
 
 
-@pytest.mark.parametrize("carries", ["activation", "ack", "ping", "event"])
+@pytest.mark.parametrize("carries", ["activation", "ack", "ping", "event", "invalidation", "cluster"])
 @pytest.mark.parametrize(
     "data", [b"", b"nonsense", b"[]", b"{}", b'{"transid":5}', b"\xff", b'{"instance":[', INSTANCE]
 )
@@ -157,6 +161,7 @@ records = st.builds(
     annotations=st.lists(json, max_size=2).map(lambda value: Raw(encode(value))),
 )
 responses = records | text
+counts = st.dictionaries(text, st.integers(0, 2**50), max_size=3)
 messages: st.SearchStrategy[tuple[Carried, Message]] = st.one_of(
     st.tuples(
         st.just("activation"),
@@ -191,6 +196,24 @@ messages: st.SearchStrategy[tuple[Carried, Message]] = st.one_of(
             user_id=text,
             timestamp=st.integers(0, 2**50),
             body=st.dictionaries(text, json, max_size=3),
+        ),
+    ),
+    st.tuples(st.just("invalidation"), st.builds(CacheInvalidationMessage, st.builds(CacheKey, text, optional), text)),
+    st.tuples(
+        st.just("cluster"),
+        st.builds(
+            ClusterMessage,
+            controller=text,
+            incarnation=st.integers(0, 2**50),
+            number=st.integers(0, 2**50),
+            seen=st.dictionaries(text, st.tuples(st.integers(0, 2**50), st.integers(0, 2**50)), max_size=2),
+            minute=st.integers(0, 2**50),
+            rates=counts,
+            running=counts,
+            parts=st.integers(0, 9),
+            asks=st.booleans(),
+            whole=st.booleans(),
+            leaving=st.booleans(),
         ),
     ),
 )

@@ -9,10 +9,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from upcall.bus.codec import Carried, decode, encode
+from upcall.bus.codec import decode, encode
 from upcall.errors import Unreadable
 from upcall.model.messages import (
     ActivationMessage,
+    CacheInvalidationMessage,
+    Carried,
+    ClusterMessage,
     CombinedMessage,
     CompletionMessage,
     EventMessage,
@@ -30,6 +33,8 @@ KINDS = {
     "ack-combined": CombinedMessage,
     "ping": PingMessage,
     "event": EventMessage,
+    "invalidation": CacheInvalidationMessage,
+    "cluster": ClusterMessage,
 }
 SHAPES: list[Any] = [
     ["YHzn", 1764000000123],
@@ -58,7 +63,7 @@ def padded(value: object) -> object:
     """The same with a member more in each object whose names are the protocol's."""
     if not isinstance(value, dict):
         return value
-    theirs = ("content", "authkey", "lockedArgs", "traceContext", "body", "result")
+    theirs = ("content", "authkey", "lockedArgs", "traceContext", "body", "result", "seen", "rates", "running")
     return {name: member if name in theirs else padded(member) for name, member in value.items()} | {
         "later": {"x": [1]}
     }
@@ -83,7 +88,7 @@ def test_unknown_members_are_dropped(name: str) -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_null_stands_for_what_may_be_absent(name: str) -> None:
     carries, message = carried(name), plain(GOLDEN[name])
-    optional = {"cause", "traceContext", "content"} if carries == "activation" else {"isEnabled"}
+    optional = {"cause", "traceContext", "content"} if carries == "activation" else {"isEnabled", "seen", "rates"}
     for member in optional & message.keys():
         without = {key: value for key, value in message.items() if key != member}
         assert encode(decode(carries, encode({**message, member: None}))) == encode(decode(carries, encode(without)))
@@ -96,6 +101,8 @@ def test_without_a_member_that_each_version_sends_it_is_no_message(name: str) ->
         "ack": ("transid", "isSystemError"),
         "ping": ("name",),
         "event": ("source", "eventType", "body"),
+        "invalidation": ("key", "instanceId"),
+        "cluster": ("controller", "incarnation", "number"),
     }
     message = plain(GOLDEN[name])
     for member in must[carried(name)]:
