@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-_PYTHON = """
+PYTHON = """
 import json, os, socket, time
 def count(args):
     if args.get("counter"):
@@ -80,23 +80,23 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 KINDS = (
-    Kind("echo", _PYTHON + "    print('echo', args['token'])\n    return {'token': args['token']}\n", weight=6),
-    Kind("quiet", _PYTHON + "    return {'token': args['token']}\n", weight=4),
+    Kind("echo", PYTHON + "    print('echo', args['token'])\n    return {'token': args['token']}\n", weight=6),
+    Kind("quiet", PYTHON + "    return {'token': args['token']}\n", weight=4),
     Kind("node", _NODE, kind="nodejs:20", weight=3),
     Kind("native", _NATIVE, kind="blackbox", weight=2),
-    Kind("slow", _PYTHON + "    time.sleep(args['seconds'])\n    return {'token': args['token']}\n", weight=3),
+    Kind("slow", PYTHON + "    time.sleep(args['seconds'])\n    return {'token': args['token']}\n", weight=3),
     Kind(
         "again",
-        _PYTHON + "    time.sleep(args['seconds'])\n    return {'token': args['token']}\n",
+        PYTHON + "    time.sleep(args['seconds'])\n    return {'token': args['token']}\n",
         idempotent=True,
         weight=2,
     ),
-    Kind("nested", _PYTHON + _NESTED, weight=2),
-    Kind("big", _PYTHON + "    return {'token': args['token'], 'filling': 'x' * 60_000}\n"),
-    Kind("chatty", _PYTHON + "    print('line\\n' * 100)\n    return {'token': args['token']}\n"),
-    Kind("error", _PYTHON + "    return {'error': args['token']}\n", status="application error"),
-    Kind("raises", _PYTHON + "    raise ValueError(args['token'])\n", status="action developer error"),
-    Kind("exits", _PYTHON + "    os._exit(1)\n", status="action developer error"),
+    Kind("nested", PYTHON + _NESTED, weight=2),
+    Kind("big", PYTHON + "    return {'token': args['token'], 'filling': 'x' * 60_000}\n"),
+    Kind("chatty", PYTHON + "    print('line\\n' * 100)\n    return {'token': args['token']}\n"),
+    Kind("error", PYTHON + "    return {'error': args['token']}\n", status="application error"),
+    Kind("raises", PYTHON + "    raise ValueError(args['token'])\n", status="action developer error"),
+    Kind("exits", PYTHON + "    os._exit(1)\n", status="action developer error"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 
