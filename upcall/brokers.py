@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from upcall.errors import Misconfigured
+from upcall.masks import pairs_shown
 from upcall.model.forms import count
 from upcall.model.sizes import parse_duration, parse_size
-from upcall.setting import Setting
+from upcall.setting import Role, Setting
 
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,]+):(\d{1,5})")
@@ -24,6 +24,7 @@ class Brokers(msgspec.Struct, frozen=True, kw_only=True):
 
     hosts: str
     prefix: str = ""
+    user_event_prefix: str = ""
     replication_factor: int = 1
     serdes_overhead: int = 6068
     offset_metadata: int = 4095
@@ -97,6 +98,7 @@ def _client(of: str) -> Setting:
         "",
         f"settings of Kafka {of} clients, as in name=value,name=value",
         (f"whisk.kafka.{of}.*",),
+        show=pairs_shown,
     )
 
 
@@ -105,11 +107,18 @@ KAFKA_SETTINGS: tuple[Setting, ...] = (
         "kafka.hosts",
         host_ports,
         "",
-        "Kafka's brokers, with commas between them, for --bus kafka",
+        "Kafka's brokers, with commas between them",
         ("KAFKA_HOSTS",),
         form="HOST:PORT",
     ),
     Setting("kafka.prefix", topic_prefix, "", "what names of topics begin with", ("whisk.kafka.topics.prefix",)),
+    Setting(
+        "kafka.user-event-prefix",
+        topic_prefix,
+        "",
+        "what the name of the topic events begins with",
+        ("whisk.kafka.topics.user-event.prefix",),
+    ),
     Setting("kafka.replication-factor", _copies, "1", "copies of new topics", ("whisk.kafka.replication-factor",)),
     Setting(
         "kafka.serdes-overhead",
@@ -131,6 +140,7 @@ KAFKA_SETTINGS: tuple[Setting, ...] = (
         "",
         "settings of all Kafka clients, as in security.protocol=SSL,ssl.ca.location=/etc/ca.pem",
         ("whisk.kafka.common.*",),
+        show=pairs_shown,
     ),
     _client("producer"),
     _client("consumer"),
@@ -140,6 +150,7 @@ KAFKA_SETTINGS: tuple[Setting, ...] = (
         "",
         "settings of new topics, as in invoker.retention.ms=172800000,completed.partitions=1",
         ("whisk.kafka.topics.*",),
+        show=pairs_shown,
     ),
 )
 
@@ -148,9 +159,13 @@ def take_brokers(values: dict[str, Any]) -> Brokers | None:
     """Made of the values of `KAFKA_SETTINGS`, which are taken out; None where no brokers are named."""
     names = [name for name in values if name.startswith("kafka_")]
     taken = {name.removeprefix("kafka_"): values.pop(name) for name in names}
-    taken["topics"] = {name: value for name, value in taken["topics"].items() if "." in name}
+    taken["topics"] = {
+        name: value for name, value in taken["topics"].items() if "." in name and name != "user.event.prefix"
+    }
     return Brokers(**taken) if taken["hosts"] else None
 
 
-def missing_brokers() -> Misconfigured:
-    return Misconfigured("--bus kafka needs brokers: name them by --kafka-hosts HOST:PORT or the variable KAFKA_HOSTS.")
+def missing_brokers(role: Role) -> str:
+    """What to tell who has named none."""
+    who = {"serve": "--bus kafka", "invoker": "an Invoker", "controller": "a controller"}[role]
+    return f"{who} needs brokers: name them by --kafka-hosts HOST:PORT or the variable KAFKA_HOSTS."

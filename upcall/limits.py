@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from upcall.errors import Misconfigured
 from upcall.model.forms import Parse, count, kilobytes_or_more, megabytes, milliseconds, optional
 from upcall.model.sizes import MB, Bounds, NamespaceDefaults, Range, SystemLimits, parse_duration, parse_size
 from upcall.setting import Setting
@@ -115,18 +114,18 @@ LIMIT_SETTINGS: tuple[Setting, ...] = (
 )
 
 
-def take_limits(values: dict[str, Any]) -> SystemLimits:
-    """Made of the values of `LIMIT_SETTINGS`, which are taken out. Raises Misconfigured."""
-    limits = _take(values, "limits_")
+def take_limits(values: dict[str, Any]) -> tuple[SystemLimits, list[str]]:
+    """Made of the values of `LIMIT_SETTINGS`, which are taken out; and what does not fit together."""
+    limits, unfit = _take(values, "limits_"), []
     for name in _BOUNDED:
         bounds = Bounds(*(limits.pop(f"{name}_{end}") for end in ("min", "max", "std")))
         if not bounds.min <= bounds.std <= bounds.max:
-            raise Misconfigured(f"the limits of {name} must be min <= std <= max, and are {bounds}")
+            unfit.append(f"the limits of {name} must be min <= std <= max, and are {bounds}")
         limits[name] = bounds
     defaults = _take(values, "namespace_limits_")
     for name in _BOUNDED:
         defaults[name] = Range(*(defaults.pop(f"{name}_{end}") for end in ("min", "max")))
-    return SystemLimits(**limits, defaults=NamespaceDefaults(**defaults))
+    return SystemLimits(**limits, defaults=NamespaceDefaults(**defaults)), unfit
 
 
 def _take(values: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+DATABASE = "upcall.db"
+
 
 def default_data() -> Path:
     """`$XDG_DATA_HOME/upcall`."""

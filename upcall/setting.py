@@ -1,14 +1,32 @@
-"""One setting: its name, how its text is read, its default and meaning, and where OpenWhisk has it."""
+"""One setting: its name, how its text is read, its default and meaning, whose it is, and where OpenWhisk has it."""
+
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
 from upcall.model.forms import Parse
 
+Role = Literal["serve", "invoker", "controller"]
+ROLES: tuple[Role, ...] = ("serve", "invoker", "controller")
+RUNS: tuple[Role, ...] = ("serve", "invoker")
+"""Those that run actions."""
+ANSWERS: tuple[Role, ...] = ("serve", "controller")
+"""Those that answer the API."""
+APART: tuple[Role, ...] = ("invoker", "controller")
+"""Those that are one of several processes."""
+
+Show = Callable[[str], str]
+
+
+def as_it_is(text: str) -> str:
+    return text
+
 
 class Setting(msgspec.Struct, frozen=True):
     """One row. `default` is a text like any other value; `upstream` are variables, or keys that begin with `whisk.`.
     A key that ends with `.*` takes all below it, as a TOML table of the setting's name does: as a JSON object of
-    texts."""
+    texts. A name has several rows where roles differ in its default or in upstream's key."""
 
     name: str
     parse: Parse
@@ -16,11 +34,23 @@ class Setting(msgspec.Struct, frozen=True):
     help: str
     upstream: tuple[str, ...] = ()
     form: str = ""
-    """What to write, in a word or two; `upcall serve` has those that say it as options."""
+    """What to write, in a word or two; the roles have those that say it as options."""
+    roles: tuple[Role, ...] = ROLES
+    also: tuple[str, ...] = ()
+    """Other spellings of the option."""
+    bare: bool = False
+    """Whether the option takes no value and means `on`."""
+    show: Show = as_it_is
+    """Its text, right or wrong, without what is secret."""
 
     @property
     def flag(self) -> bool:
-        return bool(self.form)
+        return bool(self.form) or self.bare
+
+    @property
+    def unset(self) -> str:
+        """In words what an empty default means; empty where it means nothing."""
+        return self.help.partition("  [default: ")[2].removesuffix("]")
 
     @property
     def open(self) -> bool:

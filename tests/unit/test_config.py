@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from upcall.config import SETTINGS, Settings, load, upstream_keys
+from upcall.catalogue import SETTINGS, settings_of
+from upcall.config import Settings, load, upstream_keys
 from upcall.errors import Misconfigured
 from upcall.model.sizes import NamespaceDefaults, Range
+from upcall.setting import ROLES, Role
 
 
 def settings(environment: dict[str, str] | None = None, **flags: str) -> Settings:
@@ -165,7 +167,8 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings({"UPCALL_DATA": "~/data"}).data == Path("/home/ada/data")
 
 
-def test_every_default_can_be_parsed_and_every_name_is_there_once() -> None:
-    assert len({setting.field for setting in SETTINGS}) == len(SETTINGS)
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_can_be_parsed_and_a_role_has_every_name_once(role: Role) -> None:
+    assert len({setting.field for setting in settings_of(role)}) == len(settings_of(role))
     for setting in SETTINGS:
         setting.parse(setting.default)

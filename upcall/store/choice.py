@@ -12,14 +12,13 @@ from upcall.extras import missing
 from upcall.model.keep import Keep
 from upcall.model.store_url import PostgresUrl, SqliteUrl, StoreUrl
 from upcall.ownership import held, owned, private_folder
+from upcall.places import DATABASE
 from upcall.ports import Journal, Store
 from upcall.store import retention
 from upcall.store.sqlite import Durability, SqliteStore
 
 if TYPE_CHECKING:
     from upcall.store.postgres import PostgresStore
-
-DATABASE = "upcall.db"
 
 
 class Kept(Journal, Protocol):

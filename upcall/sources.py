@@ -1,0 +1,143 @@
+"""Where the texts of settings come from, and which source wins.
+
+The command line's flag, the variable `UPCALL_<NAME>`, upstream's variables (`CONFIG_whisk_…`, `LIMITS_…`, …; spec:
+invoker.md §2), the TOML file, the default. Empty variables count as absent, and `CONFIG_` values that begin with `$`
+name another variable: deployments rely on both.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from upcall.errors import Misconfigured
+from upcall.setting import Setting
+
+Texts = Mapping[str, str]
+API_HOST = "WHISK_API_HOST_NAME"
+CLIENTS = ("UPCALL_APIHOST",)
+"""Variables of the command line that are nearly a setting's."""
+
+
+class Found(NamedTuple):
+    """Where a value comes from, in words for people, and its text."""
+
+    source: str
+    text: str
+    given: bool = True
+    """False for a default."""
+
+
+class Sources:
+    """All of them but the defaults, which are the settings' own."""
+
+    def __init__(self, flags: Mapping[str, str | None], environment: Texts, file: Path | None) -> None:
+        """Raises Misconfigured where the file cannot be read."""
+        self._flags = flags
+        self.environment = environment
+        self.upstream = {**upstream_keys(environment), **_api_host(environment)}
+        self._file = file
+        self._table = _toml(file) if file else {}
+
+    def find(self, setting: Setting) -> Found:
+        flag = self._flags.get(setting.field)
+        if flag is not None:
+            return Found(setting.option, flag)
+        if self.environment.get(setting.variable):
+            return Found(setting.variable, self.environment[setting.variable])
+        for key in setting.upstream:
+            if value := self._upstream(key):
+                return Found(key, value)
+        in_file = f"'{setting.name}' in the configuration file"
+        if setting.open and (value := _members(self._table, f"{setting.name}.")):
+            return Found(in_file, value)
+        if setting.name in self._table:
+            return Found(in_file, self._table[setting.name])
+        return Found(f"the default of {setting.name}", setting.default, given=False)
+
+    def _upstream(self, key: str) -> str | None:
+        if key.endswith(".*"):
+            return _members(self.upstream, key[:-1])
+        return self.upstream.get(key) or self.environment.get(key)
+
+    def remarks(self, settings: tuple[Setting, ...]) -> list[str]:
+        """What has no effect: keys of the file, and of our variables those that are nearly a setting's; others are the
+        client's, or Kubernetes' of a service."""
+        known = [setting.variable for setting in settings]
+        return [
+            f"{self._file}: the key '{key}' is not known and has no effect"
+            for key in self._table
+            if not _known(key, settings)
+        ] + [
+            f"the variable {name} is not known and has no effect; {near[0]} is"
+            for name in sorted(set(self.environment) - {*known, *CLIENTS})
+            if name.startswith("UPCALL_") and (near := get_close_matches(name, known, 1, 0.9))
+        ]
+
+
+def _known(key: str, settings: tuple[Setting, ...]) -> bool:
+    return any(key == setting.name or (setting.open and key.startswith(f"{setting.name}.")) for setting in settings)
+
+
+def upstream_keys(environment: Texts) -> dict[str, str]:
+    """`CONFIG_whisk_aB_c=x` → `whisk.a-b.c: x` (spec: invoker.md §2.1); a part that begins with a capital stays. The
+    elements of a list, `…_0`, `…_1`, are joined by commas under the list's name, too."""
+    found: dict[str, str] = {}
+    for name, raw in environment.items():
+        if not name.startswith("CONFIG_"):
+            continue
+        value = environment.get(raw[1:], "") if raw.startswith("$") else raw
+        value = value.strip().strip("'\"").strip()
+        if value:
+            found[".".join(map(_kebab, name.removeprefix("CONFIG_").split("_")))] = value
+    return {**found, **_lists(found)}
+
+
+def _lists(found: Texts) -> dict[str, str]:
+    elements = [(name.rpartition("."), value) for name, value in found.items()]
+    numbered = sorted((name, int(last), value) for (name, _, last), value in elements if last.isdecimal())
+    return {name: ",".join(value for other, _, value in numbered if other == name) for name, _, _ in numbered}
+
+
+def _kebab(part: str) -> str:
+    return part if part[:1].isupper() else re.sub(r"[A-Z]", lambda match: f"-{match[0].lower()}", part)
+
+
+def _api_host(environment: Texts) -> dict[str, str]:
+    """Three variables make one URL (spec: invoker.md §2.2)."""
+    name = environment.get(API_HOST, "").strip()
+    scheme = environment.get("WHISK_API_HOST_PROTO", "").strip() or "https"
+    port = environment.get("WHISK_API_HOST_PORT", "").strip() or "443"
+    return {API_HOST: f"{scheme}://{name}:{port}"} if name else {}
+
+
+def _members(table: Texts, prefix: str) -> str:
+    """All that begin with the prefix, as a JSON object without it; empty where there are none."""
+    found = {name.removeprefix(prefix): value for name, value in table.items() if name.startswith(prefix)}
+    return msgspec.json.encode(found).decode() if found else ""
+
+
+def _toml(file: Path) -> dict[str, str]:
+    try:
+        return dict(_flat(tomllib.loads(file.read_text())))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise Misconfigured(f"the configuration file {file} cannot be read: {why}") from error
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", ",".join(map(_text, value)) if isinstance(value, list) else _text(value)))
+    return rows
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
