@@ -1,4 +1,4 @@
-"""What the operator sees of a whole platform in one process, and does to it (`upcall.controller.operator`).
+"""What the operator sees of a whole platform in one process, and does to it (`upcall.http.operator`).
 
 Rates come from a sample a second of the last minute. Warnings are what was logged since the start: those of the host,
 as a missing tool, are among the first.
@@ -36,7 +36,7 @@ KEY_BYTES = 32
 
 
 class Watch:
-    """Implements `upcall.controller.operator.Machine`."""
+    """Implements `upcall.http.operator.Machine`."""
 
     def __init__(
         self, invoker: Invoker, store: Storage, log: Log, facts: Callable[[], Mapping[str, Json]], tags: bool

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.api.client import Api
 from tests.api.platform import INVOKE, PATH, Platform, a_request
 from upcall.controller.figures import Figures
-from upcall.controller.metrics import Metrics
+from upcall.http.metrics import Metrics
 from upcall.measures import BOUNDS
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -7,8 +7,8 @@ import pytest
 
 from tests.api.client import Api, Reply, exchange
 from upcall.controller.figures import Figures
-from upcall.controller.metrics import Metrics
-from upcall.controller.operator import INSIDE, ROUTES, Operator
+from upcall.http.metrics import Metrics
+from upcall.http.operator import INSIDE, ROUTES, Operator
 from upcall.model.names import Json
 
 KEY = "operator:s3cret:with-colon"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import Api, exchange
-from upcall.controller.http import Transactions, respond
+from upcall.http.layer import Layer, respond
 from upcall.model.sizes import NamespaceDefaults, Range, SystemLimits
 
 UNKNOWN = "The requested resource could not be found."
@@ -262,7 +262,7 @@ async def test_extra_logging_is_taken_out_of_the_request(api: Api) -> None:
         await respond(send, (200, (), b""))
 
     headers = [(b"x-ow-extra-logging", b"on"), (b"accept", b"*/*")]
-    assert (await exchange(Transactions(api.parts, app), "GET", "/", headers, b"")).status == 200
+    assert (await exchange(Layer(app, api.parts.tid_header), "GET", "/", headers, b"")).status == 200
     assert seen == [(b"accept", b"*/*")]
 
 

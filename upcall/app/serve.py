@@ -29,13 +29,13 @@ from upcall.app.parts import (
 from upcall.config import Settings
 from upcall.containers.process import ProcessContainers
 from upcall.controller.doors import Doors
-from upcall.controller.operator import Operator
 from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.controller.tls import PUBLIC, tls_context
 from upcall.errors import Misconfigured, Unavailable
 from upcall.host import pool_memory
+from upcall.http.operator import Operator
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
 from upcall.model.names import Json

@@ -8,10 +8,10 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from upcall.controller.call import Call, malformed, ok, query_boolean, query_page, query_time, query_value
-from upcall.controller.envelope import COMPLETED, Answer
 from upcall.controller.views import activation_bytes, activation_view, response_view
 from upcall.core.rights import check_right
 from upcall.errors import BadRequest, Malformed, NotFound, Unreadable
+from upcall.http.envelope import COMPLETED, Answer
 from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.names import activation_id_error, name_error

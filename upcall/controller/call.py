@@ -10,30 +10,25 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import MsgspecError
 from starlette.requests import Request
 
 from upcall import __version__
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
-from upcall.controller.envelope import COMPLETED, TID_HEADER, Answer
 from upcall.controller.figures import Figures
-from upcall.controller.media import check_json
-from upcall.controller.metrics import Metrics
-from upcall.core.surrogates import mend
-from upcall.errors import Malformed, TooLarge
+from upcall.errors import Malformed
+from upcall.http.envelope import COMPLETED, TID_HEADER, Answer
+from upcall.http.metrics import Metrics
 from upcall.model import texts
 from upcall.model.entities import Identity
 from upcall.model.names import Json
 from upcall.model.runtimes import Manifest
-from upcall.model.sizes import MB, SystemLimits
+from upcall.model.sizes import SystemLimits
 from upcall.ports import Store
 
 if TYPE_CHECKING:
-    from upcall.controller.operator import Operator
+    from upcall.http.operator import Operator
 
-LARGEST_BODY = 50 * MB
-"""Bytes of any request; an action's code is base64 in JSON, so this is above the limit of an exec."""
 _TRUE, _FALSE = frozenset(("true", "yes", "on", "1")), frozenset(("false", "no", "off", "0"))
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _INT = 2**31
@@ -127,38 +122,6 @@ def query_time(request: Request, name: str) -> int | None:
 
 def malformed(name: str, detail: str) -> Malformed:
     return Malformed(texts.malformed_query(name, detail))
-
-
-async def read_json(request: Request) -> Json:
-    """The body, which has to be JSON. Raises UnsupportedType, TooLarge, BadRequest."""
-    content_type = request.headers.get("content-type", "")
-    body = await _read_body(request)
-    if body or content_type:
-        check_json(content_type)
-    if not body:
-        raise Malformed(texts.ENTITY_EXPECTED)
-    try:
-        try:
-            return msgspec.json.decode(body)
-        except msgspec.DecodeError:
-            return msgspec.json.decode(mend(body))
-    except (MsgspecError, ValueError, RecursionError) as error:
-        raise Malformed(texts.malformed_content(str(error))) from None
-
-
-async def _read_body(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = int(request.headers.get("content-length", "0"))
-    if size <= LARGEST_BODY:
-        size = 0
-        async for chunk in request.stream():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > LARGEST_BODY:
-                break
-    if size > LARGEST_BODY:
-        raise TooLarge(texts.request_too_large(size, LARGEST_BODY))
-    return b"".join(chunks)
 
 
 def _query_int(request: Request, name: str, collection: str, default: int) -> int:

@@ -10,9 +10,9 @@ from html import escape
 import msgspec
 
 from upcall.controller.call import Parts
-from upcall.controller.envelope import COMPLETED, CORS, TEXT, Answer, Headers
 from upcall.controller.openapi import make_document
 from upcall.controller.schemas import Schema
+from upcall.http.envelope import COMPLETED, CORS, TEXT, Answer, Headers
 from upcall.model.sizes import SystemLimits
 
 TITLE = "Swagger UI"

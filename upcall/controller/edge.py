@@ -31,7 +31,7 @@ from uvicorn.server import ServerState
 
 from upcall.controller.exchange import Edge, Exchange, Head
 from upcall.controller.holdings import SMALL
-from upcall.controller.operator import INSIDE
+from upcall.http.operator import INSIDE
 from upcall.model import texts
 
 READ_SIZE = 16384

@@ -9,11 +9,12 @@ There are no packages yet, so a path with a package ends, for its owner, in 404.
 
 import msgspec
 
-from upcall.controller.call import Call, ok, query_boolean, query_page, read_json
-from upcall.controller.envelope import Answer
+from upcall.controller.call import Call, ok, query_boolean, query_page
 from upcall.core.actions import check_put, create, read_put, update, without_code
 from upcall.core.rights import Right, check_right
 from upcall.errors import Conflict, NotFound, Unreadable
+from upcall.http.body import read_json
+from upcall.http.envelope import Answer
 from upcall.model import texts
 from upcall.model.documents import KeyValue
 from upcall.model.entities import Action, ActionLimits

@@ -14,10 +14,10 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from upcall.controller.envelope import TID_HEADER, Headers, refusal, tid_bytes, transaction_id
 from upcall.controller.holdings import Holdings
 from upcall.controller.route import InvokeRoute, Request
 from upcall.controller.target import Target, parse_target
+from upcall.http.envelope import TID_HEADER, Headers, refusal, tid_bytes, transaction_id
 from upcall.model import texts
 
 if TYPE_CHECKING:

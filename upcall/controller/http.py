@@ -1,42 +1,27 @@
 """The HTTP API except for invokes: routes, transaction ids, error envelope (spec: rest-api.md §1–§3).
 
-`make_app` gives an ASGI app: Starlette's router with one plain ASGI layer around it. The layer gives each request its
-transaction id and each answer its header, removes `X-OW-EXTRA-LOGGING`, turns errors into the envelope and answers
-OPTIONS. Routes see the path in encoded form, each segment decoded and encoded again, so that `%2F` in a name does not
-become a separator and `%61` is `a`; handlers get decoded segments.
+`make_app` gives an ASGI app: Starlette's router with one plain ASGI layer around it (`upcall.http.layer`). Routes see
+the path in encoded form; handlers get decoded segments.
 
 For a path that exists the checks go: credentials (401), names (400), method (405; HEAD is never GET). Collections may
 end in a slash, entities may not; what is not GET on a collection with the slash is an entity without a name: 404.
 Below `/namespaces` an unknown path asks for credentials too, as all of upstream's routes there do.
 """
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from time import perf_counter
-from typing import Any
-from urllib.parse import quote, unquote
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import unquote
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from upcall.controller import activations, docs, entities, operator, system
+from upcall.controller import activations, docs, entities, system
 from upcall.controller.call import Call, Parts
-from upcall.controller.envelope import (
-    CORS,
-    CORS_ROOT,
-    TEXT,
-    Answer,
-    Written,
-    failure,
-    not_allowed,
-    refusal,
-    tid_bytes,
-    transaction_id,
-)
-from upcall.controller.metrics import Metrics
-from upcall.controller.operator import Outside
-from upcall.errors import Failed, Malformed, NotFound, UpcallError
+from upcall.errors import Malformed, NotFound
+from upcall.http import operator
+from upcall.http.envelope import CORS, CORS_ROOT, TEXT, Answer, Headers, not_allowed
+from upcall.http.layer import TID, Layer, Measured, Operated, authorization, respond
+from upcall.http.operator import Outside
 from upcall.model import texts
 from upcall.model.names import name_error, namespace_error
 
@@ -85,9 +70,6 @@ ENTITIES: Mapping[str, Mapping[str, Handler]] = {
     "/{namespace}/activations/{name}/logs": {"GET": activations.get_logs},
     "/{namespace}/activations/{name}/result": {"GET": activations.get_result},
 }
-_EXTRA_LOGGING = b"x-ow-extra-logging"
-_TID = "upcall.tid"
-_log = logging.getLogger(__name__)
 
 
 def make_app(parts: Parts) -> ASGIApp:
@@ -107,64 +89,8 @@ def make_app(parts: Parts) -> ASGIApp:
         routes.append(Route("/metrics", Outside(Measured(parts.metrics))))
     if parts.operator is not None:
         routes += [Route(path, Outside(Operated(parts.operator, each))) for path, each in operator.ROUTES.items()]
-    return Transactions(parts, Router(routes, redirect_slashes=False, default=Unknown(parts)))
-
-
-class Transactions:
-    """The layer around all routes."""
-
-    def __init__(self, parts: Parts, app: ASGIApp) -> None:
-        self._app = app
-        self._figures = parts.figures
-        self._header = parts.tid_header
-        self._header_lower = parts.tid_header.lower()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        tid, began = transaction_id(dict(scope["headers"]).get(self._header_lower)), perf_counter()
-        path = _encoded_again(scope)
-        inner = {
-            **scope,
-            _TID: tid,
-            "path": path,
-            "headers": [header for header in scope["headers"] if header[0] != _EXTRA_LOGGING],
-        }
-
-        async def send_with_id(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                self._figures.answered(scope["method"], message["status"], perf_counter() - began)
-                named = (*message["headers"], (self._header, tid_bytes(tid)))
-                message["headers"] = [(Written(name), value) for name, value in named]
-            await send(message)
-
-        try:
-            answer = await self._guarded(inner, receive, send_with_id)
-        except ClientDisconnect:
-            return
-        if answer is not None:
-            await respond(send_with_id, answer)
-
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> Answer | None:
-        """An answer where the app raised instead of giving one."""
-        path, tid = scope["path"], scope[_TID]
-        cors = CORS_ROOT if path in ADMIN else CORS
-        below = path == API or path.startswith(f"{API}/")
-        if scope["method"] == "OPTIONS" and (below or path in ADMIN):
-            return 200, TEXT + cors, b"OK"
-        try:
-            await self._app(scope, receive, send)
-        except ClientDisconnect:
-            raise
-        except UpcallError as error:
-            if isinstance(error, Failed):
-                _log.error("%s %s: %r", scope["method"], path, error, extra={"tid": tid})
-            return failure(error, tid, cors)
-        except Exception:  # noqa: BLE001 - the boundary of a request
-            _log.exception("%s %s", scope["method"], path, extra={"tid": tid})
-            return refusal(500, "", tid, allow=cors)
-        return None
+    router = Router(routes, redirect_slashes=False, default=Unknown(parts))
+    return Layer(router, parts.tid_header, noted=parts.figures.answered, cors=_cors, preflight=_preflight)
 
 
 class Open:
@@ -178,35 +104,7 @@ class Open:
         if scope["method"] == "GET":
             await respond(send, await self._handler(self._parts))
         else:
-            await respond(send, not_allowed("GET", scope[_TID]))
-
-
-class Measured:
-    """`/metrics`."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        get = scope["method"] == "GET"
-        await respond(send, await self._metrics.answer(scope) if get else not_allowed("GET", scope[_TID]))
-
-
-class Operated:
-    """A path for the operator."""
-
-    def __init__(self, who: operator.Operator, handlers: Mapping[str, operator.Handler]) -> None:
-        self._who = who
-        self._handlers = handlers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._who.check(_authorization(scope))
-        handler = self._handlers.get(scope["method"])
-        if handler is None:
-            answer = not_allowed(", ".join(self._handlers), scope[_TID])
-        else:
-            answer = await handler(self._who.machine, Request(scope, receive))
-        await respond(send, answer)
+            await respond(send, not_allowed("GET", scope[TID]))
 
 
 class Closed:
@@ -220,7 +118,7 @@ class Closed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        identity = await self._parts.authenticator.authenticate(_authorization(scope))
+        identity = await self._parts.authenticator.authenticate(authorization(scope))
         path = _checked_path(scope["path_params"], identity.namespace.name)
         handler = self._handlers.get(scope["method"])
         if handler is not None:
@@ -228,7 +126,7 @@ class Closed:
         elif self._nameless:
             raise NotFound(texts.UNKNOWN_PATH)
         else:
-            answer = not_allowed(self._methods, scope[_TID])
+            answer = not_allowed(self._methods, scope[TID])
         await respond(send, answer)
 
 
@@ -240,21 +138,8 @@ class Unknown:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(f"{NAMESPACES}/"):
-            await self._parts.authenticator.authenticate(_authorization(scope))
+            await self._parts.authenticator.authenticate(authorization(scope))
         raise NotFound(texts.UNKNOWN_PATH)
-
-
-async def respond(send: Send, answer: Answer) -> None:
-    status, headers, body = answer
-    lengths = [*headers, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": lengths})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _encoded_again(scope: Scope) -> str:
-    raw = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
-    path = raw.partition(b"?")[0].decode("latin-1")
-    return "/".join(quote(unquote(segment), safe="") for segment in path.split("/"))
 
 
 def _checked_path(encoded: Mapping[str, str], own: str) -> dict[str, str]:
@@ -269,5 +154,12 @@ def _checked_path(encoded: Mapping[str, str], own: str) -> dict[str, str]:
     return path
 
 
-def _authorization(scope: Scope) -> bytes | None:
-    return dict(scope["headers"]).get(b"authorization")
+def _cors(path: str) -> Headers:
+    return CORS_ROOT if path in ADMIN else CORS
+
+
+def _preflight(scope: Scope) -> Answer | None:
+    """OPTIONS need no credentials."""
+    path = scope["path"]
+    below = path == API or path.startswith(f"{API}/")
+    return (200, TEXT + _cors(path), b"OK") if scope["method"] == "OPTIONS" and (below or path in ADMIN) else None

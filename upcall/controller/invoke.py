@@ -16,10 +16,10 @@ from msgspec import UNSET, UnsetType
 from upcall.controller.acks import Acks, Entry, Then
 from upcall.controller.cache import ActionCache
 from upcall.controller.cache import Entry as Cached
-from upcall.controller.ids import ids
 from upcall.core.balance import Balancer, Job, publish
 from upcall.core.params import Arguments, Defaults, defaults_of
 from upcall.errors import Internal, NotFound, Unavailable, UpcallError
+from upcall.http.ids import ids
 from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.entities import BLACKBOX, Action, Identity

@@ -12,10 +12,8 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from upcall.controller.auth import Authenticator
-from upcall.controller.envelope import COMPLETED, Headers, failure
 from upcall.controller.figures import Figures
 from upcall.controller.invoke import Invocation, Invocations, Plan
-from upcall.controller.media import check_json
 from upcall.controller.target import Target
 from upcall.controller.views import activation_bytes, result_bytes
 from upcall.core.limits import payload_limit
@@ -23,6 +21,8 @@ from upcall.core.params import check_object, merge
 from upcall.core.rights import check_right
 from upcall.core.throttle import Rate, admit
 from upcall.errors import BadRequest, Internal, Malformed, TooLarge, Unauthorized, UpcallError
+from upcall.http.envelope import COMPLETED, Headers, failure
+from upcall.http.media import check_json
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, SUCCESS, Activation
 from upcall.model.entities import Identity, UserLimits

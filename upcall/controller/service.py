@@ -18,12 +18,12 @@ from upcall.controller.exchange import Edge
 from upcall.controller.figures import Figures
 from upcall.controller.http import make_app
 from upcall.controller.invoke import Invocations
-from upcall.controller.metrics import Collect, Metrics
-from upcall.controller.operator import Operator
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server
 from upcall.core.balance import Balancer, release
 from upcall.errors import Unavailable
+from upcall.http.metrics import Collect, Metrics
+from upcall.http.operator import Operator
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Store

@@ -7,10 +7,10 @@ of the system and those of namespaces that have none of their own.
 import msgspec
 
 from upcall.controller.call import Call, Parts, ok
-from upcall.controller.envelope import COMPLETED, CORS_ROOT, JSON, TEXT, Answer
 from upcall.core.limits import effective, limits_view
 from upcall.core.rights import check_right
 from upcall.errors import BadRequest
+from upcall.http.envelope import COMPLETED, CORS_ROOT, JSON, TEXT, Answer
 from upcall.model import texts
 from upcall.model.entities import UserLimits
 from upcall.model.names import Json

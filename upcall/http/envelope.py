@@ -11,7 +11,7 @@ and it goes on every answer, so the edge and the middleware add it in one place 
 import msgspec
 
 from upcall import errors
-from upcall.controller.ids import ids
+from upcall.http.ids import ids
 from upcall.model import texts
 
 Headers = tuple[tuple[bytes, bytes], ...]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
-from upcall.controller.envelope import CORS_ROOT, Answer, Headers
+from upcall.http.envelope import CORS_ROOT, Answer, Headers
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric

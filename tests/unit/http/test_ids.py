@@ -2,7 +2,7 @@
 
 import time
 
-from upcall.controller.ids import Ids
+from upcall.http.ids import Ids
 
 
 def test_an_activation_id_begins_with_the_time_in_ms() -> None:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from upcall import errors
-from upcall.controller.envelope import CORS, Answer, failure, not_allowed, refusal, tid_bytes, transaction_id
-from upcall.controller.ids import Ids
+from upcall.http.envelope import CORS, Answer, failure, not_allowed, refusal, tid_bytes, transaction_id
+from upcall.http.ids import Ids
 from upcall.model import texts
 
 

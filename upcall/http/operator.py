@@ -15,9 +15,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from upcall.controller.call import read_json
-from upcall.controller.envelope import JSON, TEXT, Answer
 from upcall.errors import Malformed, NotFound, Unauthorized
+from upcall.http.body import read_json
+from upcall.http.envelope import JSON, TEXT, Answer
 from upcall.model import texts
 from upcall.model.forms import log_level
 from upcall.model.names import Json
