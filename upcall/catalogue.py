@@ -3,6 +3,7 @@
 `docs/reference/settings.md` is generated from it. `upcall.config` reads values by it.
 """
 
+from upcall.balancing import BALANCING_SETTINGS
 from upcall.brokers import KAFKA_SETTINGS
 from upcall.core.stems import parse_prewarm
 from upcall.limits import LIMIT_SETTINGS
@@ -276,6 +277,7 @@ SETTINGS: tuple[Setting, ...] = (
     *KAFKA_SETTINGS,
     *ROLE_SETTINGS,
     *LIMIT_SETTINGS,
+    *BALANCING_SETTINGS,
     Setting(
         "transactions-header",
         str,

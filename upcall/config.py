@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from upcall.balancing import Balancing, take_balancing
 from upcall.brokers import Brokers, missing_brokers, take_brokers
 from upcall.catalogue import SETTINGS, settings_of
 from upcall.core.record import StoreLevel
@@ -80,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bus: Literal["memory", "kafka"]
     brokers: Brokers | None
     limits: SystemLimits
+    balancing: Balancing
     unique_name: str | None
     displayed_name: str | None
     tags: list[str]
@@ -151,6 +153,7 @@ def survey(
     faults += [] if any(field.startswith("limits_") for field in wrong) else unfit
     brokers = take_brokers(values)
     values |= {"role": role, "limits": limits, "brokers": brokers, "bus": values["bus"] if role == "serve" else "kafka"}
+    values["balancing"] = take_balancing(values)
     if values["bus"] == "kafka" and brokers is None and "kafka_hosts" not in wrong:
         faults.append(missing_brokers(role))
     faults += _identify(values, wrong, around or surroundings(environment))
