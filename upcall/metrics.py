@@ -85,6 +85,7 @@ CONTAINER_FAILURES = counter("upcall_container_failures", "Containers that did n
 POOL_LIMIT = gauge("upcall_pool_limit_bytes", "Memory that containers may have together.")
 POOL_PROMISED = gauge("upcall_pool_promised_bytes", "Memory that containers were promised.")
 POOL_REMOVING = gauge("upcall_pool_removing_bytes", "Memory of containers that are being removed.")
+POOL_RESERVE = gauge("upcall_pool_reserve_bytes", "Memory above the limit, of the one container that a probe may have.")
 POOL_FREE = gauge("upcall_pool_free_bytes", "Memory that no container has.")
 POOL_USED = gauge("upcall_pool_used_bytes", "Memory that containers use now, as the kernel counts it.")
 

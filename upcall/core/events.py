@@ -33,6 +33,8 @@ class Job(msgspec.Struct, eq=False):
     """MB"""
     concurrency: int
     task: object = None
+    probe: bool = False
+    """A controller asks whether this Invoker works: before everybody else, and in the reserve where memory is full."""
     arrived: float = 0.0
     returns: int = 0
 

@@ -42,11 +42,14 @@ def _check_slot(slot: Slot) -> None:
 
 def _check_memory(pool: Pool) -> None:
     slots = pool.slots.values()
-    removing = sum(slot.memory for slot in slots if slot.phase is Phase.REMOVING and not slot.running)
-    used = sum(slot.memory for slot in slots) - removing
+    removing = sum(slot.charge for slot in slots if slot.phase is Phase.REMOVING and not slot.running)
+    used = sum(slot.charge for slot in slots) - removing
     assert used <= pool.config.memory, f"{used} MB of {pool.config.memory} are used"
     assert pool.free == pool.config.memory - used
     assert pool.removing == removing
+    free_of_charge = [slot.id for slot in slots if slot.charge != slot.memory]
+    assert free_of_charge == ([pool.reserve] if pool.reserve else []), "one slot at most is above the limit"
+    assert not any(slot.charge == 0 for slot in chain(pool.idle.values(), pool.paused.values())), "the reserve is kept"
 
 
 def _check_jobs(pool: Pool) -> None:
@@ -66,6 +69,7 @@ def _check_jobs(pool: Pool) -> None:
         assert not any(index.get(action) for index in roomy for action in placeable), "a job waits beside its slot"
         assert head.memory > pool.free, "the head waits though there is memory"
         assert (head.kind, head.memory) not in pool.stems, "the head waits beside a stem cell"
+        assert not head.probe or pool.reserve, "a probe waits beside the reserve"
         idle = chain(pool.idle.values(), pool.paused.values(), *(stems.values() for stems in pool.stems.values()))
         assert head.memory > pool.free + sum(slot.memory for slot in idle), "the head waits beside idle slots"
     else:

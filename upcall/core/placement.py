@@ -10,9 +10,10 @@ For one job, the first that there is:
 |   |                                                                         | else warmingCold                   |
 | 3 | a stem cell of its kind and memory, the oldest first                    | prewarmed                          |
 | 4 | a new slot in free memory                                               | cold                               |
-| 5 | a new slot in memory that eviction frees: idle slots, longest idle      | recreated                          |
+| 5 | for a probe: a new slot above the limit, unless there is one already    | cold                               |
+| 6 | a new slot in memory that eviction frees: idle slots, longest idle      | recreated                          |
 |   | first, then stem cells; only if all that is needed can be had           |                                    |
-| 6 | the queue                                                               |                                    |
+| 7 | the queue: a probe at its head, others at its end                       |                                    |
 
 1 and 2 cost no memory. So a job whose action has room *overtakes* a head that waits for memory, in its action's
 order; a big action does not block the small ones behind it (upstream's does). The bound: when the head has waited
@@ -51,6 +52,7 @@ from upcall.core.slots import (
     Mode,
     Pool,
     Slot,
+    new_reserve,
     new_slot,
     remove,
     run_warm,
@@ -60,6 +62,10 @@ from upcall.core.slots import (
 
 
 def enqueue(pool: Pool, job: Job) -> None:
+    if job.probe and pool.queue:
+        job.arrived = next(iter(pool.queue)).arrived  # so that no reservation of the head behind it ends
+        _put_first(pool, job)
+        return
     pool.queue[job] = None
     pool.backlog.setdefault(job.action, deque()).append(job)
 
@@ -69,10 +75,14 @@ def give_back(pool: Pool, jobs: list[Job]) -> list[Command]:
     if pool.mode is Mode.DRAINING:
         return abort(jobs, "drain")
     for job in reversed(jobs):
-        pool.queue[job] = None
-        pool.queue.move_to_end(job, last=False)
-        pool.backlog.setdefault(job.action, deque()).appendleft(job)
+        _put_first(pool, job)
     return []
+
+
+def _put_first(pool: Pool, job: Job) -> None:
+    pool.queue[job] = None
+    pool.queue.move_to_end(job, last=False)
+    pool.backlog.setdefault(job.action, deque()).appendleft(job)
 
 
 def abort(jobs: Iterable[Job], reason: Reason, cause: object = None) -> list[Command]:
@@ -130,16 +140,20 @@ def _dequeue(pool: Pool, job: Job) -> None:
 
 
 def _place(pool: Pool, job: Job) -> list[Command] | None:
-    """Rows 1 to 5 of the table; None where it has to wait."""
+    """Rows 1 to 6 of the table; None where it has to wait."""
     joined = _join(pool, job)
     if joined is not None:
         return joined
     if stems := pool.stems.get((job.kind, job.memory)):
         return [_claim_stem(pool, next(iter(stems.values())), job)]
     if job.memory <= pool.free:
-        return [_create_for(pool, job, "cold")]
+        return [_create_for(pool, job, new_slot(pool, job.kind, job.memory), "cold")]
+    if job.probe and not pool.reserve:
+        return [_create_for(pool, job, new_reserve(pool, job.kind, job.memory), "cold")]
     evicted = _make_room(pool, job.memory)
-    return [*evicted, _create_for(pool, job, "recreated")] if evicted else None
+    if not evicted:
+        return None
+    return [*evicted, _create_for(pool, job, new_slot(pool, job.kind, job.memory), "recreated")]
 
 
 def _join(pool: Pool, job: Job) -> list[Command] | None:
@@ -180,23 +194,22 @@ def _claim_stem(pool: Pool, slot: Slot, job: Job) -> Command:
     return Run(slot.id, job, init=True, fresh=False, start="prewarmed")
 
 
-def _create_for(pool: Pool, job: Job, start: Start) -> Command:
+def _create_for(pool: Pool, job: Job, slot: Slot, start: Start) -> Command:
     cell = pool.cells.get((job.kind, job.memory))
     if cell is not None:
         cell.cold += 1
-    slot = new_slot(pool, job.kind, job.memory, job.action, job.concurrency)
-    slot.start = start
+    slot.action, slot.concurrency, slot.start = job.action, job.concurrency, start
     slot.waiting.append(job)
     shelve(pool, slot)
     return Create(slot.id, job.kind, job.memory, job)
 
 
 def _make_room(pool: Pool, need: int) -> list[Command]:
-    """Row 5: the removals that raise free memory to the need, or none where all of them would not."""
+    """Row 6: the removals that raise free memory to the need, or none where all of them would not."""
     freed, victims = pool.free, []
     stems = (slots.values() for slots in pool.stems.values())
     for slot in chain(pool.paused.values(), pool.idle.values(), *stems):
-        freed += slot.memory
+        freed += slot.charge
         victims.append(slot)
         if freed >= need:
             return [command for victim in victims for command in remove(pool, victim)]

@@ -18,7 +18,7 @@ Remove) is unanswered, so the shell needs no locks and no queue for a container.
 |          | JobDone, not reusable                   | REMOVING + Remove; those that wait are aborted with its cause  |
 |          | JobReturned                             | REMOVING + Remove; it and those that wait to the queue's head  |
 |          | Broken                                  | REMOVING; those that wait to the queue's head                  |
-| WARM     | JobDone, reusable                       | WARM + Run of the next in the queue                            |
+| WARM     | JobDone, reusable                       | WARM + Run of the next in the queue; the reserve: REMOVING     |
 |          | JobDone, not reusable                   | REMOVING, + Remove unless others still run                     |
 |          | JobReturned                             | the same, and the job to the queue's head                      |
 |          | Broken                                  | REMOVING, + Remove if idle                                     |
@@ -83,6 +83,7 @@ from upcall.core.slots import (
     Pool,
     PoolConfig,
     Slot,
+    drop,
     move,
     new_pool,
     remove,
@@ -134,7 +135,7 @@ def step(pool: Pool, event: Event, now: float) -> list[Command]:
             return [run]
     elif isinstance(event, JobDone) and event.reusable and not pool.queue and pool.mode is OPEN:
         slot = pool.slots.get(event.slot)
-        if slot is not None and slot.phase is WARM and event.job in slot.running:
+        if slot is not None and slot.phase is WARM and event.job in slot.running and slot.id != pool.reserve:
             slot.running.remove(event.job)
             rest(pool, slot, now)
             pool.story.append((now, "JobDone → Pull", slot.id, event.job.id))
@@ -209,8 +210,8 @@ def _change(pool: Pool, slot: Slot, event: SlotEvent, now: float) -> list[Comman
         case Broken():
             return _broken(pool, slot, now)
         case Removed():
-            pool.removing -= slot.memory
-            del pool.slots[slot.id]
+            pool.removing -= slot.charge
+            drop(pool, slot)
             return []
 
 
@@ -238,8 +239,8 @@ def _create_failed(pool: Pool, slot: Slot, event: CreateFailed, now: float) -> l
         lose(cell)
         cell.retry_at = now + pool.config.prewarm_retry
     unshelve(pool, slot)
-    del pool.slots[slot.id]
-    pool.free += slot.memory
+    drop(pool, slot)
+    pool.free += slot.charge
     return abort(slot.waiting, "create", event.cause)
 
 
@@ -262,7 +263,7 @@ def _done(pool: Pool, slot: Slot, event: JobDone, now: float) -> list[Command]:
         commands += abort(claimants(slot), "init", event.cause)
     if slot.phase is WARM and event.reusable:
         rest(pool, slot, now)
-        if slot.running or pool.mode is not DRAINING:
+        if slot.running or (pool.mode is not DRAINING and slot.id != pool.reserve):
             return commands
     return commands + remove(pool, slot)
 

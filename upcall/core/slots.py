@@ -19,7 +19,9 @@ idle and touch nothing else. What is idle is kept in the order of becoming idle,
 first, and nothing is pushed to a heap for each activation.
 
 Memory: `free` is the limit less everything but the slots whose removal has started (docs/DESIGN.md D9); those are in
-`removing`. A REMOVING slot where jobs still run counts as used: its Remove comes with the end of the last.
+`removing`. A REMOVING slot where jobs still run counts as used: its Remove comes with the end of the last. One slot may
+be above the limit, the *reserve*, made for a probe where there was no memory. It is charged nothing, so what it has is
+nobody's loss, and it is removed as soon as nothing runs there.
 
 Odd: an empty shelf of `open` may stay while its slots are at their concurrency; `unshelve` drops it.
 """
@@ -88,12 +90,14 @@ class PoolConfig(msgspec.Struct, frozen=True):
 
 
 class Slot(msgspec.Struct, eq=False):
-    """One container. `waiting` are jobs bound to it that it has not got yet; `since` is when it became idle, paused or
-    a ready stem cell; `start` is how the job that claimed it got it."""
+    """One container. `charge` is what it takes of the limit: its memory, or nothing for the reserve. `waiting` are jobs
+    bound to it that it has not got yet; `since` is when it became idle, paused or a ready stem cell; `start` is how the
+    job that claimed it got it."""
 
     id: SlotId
     kind: str
     memory: int
+    charge: int
     action: ActionKey = STEM
     concurrency: int = 1
     start: Start = "cold"
@@ -117,6 +121,8 @@ class Pool(msgspec.Struct, eq=False):
     round_at: float
     mode: Mode = Mode.OPEN
     removing: int = 0
+    reserve: SlotId = 0
+    """The slot above the limit; 0 where there is none."""
     made: int = 0
     slots: Shelf = msgspec.field(default_factory=dict)
     open: Index = msgspec.field(default_factory=dict)
@@ -139,12 +145,30 @@ def new_pool(config: PoolConfig, now: float) -> Pool:
     return Pool(config, config.memory, cells, now + config.prewarm_delay if reactive else float("inf"))
 
 
-def new_slot(pool: Pool, kind: str, memory: int, action: ActionKey = STEM, concurrency: int = 1) -> Slot:
+def new_slot(pool: Pool, kind: str, memory: int) -> Slot:
     """Takes the memory; the caller shelves it."""
-    pool.made += 1
     pool.free -= memory
-    slot = pool.slots[pool.made] = Slot(pool.made, kind, memory, action, concurrency)
+    return _add(pool, kind, memory, memory)
+
+
+def new_reserve(pool: Pool, kind: str, memory: int) -> Slot:
+    """Takes nothing, and there is no other; the caller shelves it."""
+    slot = _add(pool, kind, memory, 0)
+    pool.reserve = slot.id
     return slot
+
+
+def _add(pool: Pool, kind: str, memory: int, charge: int) -> Slot:
+    pool.made += 1
+    slot = pool.slots[pool.made] = Slot(pool.made, kind, memory, charge)
+    return slot
+
+
+def drop(pool: Pool, slot: Slot) -> None:
+    """It is gone."""
+    del pool.slots[slot.id]
+    if pool.reserve == slot.id:
+        pool.reserve = 0
 
 
 def shelve(pool: Pool, slot: Slot) -> None:
@@ -225,6 +249,6 @@ def remove(pool: Pool, slot: Slot) -> list[Command]:
     slot.phase = REMOVING
     if slot.running:
         return []
-    pool.free += slot.memory
-    pool.removing += slot.memory
+    pool.free += slot.charge
+    pool.removing += slot.charge
     return [Remove(slot.id)]

@@ -81,6 +81,7 @@ def _pool(pool: Pool) -> Iterator["Metric"]:
     yield from one(names.POOL_LIMIT, pool.config.memory * MB)
     yield from one(names.POOL_PROMISED, (pool.config.memory - pool.free) * MB)
     yield from one(names.POOL_REMOVING, pool.removing * MB)
+    yield from one(names.POOL_RESERVE, pool.slots[pool.reserve].memory * MB if pool.reserve else 0)
     yield from one(names.POOL_FREE, pool.free * MB)
 
 

@@ -109,6 +109,7 @@ class World:
 
     def arrive(self, pick: int) -> None:
         job = Job(f"job{len(self.jobs)}", *(HUGE if pick == 63 else ACTIONS[pick % len(ACTIONS)]))
+        job.probe = pick >= 56
         self.jobs.append(job)
         self.feed(JobArrived(job))
 
