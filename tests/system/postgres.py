@@ -7,6 +7,7 @@ Without the server's programs the tests are skipped with the reason; with `CI=tr
     pytest_plugins = ["tests.system.postgres"]         async def test_…(postgres: "Server") -> None: …
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -117,10 +118,13 @@ class Server:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
+        """The first process before its children: there will be no other ones. Some may end meanwhile."""
         assert self._process is not None
+        self._process.send_signal(number)
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in (self._process.pid, *map(int, children)):
-            os.kill(pid, number)
+        for pid in map(int, children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _end(self, by: signal.Signals) -> None:
         if self._process is not None:

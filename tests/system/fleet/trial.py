@@ -128,11 +128,14 @@ def _call_all(world: World, ledger: Ledger) -> None:
     for controller in world.controllers:
         for kind in KINDS:
             arguments = {"token": f"last-{controller.number}-{kind.name}", "seconds": 0}
-            answer = controller.call("POST", f"actions/{kind.name}?blocking=true", arguments)
-            if answer.status not in (200, 502) or answer.body["response"]["status"] != kind.status:
-                ledger.complaints.append(
-                    f"in the end {controller.name} answers a call of {kind.name} by {answer.status} {answer.body}"
-                )
+            try:
+                answer = controller.call("POST", f"actions/{kind.name}?blocking=true", arguments)
+                right = answer.status in (200, 502) and answer.body["response"]["status"] == kind.status
+                told = f"{answer.status} {str(answer.body)[:500]}"
+            except OSError as error:
+                right, told = False, repr(error)
+            if not right:
+                ledger.complaints.append(f"in the end {controller.name} answers a call of {kind.name} by {told}")
 
 
 def _stop(world: World, ledger: Ledger) -> None:
