@@ -75,13 +75,14 @@ class UnsupportedType(Rejected):
 
 
 class Throttled(Rejected):
-    """429; `retry_after` is in seconds."""
+    """429; `retry_after` is in seconds, `metric` the name that user events have for it."""
 
     status = 429
 
-    def __init__(self, text: str, retry_after: int = 1) -> None:
+    def __init__(self, text: str, retry_after: int = 1, metric: str = "") -> None:
         super().__init__(text)
         self.retry_after = retry_after
+        self.metric = metric
 
 
 class Failed(UpcallError):

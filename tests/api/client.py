@@ -86,11 +86,12 @@ class Api:
         self.time = 1_795_400_000_000
         self.invokers = {"invoker0/0": "up"}
         self.in_flight: list[tuple[str, str]] = []
+        self.actions = ActionCache(self.store)
         self.parts = Parts(
             **{
                 "store": self.store,
                 "authenticator": Authenticator(self.store),
-                "actions": ActionCache(self.store),
+                "written": self.actions.forget,
                 "manifest": MANIFEST,
                 "limits": LIMITS,
                 "now": self.now,

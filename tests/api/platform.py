@@ -18,10 +18,11 @@ from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.doors import Doors
 from upcall.controller.exchange import Edge
+from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server, listen
-from upcall.core import balance
+from upcall.core.throttle import Throttles
 from upcall.model.activation import Activation, Response
 from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subject
 from upcall.model.messages import ActivationMessage, CombinedMessage, Message, completed_topic, invoker_topic
@@ -190,7 +191,7 @@ class Platform:
         self.bus = MemoryBus()
         self.invoker = StubInvoker(self.bus)
         self.app = EchoApp()
-        self.balancer = balance.Balancer()
+        self.fleet = Fleet(local=lambda: True)
         self.doors = Doors()
         self._clients: list[Client] = []
 
@@ -198,20 +199,22 @@ class Platform:
     async def run(self) -> AsyncIterator["Platform"]:
         await self.store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
         await self.store.put(an_action())
-        self.acks = Acks(
-            self.bus, "0", lambda entry: balance.release(self.balancer, entry.job, entry.invoker), unexpected
-        )
+        self.acks = Acks(self.bus, "0", self.fleet.release, unexpected)
         await self.acks.start()
         await self.invoker.start()
         self.cache = ActionCache(self.store)
         self.auth = Authenticator(self.store)
         async with (
-            Invocations(
-                self.store, self.bus, self.acks, self.cache, balancer=self.balancer, controller="0"
-            ) as invocations,
+            Invocations(self.store, self.bus, self.acks, self.cache, fleet=self.fleet, controller="0") as invocations,
             asyncio.TaskGroup() as group,
         ):
-            self.route = InvokeRoute(invocations, self.auth, self.limits, deprecated=["python:2"])
+            self.route = InvokeRoute(
+                invocations,
+                self.auth,
+                self.limits,
+                throttles=Throttles(self.limits, self.acks.in_flight),
+                deprecated=["python:2"],
+            )
             edge = Edge(self.route, **self.edge_settings)
             self.server = Server(
                 edge,

@@ -314,7 +314,7 @@ async def test_a_lost_race(api: Api) -> None:
 
 async def test_a_write_ends_what_the_cache_knows(api: Api) -> None:
     await create(api)
-    cache = api.parts.actions
+    cache = api.actions
     await cache.fetch("guest/hello")
     await api("PUT", "_/actions/hello?overwrite=true", {"publish": True})
     assert cache.cached("guest/hello") is None

@@ -1,9 +1,9 @@
 """Actions as invokes need them, by id: **without their code**, which only the Invoker reads.
 
-Whoever writes an action through this process says so at once (`forget`); entries have a time limit too,
-because another process may write. Requests for the same action that come together share one read; a read that was on
-its way when the action was written is given to those who asked for it and not kept. Bounded by the size of what is
-kept: an action can carry a megabyte of parameters.
+Whoever writes an action says so at once (`forget`); entries have a time limit too, which is a short one while nobody
+knows what other controllers write (`upcall.controller.invalidation`). Requests for the same action that come together
+share one read; a read that was on its way when the action was written is given to those who asked for it and not kept.
+Bounded by the size of what is kept: an action can carry a megabyte of parameters.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from upcall.model.entities import Action
 from upcall.ports import Store, Stored
 
 MB = 1024 * 1024
+LIFETIME = 300.0
 
 
 class Entry:
@@ -43,7 +44,7 @@ class ActionCache:
     """At most `room` bytes of documents, for `ttl` seconds each."""
 
     def __init__(
-        self, store: Store, ttl: float = 300.0, room: int = 64 * MB, clock: Callable[[], float] = time.monotonic
+        self, store: Store, ttl: float = LIFETIME, room: int = 64 * MB, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._ttl = ttl
@@ -84,6 +85,11 @@ class ActionCache:
         """The action was written or deleted."""
         self._reads.pop(id, None)
         self._drop(id)
+
+    def expire_after(self, ttl: float) -> None:
+        """From now on, beginning with nothing."""
+        self._ttl = ttl
+        self.clear()
 
     def clear(self) -> None:
         for id in [*self._entries, *self._reads]:

@@ -6,7 +6,7 @@ that is given twice the first counts; an empty boolean counts as absent, an empt
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +14,6 @@ from starlette.requests import Request
 
 from upcall import __version__
 from upcall.controller.auth import Authenticator
-from upcall.controller.cache import ActionCache
 from upcall.controller.figures import Figures
 from upcall.errors import Malformed
 from upcall.http.envelope import COMPLETED, TID_HEADER, Answer
@@ -40,13 +39,16 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Store
     authenticator: Authenticator
-    actions: ActionCache
+    written: Callable[[str], None]
+    """Called with the id of each document that was written or deleted, or may have been."""
     manifest: Manifest
     limits: SystemLimits
     now: Callable[[], int]
     """Epoch ms."""
     invokers: Callable[[], dict[str, str]]
     """State by name: `{"invoker0/0": "up"}`; states are `up`, `unhealthy`, `unresponsive`, `down`."""
+    readiness: float = 1.0
+    """Which share of them has to be up."""
     in_flight: Callable[[], Sequence[tuple[str, str]]]
     """Activation id and action of what this Controller waits for."""
     figures: Figures
@@ -54,6 +56,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What `GET /metrics` shows; without it there is no such route."""
     operator: "Operator | None" = None
     """Who may ask for more; without there are no such routes."""
+    ready: Callable[[], Awaitable[Answer]] | None = None
+    """What `GET /ready` says; without it there is no such route."""
     kinds: Collection[str] = ()
     """The deployment's whitelist of kinds; empty allows all."""
     tid_header: bytes = TID_HEADER

@@ -74,7 +74,7 @@ async def delete_action(call: Call) -> Answer:
     except (NotFound, Conflict):
         raise Conflict(texts.CONCURRENT_UPDATE) from None
     finally:
-        call.parts.actions.forget(action.id)
+        call.parts.written(action.id)
     return ok(action)
 
 
@@ -132,4 +132,4 @@ async def _write(call: Call, action: Action, rev: str | None) -> None:
     except Conflict:
         raise Conflict(texts.CONCURRENT_UPDATE) from None
     finally:
-        call.parts.actions.forget(action.id)
+        call.parts.written(action.id)

@@ -7,11 +7,12 @@ rights, query, body, size, and the action itself at last. All of it is plain cal
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
 from upcall.controller.auth import Authenticator
+from upcall.controller.events import Events
 from upcall.controller.figures import Figures
 from upcall.controller.invoke import Invocation, Invocations, Plan
 from upcall.controller.target import Target
@@ -19,8 +20,8 @@ from upcall.controller.views import activation_bytes, result_bytes
 from upcall.core.limits import payload_limit
 from upcall.core.params import check_object, merge
 from upcall.core.rights import check_right
-from upcall.core.throttle import Rate, admit
-from upcall.errors import BadRequest, Internal, Malformed, TooLarge, Unauthorized, UpcallError
+from upcall.core.throttle import Held, Throttles
+from upcall.errors import BadRequest, Internal, Malformed, Throttled, TooLarge, Unauthorized, UpcallError
 from upcall.http.envelope import COMPLETED, Headers, failure
 from upcall.http.media import check_json
 from upcall.model import texts
@@ -50,7 +51,8 @@ class Request(msgspec.Struct):
 
 
 class InvokeRoute:
-    """Answers requests, each exactly once."""
+    """Answers requests, each exactly once. `agree` asks other controllers whether an attempt may pass; `events` are
+    told what the throttles do."""
 
     def __init__(
         self,
@@ -58,6 +60,9 @@ class InvokeRoute:
         auth: Authenticator,
         limits: SystemLimits,
         *,
+        throttles: Throttles,
+        agree: Callable[[Held], Awaitable[None]] | None = None,
+        events: Events | None = None,
         deprecated: Collection[str] = (),
         figures: Figures | None = None,
         clock: Callable[[], float] = time.time,
@@ -70,7 +75,9 @@ class InvokeRoute:
         self.clock = clock
         self.figures = figures or Figures()
         self.waits = self.figures.waits
-        self._rate = Rate()
+        self._throttles = throttles
+        self._agree = agree
+        self._events = events
 
     @property
     def payload_limit(self) -> int:
@@ -101,9 +108,36 @@ class InvokeRoute:
         target = request.target
         if target.name_problem:
             raise Malformed(target.name_problem)
-        space = identity.namespace
         now = self.clock()
-        admit(self._rate, identity, self._invocations.in_flight(space.uuid), self._limits, now)
+        try:
+            held = self._throttles.admit(identity, now)
+        except Throttled as refusal:
+            self._tell(identity, refusal)
+            raise
+        if held is None:
+            self._pass(request, identity, now)
+        else:
+            self._invocations.spawn(self._hold(request, identity, held, now))
+
+    async def _hold(self, request: Request, identity: Identity, held: Held, now: float) -> None:
+        assert self._agree is not None
+        try:
+            await self._agree(held)
+            self._pass(request, identity, now)
+        except Exception as error:  # noqa: BLE001 - the boundary of one request
+            if isinstance(error, Throttled):
+                self._tell(identity, error)
+            _refuse(request, error)
+
+    def _tell(self, identity: Identity, refusal: Throttled) -> None:
+        if self._events is not None:
+            self._events.refused(identity, refusal)
+
+    def _pass(self, request: Request, identity: Identity, now: float) -> None:
+        """The throttles have nothing against it."""
+        target, space = request.target, identity.namespace
+        if self._events is not None:
+            self._events.passed(identity, self._throttles.in_flight(space.uuid) + 1)
         owner = space.name if target.namespace == "_" else target.namespace
         check_right(identity, "ACTIVATE", f"{owner}/{target.package}" if target.package else owner, target.name)
         if target.query_problem:

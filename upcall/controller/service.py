@@ -9,21 +9,32 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
+from upcall import metrics as names
+from upcall.balancing import Balancing
+from upcall.controller import probe
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
+from upcall.controller.cluster import Cluster
 from upcall.controller.doors import Doors
+from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
 from upcall.controller.figures import Figures
+from upcall.controller.fleet import Fleet
 from upcall.controller.http import make_app
+from upcall.controller.invalidation import Invalidation
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server
-from upcall.core.balance import Balancer, release
+from upcall.controller.supervisor import Supervisor
+from upcall.core.throttle import Held, Throttles
 from upcall.errors import Unavailable
 from upcall.http.metrics import Collect, Metrics
 from upcall.http.operator import Operator
+from upcall.measures import many
+from upcall.model.entities import BLACKBOX, Exec
+from upcall.model.messages import Topic
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Store
@@ -36,8 +47,10 @@ log = logging.getLogger(__name__)
 
 class Controller:
     """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
-    wrong, or after `stop`. `metrics` are what others in this process have for `GET /metrics`, after `measure`; None: no
-    such route. `tags` are the labels of OpenWhisk's metrics."""
+    wrong, or after `stop`. `local` says whether the one Invoker is enabled, where it is in this process; without it the
+    Invokers of the bus are supervised. `metrics` are what others in this process have for `GET /metrics`, after `measure`; None: no
+    such route. `tags` are the labels of OpenWhisk's metrics. `several`: there may be other controllers on the bus.
+    `events` is where user events go, if anywhere."""
 
     def __init__(
         self,
@@ -48,7 +61,8 @@ class Controller:
         listener: socket.socket,
         manifest: Manifest,
         limits: SystemLimits,
-        invokers: Callable[[], dict[str, str]],
+        local: Callable[[], bool] | None = None,
+        balancing: Balancing = Balancing(),  # noqa: B008 - frozen
         doors: Doors | None = None,
         tls: ssl.SSLContext | None = None,
         tid_header: str = "X-Request-ID",
@@ -57,6 +71,8 @@ class Controller:
         measure: Callable[[], Awaitable[None]] | None = None,
         operator: Operator | None = None,
         prefix: str = "",
+        several: bool = False,
+        events: Topic | None = None,
     ) -> None:
         self._name = name
         self._bus = bus
@@ -66,45 +82,51 @@ class Controller:
         self._tls = tls
         self._manifest = manifest
         self._limits = limits
-        self._invokers = invokers
+        self._balancing = balancing
+        self.fleet = Fleet(balancing, limits, local=local)
+        self._supervised = local is None
         self._tid_header = tid_header.encode()
         self._metrics = metrics
         self._tags = tags
         self._measure = measure
         self._operator = operator
         self._prefix = prefix
+        self._several = several
+        self._events = events
         self._figures = Figures()
         self._stack = contextlib.AsyncExitStack()
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
-            balancer = Balancer()
-            acks = Acks(
-                self._bus,
-                self._name,
-                lambda entry: release(balancer, entry.job, entry.invoker),
-                self._fail,
-                prefix=self._prefix,
-                standard=self._limits.timeout.std / 1000,
-            )
-            await acks.start()
-            stack.push_async_callback(acks.close)
+            acks = await self._account(stack)
             authenticator, actions = Authenticator(self._store), ActionCache(self._store)
+            throttles = Throttles(self._limits, acks.in_flight)
+            written, agree = await self._join(stack, actions, throttles)
             invocations = await stack.enter_async_context(
                 Invocations(
                     self._store,
                     self._bus,
                     acks,
                     actions,
-                    balancer=balancer,
+                    fleet=self.fleet,
+                    pulled=self._pulled,
                     controller=self._name,
                     prefix=self._prefix,
                 )
             )
             deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]
-            route = InvokeRoute(invocations, authenticator, self._limits, deprecated=deprecated, figures=self._figures)
-            app = make_app(self._parts(authenticator, actions, acks))
+            route = InvokeRoute(
+                invocations,
+                authenticator,
+                self._limits,
+                throttles=throttles,
+                agree=agree,
+                events=Events(self._bus, self._name, self._events) if self._events else None,
+                deprecated=deprecated,
+                figures=self._figures,
+            )
+            app = make_app(self._parts(authenticator, written, acks))
             edge = Edge(route, tid_header=self._tid_header)
             self._server = Server(edge, app, self._listener, doors=self._doors, tls=self._tls, expire=acks.end_waits)
             self.ended = asyncio.create_task(self._serve(), name="http")
@@ -115,6 +137,60 @@ class Controller:
 
     async def __aexit__(self, *exception: object) -> bool | None:
         return await self._stack.__aexit__(*exception)  # type: ignore[arg-type]
+
+    async def _account(self, stack: contextlib.AsyncExitStack) -> Acks:
+        """What is sent, and to whom: from now on acks and pings are heard. Raises Misconfigured, or Unavailable where
+        the action that tests Invokers cannot be written."""
+        supervisor = self._supervise() if self._supervised else None
+        acks = Acks(
+            self._bus,
+            self._name,
+            self.fleet.release,
+            self._fail,
+            unknown=supervisor.unknown if supervisor else lambda ack: False,
+            prefix=self._prefix,
+            standard=self._limits.timeout.std / 1000,
+            factor=self._balancing.timeout_factor,
+            addon=self._balancing.timeout_addon,
+        )
+        if supervisor is not None:
+            await probe.write(self._store, probe.test_action(self._name, self._manifest, self._limits))
+        await acks.start()
+        stack.push_async_callback(acks.close)
+        if supervisor is not None:
+            stack.push_async_callback(supervisor.close)
+            await supervisor.start()
+        return acks
+
+    def _supervise(self) -> Supervisor:
+        probes = probe.Probes(self._name, time.time_ns() // 1_000_000)
+        made = self.fleet.supervisor = Supervisor(self._bus, self.fleet, probes, self._fail, prefix=self._prefix)
+        return made
+
+    async def _join(
+        self, stack: contextlib.AsyncExitStack, actions: ActionCache, throttles: Throttles
+    ) -> tuple[Callable[[str], None], Callable[[Held], Awaitable[None]] | None]:
+        """Whom to tell what was written, and whom to ask what the throttles may let pass."""
+        if self._events is not None:
+            await self._bus.ensure(self._events)
+        if not self._several:
+            return actions.forget, None
+        prefix = self._prefix
+        invalidation = await stack.enter_async_context(
+            Invalidation(self._bus, self._name, actions, self._fail, prefix=prefix)
+        )
+        cluster = await stack.enter_async_context(
+            Cluster(
+                self._bus,
+                self._name,
+                throttles,
+                resized=self.fleet.resize,
+                doubt=invalidation.doubt,
+                lost=self._fail,
+                prefix=prefix,
+            )
+        )
+        return invalidation.written, cluster.agree
 
     @property
     def port(self) -> int:
@@ -146,9 +222,9 @@ class Controller:
             raise self._failure from None
 
     def _fail(self, cause: BaseException) -> None:
-        """No acks come any more: end, and with it whoever runs this."""
+        """Nothing is heard any more: end, and with it whoever runs this."""
         expected = isinstance(cause, Unavailable)
-        log.critical("the acknowledgements are lost: %s", cause, exc_info=None if expected else cause)
+        log.critical("the bus is lost: %s", cause, exc_info=None if expected else cause)
         self._failure = cause
         self.ended.cancel()
 
@@ -164,15 +240,16 @@ class Controller:
         self.ended.cancel()
         await asyncio.gather(self.ended, return_exceptions=True)
 
-    def _parts(self, authenticator: Authenticator, actions: ActionCache, acks: Acks) -> Parts:
+    def _parts(self, authenticator: Authenticator, written: Callable[[str], None], acks: Acks) -> Parts:
         return Parts(
             store=self._store,
             authenticator=authenticator,
-            actions=actions,
+            written=written,
             manifest=self._manifest,
             limits=self._limits,
             now=lambda: time.time_ns() // 1_000_000,
-            invokers=self._invokers,
+            invokers=self.fleet.states,
+            readiness=self._balancing.readiness_fraction,
             in_flight=acks.active,
             tid_header=self._tid_header,
             figures=self._figures,
@@ -180,11 +257,21 @@ class Controller:
             operator=self._operator,
         )
 
+    def _pulled(self, exec_: Exec) -> bool:
+        image = exec_.image
+        return (
+            exec_.kind == BLACKBOX
+            and isinstance(image, str)
+            and self._manifest.is_pulled(image, self._balancing.local_image_prefix)
+        )
+
     def _make_metrics(self, acks: Acks) -> Metrics | None:
         if self._metrics is None:
             return None
 
         def own() -> Iterator["Metric"]:
-            return self._figures.metrics(acks.count, list(self._invokers().values()), self._tags)
+            yield from self._figures.metrics(acks.count, list(self.fleet.states().values()), self._tags)
+            yield from many(names.COMPLETIONS, [((how,), count) for how, count in acks.completions.items()])
+            yield from self.fleet.metrics(self._tags)
 
         return Metrics([own, *self._metrics], self._measure)

@@ -4,47 +4,149 @@ The rate counts every attempt in the current minute of the calendar, refused one
 namespace may use up two minutes' worth around its turn. The number in flight is only read here: it belongs to whoever
 waits for the acknowledgements. The rate is looked at first. A limit of 0 blocks; limits belong to the namespace's
 document, else to the system.
+
+Several controllers count together (docs/adr/0014-controllers.md): the limit is one for all of them, and the texts show
+it. Unlike upstream nobody gets a fixed part. What others have told is added to our own; where they might at the same
+time let in what we let in, the attempt is `Held` until they have been asked (`upcall.core.counts`). Counts belong to
+the minute of the clock of the controller that took the attempt, so clocks may differ.
 """
 
+from collections.abc import Mapping
+
+import msgspec
+
+from upcall.core.counts import Counts
 from upcall.errors import Throttled
 from upcall.model import texts
 from upcall.model.entities import Identity
 from upcall.model.sizes import SystemLimits
 
 MINUTE = 60
+FRESH = 0.05
+"""Seconds for which what was asked counts as known: a flood that is refused does not ask for each of its attempts."""
+RATE, CONCURRENCY = "TimedRateLimit", "ConcurrentRateLimit"
+"""Upstream's names of what refuses."""
 
 
-class Rate:
+class Rates(Counts):
     """Attempts by namespace uuid in one minute. A new minute starts empty, which bounds it."""
-
-    __slots__ = ("counts", "minute")
 
     def __init__(self) -> None:
         self.minute = 0
         self.counts: dict[str, int] = {}
+        self._later: dict[int, dict[str, dict[str, int]]] = {}
+        super().__init__(self.counts)
 
-    def charge(self, uuid: str, limit: int, now: float) -> None:
-        """Count one attempt at `now` (epoch seconds). Raises Throttled from the first one above `limit` on."""
-        minute = int(now) // MINUTE
-        counts = self.counts
-        if minute != self.minute:
-            self.minute = minute
-            counts.clear()
-        count = counts[uuid] = counts.get(uuid, 0) + 1
+    def charge(self, uuid: str, limit: int, now: float) -> int:
+        """Count one attempt at `now` (epoch seconds); our own number of it. Raises Throttled from the first one above
+        `limit` on."""
+        if int(now) // MINUTE != self.minute:
+            self.turn(now)
+        count = self.counts[uuid] = self.counts.get(uuid, 0) + 1
+        self.check(uuid, count, limit, now)
+        return count
+
+    def check(self, uuid: str, count: int, limit: int, now: float) -> None:
+        count += self.others.get(uuid, 0)
         if count > limit:
-            raise Throttled(texts.too_many_requests(count, limit), MINUTE - int(now) % MINUTE)
+            raise Throttled(texts.too_many_requests(count, limit), MINUTE - int(now) % MINUTE, RATE)
+
+    def turn(self, now: float) -> None:
+        """Be in the minute of `now`, which may be an earlier one than it was: clocks are set."""
+        minute = int(now) // MINUTE
+        if minute == self.minute:
+            return
+        self.minute = minute
+        self.counts.clear()
+        self.start()
+        self._later = {each: told for each, told in self._later.items() if minute <= each <= minute + 1}
+        for controller, counts in self._later.pop(minute, {}).items():
+            self.hear(controller, counts)
+
+    def hear_of(self, minute: int, controller: str, counts: Mapping[str, int]) -> None:
+        """Of this minute, or of the next where another's clock is ahead; an earlier one is over."""
+        if minute == self.minute:
+            self.hear(controller, counts)
+        elif minute == self.minute + 1:
+            self._later.setdefault(minute, {}).setdefault(controller, {}).update(counts)
 
 
-def check_concurrent(in_flight: int, limit: int) -> None:
-    """Raises Throttled unless there is room for one more."""
-    if in_flight >= limit:
-        raise Throttled(texts.too_many_concurrent(in_flight, limit))
+class Held(msgspec.Struct):
+    """An attempt that has been counted, and that others have to be asked about. `count` is its number among ours in
+    `minute`; None as soon as the rate lets it pass."""
+
+    uuid: str
+    count: int | None
+    minute: int
+    rate: int
+    concurrency: int
 
 
-def admit(rate: Rate, identity: Identity, in_flight: int, system: SystemLimits, now: float) -> None:
-    """May this caller invoke now? Charges the rate. Raises Throttled."""
-    limits = identity.limits
-    own = limits.invocations_per_minute
-    rate.charge(identity.namespace.uuid, own if isinstance(own, int) else system.invocations_per_minute, now)
-    own = limits.concurrent_invocations
-    check_concurrent(in_flight, own if isinstance(own, int) else system.concurrent_invocations)
+class Throttles:
+    """Of one controller. `running` is what it has in flight, by namespace uuid."""
+
+    def __init__(self, system: SystemLimits, running: Mapping[str, int]) -> None:
+        self._system = system
+        self.rates = Rates()
+        self.running = Counts(running)
+        self.size = 1
+        """Controllers."""
+        self.seen = 0
+        """The number of our last message that all others have heard."""
+        self.asked = 0.0
+        """When the others were asked for what they told last (epoch seconds)."""
+
+    def admit(self, identity: Identity, now: float) -> Held | None:
+        """May this caller invoke now? Charges the rate. None: yes. Raises Throttled."""
+        system, limits, uuid = self._system, identity.limits, identity.namespace.uuid
+        rate, concurrency = limits.invocations_per_minute, limits.concurrent_invocations
+        if not isinstance(rate, int):
+            rate = system.invocations_per_minute
+        if not isinstance(concurrency, int):
+            concurrency = system.concurrent_invocations
+        count = self.rates.charge(uuid, rate, now)
+        if self.size == 1:
+            self._check_running(uuid, concurrency)
+            return None
+        self.rates.touched.add(uuid)
+        held = Held(uuid, count, self.rates.minute, rate, concurrency)
+        return None if self.judge(held, now) else held
+
+    def judge(self, held: Held, now: float) -> bool:
+        """Whether it may pass whatever the others do; False: they have to be asked. Raises Throttled."""
+        return self._judge_rate(held, now) and self._judge_running(held, now)
+
+    def settle(self, held: Held, now: float) -> None:
+        """Decide by what is known: not all have answered. Raises Throttled."""
+        if held.count is not None and held.minute == self.rates.minute:
+            self.rates.check(held.uuid, held.count, held.rate, now)
+        self._check_running(held.uuid, held.concurrency)
+
+    def in_flight(self, uuid: str) -> int:
+        """Of all controllers."""
+        return self.running.own.get(uuid, 0) + self.running.others.get(uuid, 0)
+
+    def _judge_rate(self, held: Held, now: float) -> bool:
+        if held.count is None or held.minute != self.rates.minute:
+            return True
+        self.rates.check(held.uuid, held.count, held.rate, now)
+        if not self.rates.safe(held.uuid, held.count, held.rate, self.size, self.seen):
+            return False
+        held.count = None
+        return True
+
+    def _judge_running(self, held: Held, now: float) -> bool:
+        """What others told may have ended since, so it refuses nobody unless it is fresh; and where less is left than
+        there are controllers, each may take one."""
+        uuid, limit, fresh = held.uuid, held.concurrency, now - self.asked < FRESH
+        own = self.running.own.get(uuid, 0)
+        if own >= limit or fresh:
+            self._check_running(uuid, limit)
+        if self.running.safe(uuid, own + 1, limit, self.size, self.seen):
+            return True
+        return fresh and self.running.floor(uuid, self.seen) >= own
+
+    def _check_running(self, uuid: str, limit: int) -> None:
+        count = self.in_flight(uuid)
+        if count >= limit:
+            raise Throttled(texts.too_many_concurrent(count, limit), metric=CONCURRENCY)

@@ -32,10 +32,10 @@ async def test_without_acknowledgements_it_ends_loudly(caplog: pytest.LogCapture
         listener=listen("127.0.0.1", 0),
         manifest=MANIFEST,
         limits=SystemLimits(),
-        invokers=dict,
+        local=lambda: True,
     )
     async with controller:
         bus.lost(Unavailable("another life has the place"))
         with pytest.raises(Unavailable):
             await controller.ended
-    assert "the acknowledgements are lost" in caplog.text
+    assert "the bus is lost: another life has the place" in caplog.text

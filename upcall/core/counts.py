@@ -1,0 +1,110 @@
+"""One kind of count by namespace, kept by several controllers: what each has, what it told, what may be added.
+
+Each controller counts its own and tells the others (`upcall.controller.cluster`). Between two tellings all may add, so
+a limit holds only if nobody adds more than a share of what is left. What is left is known to everybody differently, but
+a controller knows for sure what all others have heard of it (`floor`), and has itself heard at least what they may call
+theirs. With `size` controllers, `others` the sum of what the others told, one may go up to `count` where
+
+    size * count + others <= limit + (size - 1) * floor
+
+Proof: that is `count - floor <= (limit - others - floor) / size`, and `others` is no less than the others' floors, so
+all counts together are at most `limit`. No clock and no delay is in it. Where it does not hold, the controller has to
+ask, and to wait until all have heard its count: then `floor` is `count`, and the condition is what it should be. What
+makes that exact is the order of one topic, the same for all: of those who asked, the last has heard everybody.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+_UNTOLD = -1
+
+
+class Told(msgspec.Struct):
+    """What was said of one namespace in message `number`; the others have heard it, or `floor`, or something above."""
+
+    count: int
+    number: int
+    floor: int
+
+
+class Counts:
+    """`own` grows and shrinks elsewhere. `touched` are namespaces of which there may be something to tell."""
+
+    def __init__(self, own: Mapping[str, int]) -> None:
+        self.own = own
+        self.others: dict[str, int] = {}
+        """The sum of what the others told."""
+        self.touched: set[str] = set()
+        self._told: dict[str, Told] = {}
+        self._by: dict[str, dict[str, int]] = {}
+
+    def safe(self, uuid: str, count: int, limit: int, size: int, seen: int) -> bool:
+        """Whether all controllers together stay within the limit with `count` of ours, whatever the others do by the
+        same rule. `seen` is the number of our last message that all others have heard."""
+        missing = size * count + self.others.get(uuid, 0) - limit
+        return missing <= 0 or missing <= (size - 1) * min(count, self.floor(uuid, seen))
+
+    def floor(self, uuid: str, seen: int) -> int:
+        """The least that others may take our count for."""
+        told = self._told.get(uuid)
+        if told is None:
+            return 0
+        return max(told.count, 0) if told.number <= seen else told.floor
+
+    def changes(self) -> list[str]:
+        """Namespaces whose count is another one than was told."""
+        self.touched = {uuid for uuid in self.touched if self.own.get(uuid, 0) != self._said(uuid)}
+        return list(self.touched)
+
+    def tell(self, uuids: Iterable[str], number: int, seen: int) -> dict[str, int]:
+        """What message `number` says of them."""
+        said = {uuid: self.own.get(uuid, 0) for uuid in uuids}
+        for uuid, count in said.items():
+            self.touched.discard(uuid)
+            self._told[uuid] = Told(count, number, min(count, self.floor(uuid, seen)))
+        return said
+
+    def tell_again(self) -> None:
+        """Somebody has not heard it, or not all: to be told from nothing."""
+        for told in self._told.values():
+            told.count, told.floor = _UNTOLD, 0
+        self.touch_all()
+
+    def touch_all(self) -> None:
+        self.touched.update(self.own, self._told)
+
+    def settle(self, seen: int) -> None:
+        """What all have heard to be nothing need not be remembered."""
+        for uuid in [uuid for uuid, told in self._told.items() if told.count == 0 and told.number <= seen]:
+            del self._told[uuid]
+
+    def hear(self, controller: str, counts: Mapping[str, int]) -> None:
+        mine = self._by.setdefault(controller, {})
+        for uuid, count in counts.items():
+            self._add(uuid, count - mine.pop(uuid, 0))
+            if count:
+                mine[uuid] = count
+
+    def forget(self, controller: str) -> None:
+        """It has none any more."""
+        for uuid, count in self._by.pop(controller, {}).items():
+            self._add(uuid, -count)
+
+    def start(self) -> None:
+        """From nothing, as `own` does."""
+        self.others.clear()
+        self.touched.clear()
+        self._told.clear()
+        self._by.clear()
+
+    def _said(self, uuid: str) -> int:
+        told = self._told.get(uuid)
+        return told.count if told else 0
+
+    def _add(self, uuid: str, count: int) -> None:
+        total = self.others.get(uuid, 0) + count
+        if total:
+            self.others[uuid] = total
+        else:
+            self.others.pop(uuid, None)
