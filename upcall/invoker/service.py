@@ -98,6 +98,7 @@ class Invoker:
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = False
         self._broken = False
+        self._settling: set[asyncio.Task[None]] = set()
         self._gate: Gate | None = None
         """There while this is disabled."""
         self.enabled = False
@@ -175,6 +176,8 @@ class Invoker:
             return
         self._drained = True
         self.hold()
+        for settling in self._settling:
+            settling.cancel()  # what it waits for is for the next life
         self._runner.feed(Drained())
         if not await self._emptied(grace):
             left = self._runner.works()
@@ -222,7 +225,9 @@ class Invoker:
             self._release(offset)
             return
         if started:
-            self._tasks.create_task(self._settle(offset, message))
+            settling = self._tasks.create_task(self._settle(offset, message))
+            self._settling.add(settling)
+            settling.add_done_callback(self._settling.discard)
             return
         if self._held and not message.blocking:
             self._pull(1)

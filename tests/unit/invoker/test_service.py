@@ -13,14 +13,15 @@ from upcall.bus.memory import MemoryFeed
 from upcall.core.events import Created
 from upcall.core.pool import PoolConfig
 from upcall.errors import InvalidTransition, NotFound, Unavailable, Unreadable
-from upcall.invoker import service
+from upcall.invoker import earlier, service
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR
+from upcall.model.documents import Document
 from upcall.model.entities import Action, ActionLimits, Exec, UserLimits
 from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import Json
-from upcall.ports import Deliver, Lost
+from upcall.ports import Deliver, Lost, Stored
 from upcall.testing import Reply, a_message, an_action, an_identity, an_instance, unexpected, until
 
 HEALTH = Topic("health", "ping")
@@ -171,6 +172,45 @@ async def test_what_has_started_and_whose_action_is_gone_is_answered_too(stage: 
         stage.invoker._deliver(99, message, True)
         await stage.controller.ended(message.activation_id)
         assert value(await stage.stored(message)) == {"error": texts.INTERRUPTED}
+
+
+class Away:
+    """A store that cannot be read `times` times."""
+
+    def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, times: float) -> None:
+        self.asked = 0
+        self._times = times
+        self._get = stage.store.get
+        monkeypatch.setattr(stage.store, "get", self.get)
+
+    async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
+        self.asked += 1
+        if self.asked <= self._times:
+            raise Unavailable("away")
+        return await self._get(kind, id, rev)
+
+
+async def test_a_record_that_cannot_be_read_is_not_contradicted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(earlier, "AGAIN", 0.0)
+    async with stage.started():
+        message = await stage.call(an_action(), content={"a": 1})
+        stage.controller.acks.clear()
+        away = Away(stage, monkeypatch, 3)
+        stage.invoker._deliver(99, message, True)
+        await stage.controller.ended(message.activation_id)
+        assert away.asked == 4
+        assert value(stage.controller.record(message.activation_id)) == {"a": 1}
+
+
+async def test_a_stop_does_not_wait_for_a_store_that_is_away(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has started is for the next life."""
+    async with stage.started():
+        away = Away(stage, monkeypatch, float("inf"))
+        message = a_message(an_action(), "1-0")
+        stage.invoker._deliver(99, message, True)
+        while not away.asked:
+            await asyncio.sleep(0)
+    assert stage.shapes(message) == []
 
 
 async def test_a_lost_feed_ends_the_service_loudly(
