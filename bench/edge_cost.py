@@ -22,9 +22,9 @@ from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.edge import EdgeProtocol
 from upcall.controller.exchange import Edge
+from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
-from upcall.core.balance import Balancer, release
 from upcall.model.activation import Activation, Response
 from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subject
 from upcall.model.messages import ActivationMessage, CombinedMessage, Topic
@@ -114,16 +114,16 @@ class StubTransport(asyncio.Transport):
 
 
 async def measure(repeats: int) -> dict[str, float]:
-    store, bus, balancer = FakeStore(), ImmediateBus(), Balancer()
+    store, bus, fleet = FakeStore(), ImmediateBus(), Fleet(local=lambda: True)
     await store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
     await store.put(Action("guest", "hello", Exec("python:3", "x"), ActionLimits(60_000, 256)))
-    acks = Acks(bus, "0", lambda entry: release(balancer, entry.job, entry.invoker), unexpected)
+    acks = Acks(bus, "0", fleet.release, unexpected)
     await acks.start()
     auth, cache = Authenticator(store), ActionCache(store)
     await auth.authenticate(AUTH)
     await cache.fetch("guest/hello")
     limits = SystemLimits(invocations_per_minute=10**9)
-    async with Invocations(store, bus, acks, cache, balancer=balancer, controller="0") as invocations:
+    async with Invocations(store, bus, acks, cache, fleet=fleet, controller="0") as invocations:
         edge = Edge(InvokeRoute(invocations, auth, limits))
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]

@@ -22,6 +22,23 @@ BLOCKING_WAITS = histogram(
 )
 IN_FLIGHT = gauge("upcall_activations_in_flight", "Activations sent, and not yet ended.")
 INVOKERS = gauge("upcall_invokers", "Invokers by state.", ("state",))
+COMPLETIONS = counter(
+    "upcall_completions",
+    "How activations ended for the controller: regular, forced (too late), probe, or late (nobody waits for it).",
+    ("how",),
+)
+
+# --- Invokers as a controller sees them
+INVOKER_MOVES = counter(
+    "counter_loadbalancer_invokerState_counter",
+    "Changes of Invokers' states.",
+    ("state",),
+    "counter_loadbalancer_invokerState_{0}_counter",
+)
+OVERLOADS = counter("upcall_balancer_overloads", "Activations that a full Invoker got, as all were full.")
+SHARES = gauge("upcall_balancer_share_bytes", "Memory of an Invoker that this controller may use.", ("invoker",))
+PERMITS = gauge("upcall_balancer_free_bytes", "What is left of it; below zero in overload.", ("invoker",))
+PROBES = counter("upcall_probes_sent", "Test actions sent to Invokers.")
 
 # --- activations
 ACTIVATIONS = counter("counter_invoker_activation_start", "Messages taken.")

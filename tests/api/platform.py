@@ -22,6 +22,7 @@ from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server, listen
+from upcall.core.health import State
 from upcall.core.throttle import Throttles
 from upcall.model.activation import Activation, Response
 from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subject
@@ -191,7 +192,9 @@ class Platform:
         self.bus = MemoryBus()
         self.invoker = StubInvoker(self.bus)
         self.app = EchoApp()
-        self.fleet = Fleet(local=lambda: True)
+        self.fleet = Fleet()
+        self.fleet.learn(INSTANCE, 4096)
+        self.fleet.move(0, State.HEALTHY)
         self.doors = Doors()
         self._clients: list[Client] = []
 
@@ -234,6 +237,11 @@ class Platform:
                     client.writer.close()
                     await asyncio.gather(client.writer.wait_closed(), return_exceptions=True)
         await self.acks.close()
+
+    def booked(self) -> int:
+        """MB of the Invoker that are in use."""
+        place = self.fleet._balancer.places[0]
+        return place.share - place.permits
 
     def hold(self) -> None:
         """From now on answers have to be let go."""

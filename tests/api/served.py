@@ -51,7 +51,7 @@ def served() -> Iterator[str]:
             listener=listener,
             manifest=MANIFEST,
             limits=structs.replace(LIMITS, invocations_per_minute=1_000_000),
-            invokers=lambda: {"invoker0/0": "up"},
+            local=lambda: True,
             metrics=[],
         ) as controller:
             ready.set()

@@ -9,6 +9,7 @@ import pytest
 from msgspec import Raw
 
 from tests.api.platform import AUTH, INSTANCE, PATH, Platform, a_record, a_request, an_action, result
+from upcall.core.health import State
 from upcall.errors import Conflict, TooLarge
 from upcall.model import texts
 from upcall.model.documents import KeyValue
@@ -110,9 +111,10 @@ async def test_the_result_may_come_before_the_slot_is_free(platform: Platform) -
     platform.invoker.send(ResultMessage(message.transid, a_record(message, result(b'{"a":1}'))))
     assert (await client.answer()).status == 200
     assert platform.acks.in_flight == {message.user.namespace.uuid: 1}
+    assert platform.booked() == 256
     platform.invoker.send(CompletionMessage(message.transid, message.activation_id, False, INSTANCE))
     assert platform.acks.in_flight == {}
-    assert platform.balancer.jobs == 0
+    assert platform.booked() == 0
 
 
 async def test_an_ack_with_the_id_alone_sends_the_caller_to_the_store(platform: Platform) -> None:
@@ -279,7 +281,7 @@ async def test_what_is_in_flight_counts_against_the_namespace(platform: Platform
 
 
 async def test_no_usable_invoker_is_503(platform: Platform) -> None:
-    platform.balancer.usable = False
+    platform.fleet.move(0, State.OFFLINE)
     answered = await platform.ask(a_request())
     assert (answered.status, answered.json["error"]) == (503, texts.DEFAULTS[503])
     assert answered.headers["retry-after"] == "1"
@@ -296,7 +298,7 @@ async def test_a_message_that_cannot_be_sent(
     assert (answered.status, answered.json["error"]) == (status, texts.DEFAULTS[status])
     assert "x-openwhisk-activation-id" not in answered.headers, "there will be no record by that id"
     assert platform.acks.count == 0
-    assert platform.balancer.jobs == 0
+    assert platform.booked() == 0
 
 
 async def test_a_document_of_another_kind_is_a_conflict(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

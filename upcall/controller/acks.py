@@ -20,6 +20,7 @@ from typing import cast
 from msgspec import Raw
 
 from upcall.core.balance import Job
+from upcall.core.health import Outcome
 from upcall.deadlines import PERIOD, Deadlines
 from upcall.model.activation import Activation
 from upcall.model.messages import (
@@ -38,6 +39,12 @@ log = logging.getLogger(__name__)
 
 Then = Callable[[str, Activation | None], None]
 """Takes the activation's id and its record, or None when the wait is over. Called once."""
+
+Freed = Callable[[Job, int, Outcome | None], None]
+"""Takes a job whose slot is free again, its Invoker's number, and how it ended there; None: it was not sent."""
+
+Unknown = Callable[[CompletionMessage | CombinedMessage], bool]
+"""Takes a completion of what is not in flight; whether it was a probe's."""
 
 CREDIT = 256
 SLOW_POLL = 15.0
@@ -91,16 +98,17 @@ class Entry:
 
 
 class Acks:
-    """The bookkeeping of one controller. Make it on the loop; `released` is told of each slot that is free again,
-    `lost` when no acks come any more."""
+    """The bookkeeping of one controller. Make it on the loop; `freed` is told of each slot that is free again, once,
+    `unknown` of completions that belong to nothing in flight, `lost` when no acks come any more."""
 
     def __init__(
         self,
         bus: Bus,
         controller: str,
-        released: Callable[[Entry], None],
+        freed: Freed,
         lost: Lost,
         *,
+        unknown: Unknown = lambda ack: False,
         prefix: str = "",
         standard: float = 60.0,
         factor: float = 2.0,
@@ -110,7 +118,8 @@ class Acks:
         self._bus = bus
         self._prefix = prefix
         self._topic = completed_topic(controller, prefix)
-        self._released = released
+        self._freed = freed
+        self._unknown = unknown
         self._lost = lost
         self._standard, self._factor, self._addon = standard, factor, addon
         self._entries: dict[str, Entry] = {}
@@ -121,6 +130,8 @@ class Acks:
         self._used = 0
         self.missing: Callable[[Entry, bool], None] = lambda entry, acknowledged: None
         """Told to look for a record; `acknowledged`: it must be there, or soon will be."""
+        self.completions = dict.fromkeys(("regular", "forced", "probe", "late"), 0)
+        """How slots were freed."""
         self.in_flight: dict[str, int] = {}
         """By namespace uuid; a namespace without any is not in it."""
         self.size = 0
@@ -168,7 +179,7 @@ class Acks:
     def withdraw(self, entry: Entry) -> bool:
         """The message was not sent. False where the entry is gone already."""
         entry.then = None
-        return self._complete(entry.id)
+        return self._end(entry.id, None)
 
     def resolve(self, entry: Entry, activation: Activation | None) -> None:
         """Answer who waits; None: the wait is over."""
@@ -213,10 +224,10 @@ class Acks:
             entry = self._entries.get(id_)
             if entry is not None and entry.then is not None:
                 self.missing(entry, True) if isinstance(response, str) else self.resolve(entry, response)
-            if kind is CombinedMessage:
-                self._complete(id_)
+            if isinstance(message, CombinedMessage):
+                self._complete(id_, message)
         elif isinstance(message, CompletionMessage):
-            self._complete(message.activation_id)
+            self._complete(message.activation_id, message)
         else:
             log.warning("a message of type %s on %s is dropped", kind.__name__, self._topic.name)
         self._handled(offset)
@@ -231,25 +242,32 @@ class Acks:
             self._used = 0
             feed.pull(CREDIT // 2)
 
-    def _complete(self, id_: str) -> bool:
+    def _complete(self, id_: str, ack: CompletionMessage | CombinedMessage) -> None:
+        """What is not known was forced before, or published by an earlier life of this controller, or is a probe."""
+        if self._end(id_, Outcome.SYSTEM_ERROR if ack.is_system_error else Outcome.SUCCESS):
+            self.completions["regular"] += 1
+        else:
+            self.completions["probe" if self._unknown(ack) else "late"] += 1
+
+    def _end(self, id_: str, outcome: Outcome | None) -> bool:
         entry = self._entries.pop(id_, None)
         if entry is None:
-            return False  # after a forced completion, or of an earlier life of this controller
+            return False
         self._deadlines.drop(entry)
-        self._free(entry)
+        self._free(entry, outcome)
         if entry.then is not None:  # no result came, or only its id: whoever waits goes on waiting
             self._outlasting.add(entry)
             self._deadlines.set(entry, min(entry.until, entry.look))
         return True
 
-    def _free(self, entry: Entry) -> None:
+    def _free(self, entry: Entry, outcome: Outcome | None) -> None:
         self.size -= entry.size
         left = self.in_flight[entry.uuid] - 1
         if left:
             self.in_flight[entry.uuid] = left
         else:
             del self.in_flight[entry.uuid]
-        self._released(entry)
+        self._freed(entry.job, entry.invoker, outcome)
 
     def _overdue(self, entry: Entry) -> None:
         now = self._deadlines.time()
@@ -258,7 +276,8 @@ class Acks:
             del self._entries[entry.id]
             extra = entry.extra
             log.warning("no completion of activation %s from invoker %d in time", entry.id, entry.invoker, extra=extra)
-            self._free(entry)
+            self.completions["forced"] += 1
+            self._free(entry, Outcome.TIMEOUT)
             self._give_up(entry)
             return
         if entry.then is not None and now >= entry.until:

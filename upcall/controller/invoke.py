@@ -16,16 +16,17 @@ from msgspec import UNSET, UnsetType
 from upcall.controller.acks import Acks, Entry, Then
 from upcall.controller.cache import ActionCache
 from upcall.controller.cache import Entry as Cached
-from upcall.core.balance import Balancer, Job, publish
+from upcall.controller.fleet import Fleet
+from upcall.core.balance import Job
 from upcall.core.params import Arguments, Defaults, defaults_of
 from upcall.errors import Internal, NotFound, Unavailable, UpcallError
 from upcall.http.ids import ids
 from upcall.model import texts
 from upcall.model.activation import Activation
-from upcall.model.entities import BLACKBOX, Action, Identity
+from upcall.model.entities import Action, Exec, Identity
 from upcall.model.messages import ActivationMessage, Topic, invoker_topic
 from upcall.model.names import ControllerId, FullyQualifiedName, Transid
-from upcall.ports import Bus, Store
+from upcall.ports import Bus, Store, Stored
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ class Invocation(msgspec.Struct, frozen=True):
 
 
 class Invocations:
-    """`async with` it: leaving stops the reads of the store that are under way."""
+    """`async with` it: leaving stops the reads of the store that are under way. `pulled` says whether an action's image
+    has to be fetched first."""
 
     def __init__(
         self,
@@ -75,7 +77,8 @@ class Invocations:
         acks: Acks,
         cache: ActionCache,
         *,
-        balancer: Balancer,
+        fleet: Fleet,
+        pulled: Callable[[Exec], bool] = lambda exec_: False,
         controller: str,
         prefix: str = "",
         polling: bool = True,
@@ -84,7 +87,8 @@ class Invocations:
         self._bus = bus
         self._acks = acks
         self._cache = cache
-        self._balancer = balancer
+        self._fleet = fleet
+        self._pulled = pulled
         self._controller = ControllerId(controller)
         self._prefix = prefix
         self._topics: dict[int, Topic] = {}
@@ -113,11 +117,11 @@ class Invocations:
     def plan(self, id: str) -> Plan | None:
         """How to run an action, if it is cached."""
         cached = self._cache.entry(id)
-        return _plan_of(cached) if cached else None
+        return self._plan_of(cached) if cached else None
 
     async def fetch_plan(self, id: str) -> Plan:
         """How to run an action. Raises what `Store.get` raises."""
-        return _plan_of(await self._cache.fetch_entry(id))
+        return self._plan_of(await self._cache.fetch_entry(id))
 
     def publish(self, call: Invocation, then: Then, failed: Failed) -> str:
         """Send the action on its way and give the activation's id. A waiting caller's `then` gets the record, or None
@@ -130,7 +134,7 @@ class Invocations:
         if self._acks.size > MAX_ARGUMENTS and call.cause is UNSET:
             raise Unavailable(texts.arguments_full(self._acks.size))
         plan = call.plan
-        invoker = publish(self._balancer, plan.job)
+        invoker = self._fleet.publish(plan.job)
         waiting = call.wait is not None
         message = ActivationMessage(
             call.transid,
@@ -152,6 +156,11 @@ class Invocations:
             topic = self._topics[invoker] = invoker_topic(invoker, self._prefix)
         self._bus.send(topic, message, partial(self._sent, entry, None if waiting else then, failed))
         return entry.id
+
+    def _plan_of(self, cached: Cached) -> Plan:
+        if not isinstance(cached.plan, Plan):
+            cached.plan = _make_plan(cached.stored, self._pulled)
+        return cached.plan
 
     def _sent(self, entry: Entry, then: Then | None, failed: Failed, error: BaseException | None) -> None:
         if error is None:
@@ -199,24 +208,16 @@ class Invocations:
         return found if isinstance(found, Activation) else None
 
 
-def _plan_of(cached: Cached) -> Plan:
-    if isinstance(cached.plan, Plan):
-        return cached.plan
-    action = cached.stored.doc
+def _make_plan(stored: Stored, pulled: Callable[[Exec], bool]) -> Plan:
+    action = stored.doc
     assert isinstance(action, Action)
-    plan = Plan(
-        FullyQualifiedName(action.namespace, action.name, action.version),
-        cached.stored.rev,
-        defaults_of(action),
-        Job(
-            action.namespace.partition("/")[0],
-            action.id,
-            action.limits.memory,
-            action.limits.concurrency,
-            action.exec.kind == BLACKBOX,
-        ),
-        action.exec.kind,
-        action.limits.timeout / 1000,
+    job = Job(
+        action.namespace.partition("/")[0],
+        action.id,
+        action.limits.memory,
+        action.limits.concurrency,
+        pulled(action.exec),
+        action.version,
     )
-    cached.plan = plan
-    return plan
+    name = FullyQualifiedName(action.namespace, action.name, action.version)
+    return Plan(name, stored.rev, defaults_of(action), job, action.exec.kind, action.limits.timeout / 1000)

@@ -48,9 +48,9 @@ log = logging.getLogger(__name__)
 class Controller:
     """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
     wrong, or after `stop`. `local` says whether the one Invoker is enabled, where it is in this process; without it the
-    Invokers of the bus are supervised. `metrics` are what others in this process have for `GET /metrics`, after `measure`; None: no
-    such route. `tags` are the labels of OpenWhisk's metrics. `several`: there may be other controllers on the bus.
-    `events` is where user events go, if anywhere."""
+    bus has Invokers, and they are supervised. `metrics` are what others in this process have for `GET /metrics`, after
+    `measure`; None: no such route. `tags` are the labels of OpenWhisk's metrics. `several`: there may be other
+    controllers on the bus. `events` is where user events go, if anywhere."""
 
     def __init__(
         self,

@@ -23,7 +23,6 @@ again with the next tick but `RETRY` seconds later at the earliest.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
@@ -87,6 +86,7 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 Command = Move | Probe
+Commands = tuple[Command, ...]
 
 
 class Health(msgspec.Struct, eq=False):
@@ -100,11 +100,11 @@ class Health(msgspec.Struct, eq=False):
     outcomes: deque[Outcome] = msgspec.field(default_factory=lambda: deque(maxlen=KEPT))
 
 
-_NOTHING: Sequence[Command] = ()
+_NOTHING: Commands = ()
 _FAILING = (State.UNHEALTHY, State.UNRESPONSIVE)
 
 
-def step(health: Health, event: Event, now: float) -> Sequence[Command]:
+def step(health: Health, event: Event, now: float) -> Commands:
     """`now` is in seconds."""
     match event:
         case Ended(outcome):
@@ -119,14 +119,14 @@ def step(health: Health, event: Event, now: float) -> Sequence[Command]:
     return _NOTHING
 
 
-def _pinged(health: Health, enabled: bool, now: float) -> Sequence[Command]:
+def _pinged(health: Health, enabled: bool, now: float) -> Commands:
     health.heard = now
     if not enabled:
         return _go(health, State.OFFLINE, now)
     return _go(health, State.UNHEALTHY, now) if health.state is State.OFFLINE else _NOTHING
 
 
-def _ticked(health: Health, now: float) -> Sequence[Command]:
+def _ticked(health: Health, now: float) -> Commands:
     if health.state is State.OFFLINE:
         return _NOTHING
     if now - health.heard >= SILENCE:
@@ -137,14 +137,14 @@ def _ticked(health: Health, now: float) -> Sequence[Command]:
     return _NOTHING
 
 
-def _ended(health: Health, outcome: Outcome, now: float) -> Sequence[Command]:
+def _ended(health: Health, outcome: Outcome, now: float) -> Commands:
     health.heard = now
     health.outcomes.append(outcome)
     state, success = health.state, outcome is Outcome.SUCCESS
     if state is State.OFFLINE or (success and state is State.HEALTHY):
         return _NOTHING
-    probe = (Probe(),) if success and state is State.UNHEALTHY else _NOTHING
-    return (*probe, *_go(health, _judged(health, outcome), now))
+    moved = _go(health, _judged(health, outcome), now)
+    return (*moved, Probe()) if success and state is State.UNHEALTHY else moved
 
 
 def _judged(health: Health, outcome: Outcome) -> State:
@@ -160,7 +160,7 @@ def _judged(health: Health, outcome: Outcome) -> State:
     return health.state
 
 
-def _go(health: Health, state: State, now: float) -> Sequence[Command]:
+def _go(health: Health, state: State, now: float) -> Commands:
     if state is health.state:
         return _NOTHING
     health.state = state

@@ -128,8 +128,22 @@ class Topic(msgspec.Struct, frozen=True):
     carries: Carried
 
 
+def is_probe(message: ActivationMessage) -> bool:
+    """A controller asks whether an Invoker works (spec: bus.md §8.1). Clients' ids never begin with `sid_`."""
+    action = message.action
+    return (
+        message.transid[:1] == ["sid_invokerHealth"]
+        and action.path == "whisk.system"
+        and action.name.startswith("invokerHealthTestAction")
+    )
+
+
 def invoker_topic(instance: int, prefix: str = "") -> Topic:
     return Topic(f"{prefix}invoker{instance}", "activation")
+
+
+def health_topic(prefix: str = "") -> Topic:
+    return Topic(f"{prefix}health", "ping")
 
 
 def completed_topic(controller: str, prefix: str = "") -> Topic:

@@ -20,6 +20,22 @@ class Image(msgspec.Struct, frozen=True):
         prefix = f"{self.prefix}/" if self.prefix else ""
         return f"{registry}{prefix}{self.name}{':' if self.tag else ''}{self.tag}"
 
+    def is_same(self, other: "Image") -> bool:
+        """Whatever registry they come from."""
+        mine, its = ((each.prefix, each.name, each.tag or "latest") for each in (self, other))
+        return mine == its
+
+
+def parse_image(text: str) -> Image:
+    """`registry:5000/prefix/name:tag`; what has a dot, a colon or `localhost` before the first slash is a registry."""
+    name, _, digest = text.partition("@")
+    path, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        path, tag = name, ""
+    *parts, last = path.split("/")
+    registry = parts.pop(0) if parts and (parts[0] == "localhost" or set(".:") & set(parts[0])) else ""
+    return Image(last, "/".join(parts), digest or tag, registry)
+
 
 class Reactive(msgspec.Struct, frozen=True, rename="camel"):
     """How a stem cell's count follows cold starts; `ttl` is a duration text."""
@@ -98,6 +114,12 @@ class Manifest(msgspec.Struct, frozen=True):
     def all(self) -> list[Runtime]:
         """Of every family."""
         return [runtime for versions in self.runtimes.values() for runtime in versions]
+
+    def is_pulled(self, image: str, local_prefix: str | None = None) -> bool:
+        """Whether an action's own image is fetched before it is run: not if it is one of the trusted ones, nor if it
+        has the prefix of those that are there (spec: store.md §3.1)."""
+        own = parse_image(image)
+        return own.prefix != local_prefix and not any(own.is_same(native) for native in self.blackboxes)
 
     @property
     def kinds(self) -> list[str]:

@@ -11,6 +11,7 @@ from upcall.bus.memory import MemoryBus
 from upcall.controller import acks as module
 from upcall.controller.acks import Acks, Entry
 from upcall.core.balance import Job
+from upcall.core.health import Outcome
 from upcall.model.activation import Activation
 from upcall.model.entities import Identity, NamespaceId
 from upcall.model.messages import (
@@ -26,6 +27,7 @@ from upcall.testing import unexpected
 
 INSTANCE = InvokerId(0, "1 B")
 TRANSID = ["t", 1]
+PROBE = ["sid_invokerHealth", 1]
 
 
 def a_message(id_: str = "a" * 32) -> ActivationMessage:
@@ -39,24 +41,36 @@ def a_record(id_: str = "a" * 32) -> Activation:
     return Activation("guest", "hello", "s", id_, 1)
 
 
+def freed(outcome: Outcome | None = Outcome.SUCCESS) -> tuple[str, int, Outcome | None]:
+    return "a" * 32, 3, outcome
+
+
 class Book:
     """Acks on a memory bus, and what they told."""
 
     def __init__(self, **times: Any) -> None:
         self.bus = MemoryBus()
-        self.freed: list[str] = []
+        self.freed: list[tuple[str, int, Outcome | None]] = []
         self.told: list[tuple[str, Activation | None]] = []
         self.looked: list[tuple[str, bool]] = []
-        self.acks = Acks(self.bus, "0", lambda entry: self.freed.append(entry.id), unexpected, period=0.005, **times)
+        self.unknown: list[str] = []
+        self.acks = Acks(self.bus, "0", self.free, unexpected, unknown=self.wonder, period=0.005, **times)
         self.acks.missing = lambda entry, acknowledged: self.looked.append((entry.id, acknowledged))
         self.changed = asyncio.Event()
+
+    def free(self, job: Job, invoker: int, outcome: Outcome | None) -> None:
+        self.freed.append((job.action.removeprefix("guest/"), invoker, outcome))
+
+    def wonder(self, ack: CompletionMessage | CombinedMessage) -> bool:
+        self.unknown.append(ack.activation_id if isinstance(ack, CompletionMessage) else str(ack.response))
+        return ack.transid == PROBE
 
     def tell(self, id_: str, activation: Activation | None) -> None:
         self.told.append((id_, activation))
         self.changed.set()
 
     def register(self, id_: str = "a" * 32, waits: bool = True, wait: float = 60.0) -> Entry:
-        entry = Entry(a_message(id_), Job("guest", "guest/hello", 256), 0, self.tell if waits else None)
+        entry = Entry(a_message(id_), Job("guest", f"guest/{id_}", 256), 3, self.tell if waits else None)
         self.acks.register(entry, 60.0, wait)
         return entry
 
@@ -79,7 +93,7 @@ async def test_a_combined_ack_answers_and_frees(book: Book) -> None:
     record = a_record()
     book.send(CombinedMessage(TRANSID, record, False, INSTANCE))
     assert book.told == [("a" * 32, record)]
-    assert book.freed == ["a" * 32]
+    assert book.freed == [freed()]
     assert (book.acks.count, book.acks.in_flight) == (0, {})
 
 
@@ -88,7 +102,7 @@ async def test_a_result_answers_and_the_completion_frees(book: Book) -> None:
     book.send(ResultMessage(TRANSID, a_record()))
     assert (len(book.told), book.freed, book.acks.count) == (1, [], 1)
     book.send(CompletionMessage(TRANSID, "a" * 32, False, INSTANCE))
-    assert (len(book.told), book.freed, book.acks.count) == (1, ["a" * 32], 0)
+    assert (len(book.told), book.freed, book.acks.count) == (1, [freed()], 0)
 
 
 async def test_acks_that_come_twice_or_late_count_once(book: Book) -> None:
@@ -109,7 +123,7 @@ async def test_acks_of_others_change_nothing(book: Book) -> None:
 async def test_an_id_alone_frees_and_sends_who_waits_to_the_store(book: Book) -> None:
     entry = book.register()
     book.send(CombinedMessage(TRANSID, "a" * 32, False, INSTANCE))
-    assert (book.looked, book.freed, book.told) == ([("a" * 32, True)], ["a" * 32], [])
+    assert (book.looked, book.freed, book.told) == ([("a" * 32, True)], [freed()], [])
     book.acks.resolve(entry, a_record())
     book.acks.resolve(entry, None)
     assert len(book.told) == 1
@@ -141,10 +155,35 @@ async def test_a_completion_that_does_not_come_is_forced_and_a_late_one_ignored(
     await book.acks.start()
     book.register()
     await book.changed.wait()
-    assert (book.told, book.freed, book.acks.count) == ([("a" * 32, None)], ["a" * 32], 0)
+    assert (book.told, book.freed, book.acks.count) == ([("a" * 32, None)], [freed(Outcome.TIMEOUT)], 0)
     book.send(CombinedMessage(TRANSID, a_record(), False, INSTANCE))
     assert (len(book.told), len(book.freed), book.acks.in_flight) == (1, 1, {})
+    assert book.acks.completions == {"regular": 0, "forced": 1, "probe": 0, "late": 1}
     await book.acks.close()
+
+
+@pytest.mark.parametrize(("failed", "outcome"), [(True, Outcome.SYSTEM_ERROR), (False, Outcome.SUCCESS)])
+@pytest.mark.parametrize("shape", ["completion", "combined", "id"])
+async def test_how_it_ended_is_told_with_the_slot(book: Book, shape: str, failed: bool, outcome: Outcome) -> None:
+    book.register()
+    ack: dict[str, Message] = {
+        "completion": CompletionMessage(TRANSID, "a" * 32, failed, INSTANCE),
+        "combined": CombinedMessage(TRANSID, a_record(), failed, INSTANCE),
+        "id": CombinedMessage(TRANSID, "a" * 32, failed, INSTANCE),
+    }
+    book.send(ack[shape])
+    assert book.freed == [freed(outcome)]
+    assert book.unknown == []
+
+
+async def test_completions_of_what_is_not_known_are_told_once_and_free_nothing(book: Book) -> None:
+    book.register()
+    book.send(CompletionMessage(PROBE, "b" * 32, False, INSTANCE))
+    book.send(CombinedMessage(TRANSID, "c" * 32, False, INSTANCE))
+    book.send(ResultMessage(TRANSID, "d" * 32))
+    assert book.unknown == ["b" * 32, "c" * 32]
+    assert (book.freed, book.acks.count) == ([], 1)
+    assert book.acks.completions == {"regular": 0, "forced": 0, "probe": 1, "late": 1}
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(0.1, 180.0), (60.0, 180.0), (300.0, 660.0)])
@@ -167,7 +206,7 @@ async def test_a_withdrawn_entry_is_freed_and_tells_nobody(book: Book) -> None:
     entry = book.register()
     assert book.acks.withdraw(entry) is True
     assert book.acks.withdraw(entry) is False
-    assert (book.told, book.freed, book.acks.count) == ([], ["a" * 32], 0)
+    assert (book.told, book.freed, book.acks.count) == ([], [freed(None)], 0)
 
 
 async def test_closing_ends_all_waits(book: Book) -> None:

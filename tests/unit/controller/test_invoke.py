@@ -10,8 +10,9 @@ from tests.api.platform import INSTANCE, a_record, an_action
 from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
 from upcall.controller.cache import ActionCache
+from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocation, Invocations
-from upcall.core import balance
+from upcall.core.health import State
 from upcall.core.params import Arguments
 from upcall.errors import Unavailable, UpcallError
 from upcall.model.activation import Activation, Response
@@ -50,16 +51,16 @@ class Setup:
     """One published activation, and who was told what."""
 
     def __init__(self, polling: bool = True) -> None:
-        self.bus, self.store, self.balancer = LateBus(), CountingStore(), balance.Balancer()
-        self.acks = Acks(
-            self.bus, "0", lambda entry: balance.release(self.balancer, entry.job, entry.invoker), unexpected
-        )
+        self.bus, self.store, self.fleet = LateBus(), CountingStore(), Fleet()
+        self.fleet.learn(INSTANCE, 1024)
+        self.fleet.move(0, State.HEALTHY)
+        self.acks = Acks(self.bus, "0", self.fleet.release, unexpected)
         self.invocations = Invocations(
             self.store,
             self.bus,
             self.acks,
             ActionCache(self.store),
-            balancer=self.balancer,
+            fleet=self.fleet,
             controller="0",
             polling=polling,
         )
@@ -95,7 +96,7 @@ async def test_a_caller_whose_wait_is_over_is_not_told_that_sending_failed() -> 
     await setup.answered.wait()
     sent(OSError("broker"))
     assert setup.told == [None]
-    assert (setup.acks.count, setup.balancer.jobs) == (0, 0)
+    assert (setup.acks.count, setup.fleet._balancer.places[0].permits) == (0, 1024)
     await setup.acks.close()
 
 

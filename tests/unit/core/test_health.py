@@ -33,7 +33,8 @@ def fed(health: Health, *events: Event, now: float = 0.0) -> list[Command]:
 def in_state(state: State) -> Health:
     """Reached by events, with few outcomes."""
     health = Health()
-    fed(health, *{DOWN: [], BAD: [PING], UP: [PING, GOOD], MUTE: [PING, TIMEOUT]}[state])
+    way: dict[State, list[Event]] = {DOWN: [], BAD: [PING], UP: [PING, GOOD], MUTE: [PING, TIMEOUT]}
+    fed(health, *way[state])
     assert health.state is state
     return health
 
@@ -56,7 +57,7 @@ def healthy_with(*outcomes: Ended) -> Health:
         (DOWN, TICK, DOWN, []),
         (BAD, PING, BAD, []),
         (BAD, DISABLED, DOWN, [Move(DOWN)]),
-        (BAD, GOOD, UP, [Probe(), Move(UP)]),
+        (BAD, GOOD, UP, [Move(UP), Probe()]),
         (BAD, ERROR, BAD, []),
         (BAD, TIMEOUT, MUTE, [Move(MUTE), Probe()]),
         (MUTE, PING, MUTE, []),
@@ -103,7 +104,7 @@ def test_four_system_errors_take_seven_successes_each_with_a_probe() -> None:
     assert health.state is BAD
     for _ in range(6):
         assert fed(health, GOOD) == [Probe()]
-    assert fed(health, GOOD) == [Probe(), Move(UP)]
+    assert fed(health, GOOD) == [Move(UP), Probe()]
 
 
 def test_four_timeouts_take_seven_successes_without_a_probe() -> None:
@@ -121,7 +122,7 @@ def test_going_where_it_is_sends_no_probe() -> None:
 
 def test_a_fresh_one_is_healthy_after_its_first_probe() -> None:
     health = Health()
-    assert fed(health, PING, GOOD) == [Move(BAD), Probe(), Probe(), Move(UP)]
+    assert fed(health, PING, GOOD) == [Move(BAD), Probe(), Move(UP), Probe()]
 
 
 def test_with_at_most_three_outcomes_a_single_failure_counts_with_four_it_does_not() -> None:

@@ -1,0 +1,143 @@
+"""The Invokers as a controller sees them: who gets a job, who is there (spec: load-balancer.md).
+
+`core.balance` chooses and books, `controller.supervisor` says who is healthy; here both come together, are counted and
+shown. In one process with its Invoker there is no supervision and nothing to divide (OpenWhisk's LeanBalancer): it gets
+everything, and keeps what it cannot take now.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from secrets import randbelow
+from typing import TYPE_CHECKING
+
+from upcall import metrics as names
+from upcall.balancing import Balancing
+from upcall.controller.supervisor import Supervisor
+from upcall.core import balance
+from upcall.core.balance import Balancer, Job, Pick, force, publish, release
+from upcall.core.health import Outcome, State
+from upcall.measures import many, one
+from upcall.model.names import InvokerId
+from upcall.model.sizes import MB, SystemLimits
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+log = logging.getLogger(__name__)
+
+UNBOUNDED = 1 << 40
+"""MB of an Invoker that does its own counting."""
+QUIET = 10.0
+"""Seconds between two warnings of overload."""
+LOCAL = "invoker0/0"
+
+
+class Fleet:
+    """`local` tells whether the one Invoker, in this process, is enabled; without it `supervisor` is told of outcomes,
+    and tells of Invokers."""
+
+    def __init__(
+        self,
+        balancing: Balancing = Balancing(),  # noqa: B008 - frozen
+        limits: SystemLimits = SystemLimits(),  # noqa: B008 - frozen
+        *,
+        local: Callable[[], bool] | None = None,
+        pick: Pick = randbelow,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._balancer = Balancer(balancing.managed_fraction, balancing.blackbox_fraction, limits.memory.min)
+        self._local = local
+        self._pick = pick
+        self._clock = clock
+        self._names: dict[int, str] = {}
+        self._states: dict[int, State] = {}
+        self._warned = float("-inf")
+        self._moves: dict[State, int] = dict.fromkeys(State, 0)
+        self.overloads = 0
+        self.supervisor: Supervisor | None = None
+        if local is not None:
+            balance.set_memory(self._balancer, 0, UNBOUNDED)
+            balance.set_healthy(self._balancer, 0, True)
+
+    def publish(self, job: Job) -> int:
+        """Book the job and give the Invoker's number. Raises Unavailable where no Invoker is healthy."""
+        place = publish(self._balancer, job)
+        return self._overload(job) if place is None else place.id
+
+    def release(self, job: Job, invoker: int, outcome: Outcome | None) -> None:
+        """The job's slot is free again; no outcome: it never got there."""
+        release(self._balancer, job, invoker)
+        if outcome is not None and self.supervisor is not None:
+            self.supervisor.ended(invoker, outcome)
+
+    def resize(self, controllers: int) -> None:
+        """So many controllers share the Invokers from now on."""
+        if self._local is not None or controllers == self._balancer.cluster:
+            return
+        raised = balance.resize(self._balancer, controllers)
+        log.info("%d controllers share the Invokers", self._balancer.cluster)
+        if raised:
+            self._tell_raised(raised)
+
+    @property
+    def controllers(self) -> int:
+        """That share the Invokers."""
+        return self._balancer.cluster
+
+    def learn(self, instance: InvokerId, megabytes: int) -> None:
+        """An Invoker is new, or is not what it was."""
+        number = instance.instance
+        self._names[number] = str(instance)
+        places = self._balancer.places
+        if number < len(places) and places[number].memory == megabytes:
+            return
+        if not balance.set_memory(self._balancer, number, megabytes):
+            self._tell_raised([number])
+
+    def move(self, number: int, state: State) -> None:
+        """Of an Invoker that is known."""
+        before = self._states.get(number, State.OFFLINE)
+        self._states[number] = state
+        self._moves[state] += 1
+        balance.set_healthy(self._balancer, number, state is State.HEALTHY)
+        level = logging.WARNING if before is State.HEALTHY else logging.INFO
+        log.log(level, "%s is %s (it was %s)", self._names[number], state.value, before.value)
+
+    def states(self) -> dict[str, str]:
+        """Of `GET /invokers`, in the order of numbers; those that were never heard of are `down`."""
+        if self._local is not None:
+            return {LOCAL: (State.HEALTHY if self._local() else State.OFFLINE).value}
+        found = range(len(self._balancer.places))
+        return {self._names.get(i, f"invoker{i}"): self._states.get(i, State.OFFLINE).value for i in found}
+
+    def metrics(self, tags: bool = True) -> Iterator["Metric"]:
+        """Of what is divided; an Invoker alone has none."""
+        if self._local is not None:
+            return
+        moves = [((state.value,), count) for state, count in self._moves.items() if count]
+        yield from many(names.INVOKER_MOVES, moves, tags=tags)
+        yield from one(names.OVERLOADS, self.overloads)
+        places = [place for place in self._balancer.places if place.memory]
+        yield from many(names.SHARES, [((str(place.id),), place.share * MB) for place in places])
+        yield from many(names.PERMITS, [((str(place.id),), place.permits * MB) for place in places])
+        if self.supervisor is not None:
+            yield from one(names.PROBES, self.supervisor.probes_sent)
+
+    def _overload(self, job: Job) -> int:
+        number = force(self._balancer, job, self._pick).id
+        self.overloads += 1
+        now = self._clock()
+        if now >= self._warned + QUIET:
+            self._warned = now
+            log.warning("system is overloaded. Chose invoker%d by random assignment.", number)
+        return number
+
+    def _tell_raised(self, numbers: list[int]) -> None:
+        log.error(
+            "%s: a controller's share of the memory, of %d controllers, is less than the smallest action takes (%d MB) "
+            "and was raised to it: expect overload. It takes more memory or fewer controllers.",
+            ", ".join(f"invoker{number}" for number in numbers),
+            self._balancer.cluster,
+            self._balancer.least,
+        )
