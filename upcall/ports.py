@@ -21,7 +21,9 @@ Sent = Callable[[BaseException | None], None]
 
 Deliver = Callable[[int, Message, bool], None]
 """Takes one message with its offset, an opaque token for `started` and `done`, and whether an earlier life has told
-`started` of it: then its code must not run again (D7). Each call uses up one unit of what was pulled."""
+`started` of it: then its code must not run again (D7). Each call uses up one unit of what was pulled. Where messages
+pile up outside the process a controller's probe comes before what waits, and though no unit is left: it uses up the
+next one that is pulled (spec: invoker.md §12)."""
 
 Lost = Callable[[BaseException], None]
 """Told that a feed is over, by no will of its consumer: its place in the group was taken, a commit failed for good.

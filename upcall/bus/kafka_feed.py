@@ -3,7 +3,7 @@
 Two clients, each in its thread: the `Reader` fetches, the `Member` holds the place in the group and commits. All that
 decides is here, on the loop:
 
-    arrived ─► arrive? ─► deliver …… started ─► commit ─► then …… done ─► settle ─► commit, soon
+    arrived ─► arrive? ─► window ─► deliver …… started ─► commit ─► then …… done ─► settle ─► commit, soon
 
 One commit is under way at a time; whatever starts meanwhile shares the next one. `done` rides along or goes after
 `LAZY`; where records have to be durable first (`settle` is the store's flush), what is done waits for a flush that
@@ -32,6 +32,7 @@ from upcall.bus.codec import decode
 from upcall.bus.kafka_client import Complaints, Config
 from upcall.bus.kafka_member import Commits, Member
 from upcall.bus.kafka_reader import Reader
+from upcall.bus.kafka_window import Window
 from upcall.core.offsets import Commit, Offsets, Verdict
 from upcall.errors import Unavailable, Unreadable
 from upcall.model.messages import Topic
@@ -77,7 +78,6 @@ class KafkaFeed:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._topic = topic
-        self._deliver = deliver
         self._lost = lost
         self._silence = silence
         self._metadata = metadata
@@ -99,6 +99,7 @@ class KafkaFeed:
         self._settling: asyncio.Task[None] | None = None
         self._member = Member(config, topic.name, silence, self._place)
         self._reader = Reader(config, topic.name, silence / 4, self._arrive, complain)
+        self._window = Window(deliver, self._reader.pull)
         for thread in (self._member.ended, self._reader.ended):
             thread.add_done_callback(self._thread_ended)
         self._watch: asyncio.TimerHandle | None = self._loop.call_later(silence / 4, self._look)
@@ -114,7 +115,8 @@ class KafkaFeed:
 
     def pull(self, count: int) -> None:
         if not self._closed:
-            self._reader.pull(count)
+            self._window.pull(count)
+            self._window.refill(len(self._arrived))
 
     def started(self, offset: int, then: Callable[[], None]) -> None:
         if self._closed:
@@ -171,6 +173,7 @@ class KafkaFeed:
 
     def _arrive(self, batch: list[Record]) -> None:
         if not self._closed:
+            self._window.arrived(len(batch))
             self._arrived.extend(batch)
             self._hand_over()
 
@@ -184,6 +187,7 @@ class KafkaFeed:
                 self._take(self._arrived[0])
         finally:
             self._busy = False
+        self._window.refill(len(self._arrived))
 
     def _take(self, record: Record) -> None:
         offset, partition = record.offset() or 0, record.partition() or 0
@@ -197,17 +201,15 @@ class KafkaFeed:
         self._arrived.popleft()
         track.last = offset
         if verdict is Verdict.SKIP:
-            self._reader.pull(1)
             return
-        token = track.number << _TRACK | offset
+        token, data = track.number << _TRACK | offset, record.value() or b""
         try:
-            message = decode(self._topic.carries, record.value() or b"")
+            message = decode(self._topic.carries, data)
         except Unreadable as error:
             log.error("offset %d of %s is skipped: %s", offset, self._topic.name, error)
             self.done(token)
-            self._reader.pull(1)
-            return
-        self._deliver(token, message, verdict is Verdict.STARTED)
+        else:
+            self._window.put(token, message, verdict is Verdict.STARTED, len(data))
 
     def _renew(self, partition: int, offset: int) -> Track:
         log.warning("%s was made anew: it is read from offset %d on", self._topic.name, offset)

@@ -16,15 +16,16 @@ The text does not hold one bit for each offset: one activation that runs for min
 fill any bitmap (two bits each in 4,095 characters: 13,000 offsets) and stop the topic. It lists the offsets that are
 *not* done, lowest first, each as a varint of `(done ones skipped) << 1 | started`: one byte each while fewer than 64
 are skipped. What is not listed below `top` is done (or never existed: Kafka's offsets have gaps), what lies at or above
-it was not delivered. The window is therefore a number of unfinished offsets (3,251 by default), whatever
-their distance; beyond it delivery pauses.
+it has not started. `top` is no higher than it must be, so what was only fetched ahead costs a commit nothing. The
+window is therefore a number of unfinished offsets (3,251 by default), whatever their distance; beyond it delivery
+pauses.
 
     text     = "upcall1:" base85(varint(base) varint(top - base) entry*)         empty when nothing is to be told
     entry    = varint(skipped << 1 | started)
 
-`_bound` is at least the length of all entries, without looking at them: an arrival adds its own length, a `done`
-subtracts nothing. That holds because the entry which replaces two neighbours, when the offset between is done, is
-never longer than both together. `commit` counts exactly and sets it back.
+`_bound` is at least the length of all entries, listed or not, without looking at them: an arrival adds its own length,
+a `done` subtracts nothing. That holds because the entry which replaces two neighbours, when the offset between is done,
+is never longer than both together. Only when it has grown to the limit are they counted.
 
 Odd: an empty or foreign text counts as a plain offset (upstream's Invoker and Kafka's tools write such), and so does
 ours when it was made for another base (mirroring tools translate the offset and copy the text). A text that carries
@@ -77,8 +78,9 @@ class Offsets:
         self._top, self._open = _decode(base, committed.text)
         self._recovered = deque(self._open)
         self._next = base
-        self._bound = 0
-        self.commit()
+        self._told = self._top
+        """What lies at or above it has neither started nor is it done."""
+        self._bound = self._length()
 
     @property
     def base(self) -> int:
@@ -106,25 +108,31 @@ class Offsets:
         """User code is about to run; it may once the next commit is acknowledged."""
         self._expect_held(offset, "start")
         self._open[offset] = True
+        if offset >= self._told:
+            self._told = offset + 1
 
     def done(self, offset: int) -> None:
         """Its outcome is published; with or without a start (an activation may be refused before it)."""
         self._expect_held(offset, "end")
         del self._open[offset]
+        if offset >= self._told:
+            self._told = offset + 1
 
     def commit(self) -> Commit:
         """The state as of now, for the broker."""
-        base, before = self.base, self.base - 1
+        base = self.base
+        top, before = max(self._told, base), base - 1
         entries = bytearray()
         for offset, started in self._open.items():
+            if offset >= top:
+                break
             _append(entries, (offset - before - 1) << 1 | started)
             before = offset
-        self._bound = len(entries)
-        if before + 1 == self._top and not any(entries):
+        if before + 1 == top and not any(entries):
             return Commit(base, "")
         head = bytearray()
         _append(head, base)
-        _append(head, self._top - base)
+        _append(head, top - base)
         return Commit(base, TAG + b85encode(head + entries).decode())
 
     def story(self) -> str:
@@ -135,13 +143,21 @@ class Offsets:
     def _admit(self, offset: int) -> Verdict:
         cost = _length((offset - self._top) << 1)
         if self._bound + cost > self._body:
-            self.commit()  # what was done since the last one may have made room
+            self._bound = self._length()  # what was done since it was counted may have made room
         if self._bound + cost > self._body:
             return Verdict.FULL
         self._bound += cost
         self._open[offset] = False
         self._top = self._next = offset + 1
         return Verdict.NEW
+
+    def _length(self) -> int:
+        """Of all entries, in bytes."""
+        found, before = 0, self.base - 1
+        for offset in self._open:
+            found += _length((offset - before - 1) << 1)
+            before = offset
+        return found
 
     def _expect_held(self, offset: int, event: str) -> None:
         if offset not in self._open or offset >= self._next:
@@ -158,10 +174,9 @@ def check(offsets: Offsets) -> None:
     order = list(offsets._open)
     assert order == sorted(order), "open offsets are in order"
     assert all(offset < offsets._top for offset in order), "nothing is open that was not delivered"
-    bound = offsets._bound
-    offsets.commit()
-    assert offsets._bound <= bound, "the bound is never below the true length"
-    offsets._bound = bound
+    assert offsets._length() <= offsets._bound, "the bound is never below the true length"
+    told = [offset for offset, started in offsets._open.items() if started]
+    assert all(offset < offsets._told for offset in told), "what has started is told"
 
 
 def _decode(base: int, text: str) -> tuple[int, dict[int, bool]]:

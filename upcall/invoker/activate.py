@@ -44,7 +44,7 @@ from upcall.logs.stream import entry
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
-from upcall.model.messages import ActivationMessage
+from upcall.model.messages import ActivationMessage, is_probe
 from upcall.ports import Container, Feed, Lines
 from upcall.telemetry import about
 
@@ -143,7 +143,15 @@ class Work:
         self.known = known
         self.context = context = context_of(recipe, message)
         self.tally = desk.tally(context.key) or desk.counters.tallies.of(context.key, message)
-        self.job = Job(message.activation_id, context.key, recipe.kind, recipe.memory, recipe.concurrency, self)
+        self.job = Job(
+            message.activation_id,
+            context.key,
+            recipe.kind,
+            recipe.memory,
+            recipe.concurrency,
+            self,
+            probe=is_probe(message),
+        )
         self._abandoned: Response | None = None
         self._begun = False
 

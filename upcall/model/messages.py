@@ -132,8 +132,8 @@ def is_probe(message: ActivationMessage) -> bool:
     """A controller asks whether an Invoker works (spec: bus.md §8.1). Clients' ids never begin with `sid_`."""
     action = message.action
     return (
-        message.transid[:1] == ["sid_invokerHealth"]
-        and action.path == "whisk.system"
+        action.path == "whisk.system"
+        and message.transid[:1] == ["sid_invokerHealth"]
         and action.name.startswith("invokerHealthTestAction")
     )
 

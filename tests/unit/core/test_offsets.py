@@ -132,6 +132,14 @@ def test_delivery_stops_at_the_limit_and_goes_on_when_something_is_done() -> Non
     assert feed.arrive(taken) is NEW
 
 
+def test_what_was_only_delivered_costs_a_commit_nothing() -> None:
+    feed = a_feed(*range(1000))
+    feed.start(0)
+    feed.done(2)
+    assert len(feed.commit().text) < 20
+    assert verdicts(feed.commit(), 0, 1, 2, 3, 999) == [STARTED, NEW, SKIP, NEW, NEW]
+
+
 def test_a_limit_that_holds_nothing_is_refused() -> None:
     with pytest.raises(Misconfigured, match="4095"):
         Offsets(Commit(0, ""), limit=40)
