@@ -1,4 +1,9 @@
-"""One platform per data folder: a lock that the kernel drops when its owner dies, and a note that says who that is."""
+"""Whose a folder is: locks that the kernel drops when their holder dies, and notes that say who that is.
+
+A data folder is held by one process (`owned`), a database's folder by one platform: `upcall serve` alone, or Invokers
+and controllers together (`shared`). Each of these has a lock of its own, too, in `lock-<name>`: no name is there twice,
+and whether a name's last holder is dead can be seen (`vacant`). Who comes first is alone until it lets others in.
+"""
 
 import contextlib
 import fcntl
@@ -14,6 +19,8 @@ from upcall.errors import Misconfigured
 LOCK = "lock"
 LOOKS = 50
 """How often, 10 ms apart, the lock is tried."""
+OPENINGS = 1000
+"""The same, where others may be migrating a database or taking over what somebody has left."""
 
 
 class Owner(msgspec.Struct):
@@ -41,7 +48,9 @@ def private_folder(folder: Path) -> Path:
     are there already. Raises Misconfigured."""
     folder = folder.absolute()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder)
+        if not folder.is_dir():
+            raise NotADirectoryError(20, "Not a directory", str(folder))
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(folder))
         if (folder / LOCK).exists() or not any(folder.iterdir()):
@@ -63,6 +72,12 @@ def private_file(path: Path) -> int:
     return file
 
 
+def _make(folder: Path) -> None:
+    """With the folders above that are missing, all for this user alone."""
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
 def unusable(folder: Path, why: str | OSError) -> Misconfigured:
     why = why if isinstance(why, str) else why.strerror or str(why)
     return Misconfigured(f"the data folder {folder} cannot be used: {why}; name another with --data")
@@ -81,14 +96,86 @@ def owned(folder: Path) -> Iterator[Ownership]:
         os.close(file)
 
 
+class Membership(Ownership):
+    """Beside others. `first`: nobody else is there, and nobody comes before `let_in`."""
+
+    def __init__(self, file: int, all: int, first: bool) -> None:
+        super().__init__(file)
+        self._all = all
+        self.first = first
+
+    def let_in(self) -> None:
+        """From now on others may come. Raises OSError where somebody is alone by now."""
+        if self.first:
+            self.first = False
+            _lock(self._all, fcntl.LOCK_SH, LOOKS)
+
+
+@contextlib.contextmanager
+def shared(folder: Path, name: str) -> Iterator[Membership]:
+    """Hold the folder as `name`, beside others that do. Raises Misconfigured where a process is alone there, or has the
+    name."""
+    with contextlib.ExitStack() as stack:
+        try:
+            all, own = (_opened(stack, folder / file) for file in (LOCK, f"{LOCK}-{name}"))
+        except OSError as error:
+            raise unusable(folder, error) from error
+        try:
+            _lock(own, fcntl.LOCK_EX, OPENINGS)
+        except OSError as error:
+            raise Misconfigured(
+                f"{name} works with the folder {folder} already: {_holder(own)}, or give this one another --id"
+            ) from error
+        membership = Membership(own, all, _first(folder, all))
+        try:
+            membership.announce(0)
+        except OSError as error:
+            raise unusable(folder, error) from error
+        yield membership
+
+
+def _opened(stack: contextlib.ExitStack, path: Path) -> int:
+    file = private_file(path)
+    stack.callback(os.close, file)
+    return file
+
+
+def _first(folder: Path, file: int) -> bool:
+    """Hold it alone if nobody is there, else beside those who are. Raises Misconfigured."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    try:
+        _lock(file, fcntl.LOCK_SH, OPENINGS if _members(folder) else LOOKS)
+    except OSError as error:
+        raise Misconfigured(
+            f"the folder {folder} is in use by {_holder(file)}, or name another database with --store"
+        ) from error
+    return False
+
+
+@contextlib.contextmanager
+def vacant(folder: Path, name: str) -> Iterator[bool]:
+    """Whether nobody has that name; nobody gets it meanwhile. Raises OSError."""
+    file = private_file(folder / f"{LOCK}-{name}")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(file)
+
+
 def held(folder: Path) -> bool:
-    """Whether a process holds the folder now."""
+    """Whether a process holds the folder now, alone or beside others."""
     try:
         file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
@@ -96,21 +183,25 @@ def held(folder: Path) -> bool:
     return False
 
 
-def _lock(file: int) -> None:
+def _lock(file: int, how: int, looks: int) -> None:
     """Whoever only looks (`held`) is gone in no time."""
-    for _ in range(LOOKS):
+    for _ in range(looks):
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, how | fcntl.LOCK_NB)
             return
         time.sleep(0.01)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(file, how | fcntl.LOCK_NB)
 
 
 def _locked(folder: Path, file: int) -> Ownership:
     try:
-        _lock(file)
+        _lock(file, fcntl.LOCK_EX, LOOKS)
     except OSError as error:
-        raise Misconfigured(f"the data folder {folder} is in use by {_holder(file)}") from error
+        members = " and ".join(_members(folder))
+        who = f"{members}; stop them" if members else _holder(file)
+        raise Misconfigured(
+            f"the data folder {folder} is in use by {who}, or name another folder with --data"
+        ) from error
     ownership = Ownership(file)
     try:
         ownership.announce(0)
@@ -119,10 +210,29 @@ def _locked(folder: Path, file: int) -> Ownership:
     return ownership
 
 
+def _members(folder: Path) -> list[str]:
+    """Those who have names in the folder, in words."""
+    found = []
+    for path in sorted(folder.glob(f"{LOCK}-*")):
+        name = path.name.removeprefix(f"{LOCK}-")
+        with contextlib.suppress(OSError), vacant(folder, name) as dead:
+            if not dead:
+                owner = _note(path.read_bytes())
+                found.append(f"process {owner.pid} ({name})" if owner else name)
+    return found
+
+
 def _holder(file: int) -> str:
-    try:
-        owner = msgspec.json.decode(os.pread(file, 1000, 0), type=Owner)
-    except msgspec.MsgspecError:
-        return "another process; stop it, or name another folder with --data"
+    """And what to do about it."""
+    owner = _note(os.pread(file, 1000, 0))
+    if owner is None:
+        return "another process; stop it"
     where = f" on port {owner.port}" if owner.port else ""
-    return f"process {owner.pid}{where}; stop it (kill {owner.pid}), or name another folder with --data"
+    return f"process {owner.pid}{where}; stop it (kill {owner.pid})"
+
+
+def _note(data: bytes) -> Owner | None:
+    try:
+        return msgspec.json.decode(data, type=Owner)
+    except msgspec.MsgspecError:
+        return None

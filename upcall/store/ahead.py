@@ -19,6 +19,7 @@ taken from the disk at the start, so that a disk that fills up does not break pr
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from glob import escape
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -111,9 +112,17 @@ class Ahead:
         self._number += 1
 
 
-def paths(database: Path, sort: str) -> list[Path]:
-    """The two files of one sort of entries."""
-    return [database.with_name(f"{database.name}-ahead-{sort}-{number}") for number in (0, 1)]
+def paths(database: Path, sort: str, member: str = "") -> list[Path]:
+    """The two files of one sort of entries, of a process that has a name or of one that is alone."""
+    of = f"{member}-{sort}" if member else sort
+    return [database.with_name(f"{database.name}-ahead-{of}-{number}") for number in (0, 1)]
+
+
+def members(database: Path, sort: str) -> list[str]:
+    """Names of all whose files are there."""
+    start, end = f"{database.name}-ahead-", f"-{sort}-0"
+    files = database.parent.glob(f"{escape(start)}?*{end}")
+    return sorted(file.name.removeprefix(start).removesuffix(end) for file in files)
 
 
 def read(files: Iterable[Path]) -> tuple[list[bytes], int]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from upcall.extras import missing
 from upcall.model.keep import Keep
 from upcall.model.store_url import PostgresUrl, SqliteUrl, StoreUrl
-from upcall.ownership import held, owned, private_folder
+from upcall.ownership import held, owned, private_folder, shared, unusable
 from upcall.places import DATABASE
 from upcall.ports import Journal, Store
 from upcall.store import retention
+from upcall.store.part import Guest, Member
 from upcall.store.sqlite import Durability, SqliteStore
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ def store_url(given: StoreUrl | None, data: Path) -> StoreUrl:
 
 
 @contextlib.asynccontextmanager
-async def opened(given: StoreUrl | None, data: Path, durability: Durability) -> AsyncIterator[Storage]:
-    """For a platform whose own the folder `data` is. Raises Misconfigured."""
+async def opened(
+    given: StoreUrl | None, data: Path, durability: Durability, member: str = ""
+) -> AsyncIterator[Storage]:
+    """For a process whose own the folder `data` is: for a whole platform, or for the member of one that has this name,
+    as in `invoker0`. Raises Misconfigured."""
     url = store_url(given, data)
     if isinstance(url, PostgresUrl):
         _driver()
@@ -66,16 +70,33 @@ async def opened(given: StoreUrl | None, data: Path, durability: Durability) -> 
         async with JournalledPostgresStore(url, data, durability) as remote:
             yield remote
         return
+    if member:
+        async with _member(url, durability, member) as store:
+            yield store
+        return
     with contextlib.ExitStack() as stack:
         _own(stack, url.path.absolute().parent, data)
         async with SqliteStore(url.path, durability) as store:
             yield store
 
 
+@contextlib.asynccontextmanager
+async def _member(url: SqliteUrl, durability: Durability, name: str) -> AsyncIterator[SqliteStore]:
+    """Of several on one file; who is first has it alone until it is open."""
+    folder = private_folder(url.path.absolute().parent)
+    with shared(folder, name) as membership:
+        async with SqliteStore(url.path, durability, part=Member(name, membership.first)) as store:
+            try:
+                membership.let_in()
+            except OSError as error:
+                raise unusable(folder, error) from error
+            yield store
+
+
 def beside(url: StoreUrl) -> "SqliteStore | PostgresStore":
     """For a command beside the platform, not opened yet. Raises Misconfigured."""
     if isinstance(url, SqliteUrl):
-        return SqliteStore(url.path, owner=not held(url.path.parent))
+        return SqliteStore(url.path, part=Guest(not held(url.path.parent)))
     _driver()
     from upcall.store.postgres import PostgresStore
 

@@ -32,28 +32,26 @@ from upcall.model.documents import Document
 from upcall.model.entities import Identity, Limits, UserLimits, identity_of
 from upcall.ownership import private_file
 from upcall.ports import D, Query, Stored
-from upcall.store import accounts, ahead, tables
-from upcall.store.ahead import Ahead
+from upcall.store import accounts, tables
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Batch
 from upcall.store.changes import Changes, changes_file
 from upcall.store.coding import checked, decode, exactly, record_rev, space_of
 from upcall.store.journal import SqliteJournal, write_steps
 from upcall.store.migrate import migrate
-from upcall.store.replay import JOURNAL, RECORDS, Replayed, forget, replay
+from upcall.store.part import Part, Sole, TakenOver
+from upcall.store.replay import JOURNAL, RECORDS
 from upcall.store.worker import Job, Worker
 from upcall.store.writer import OnTrouble, Writer
 
 T = TypeVar("T")
 Durability = Literal["normal", "full"]
 
+SOLE = Sole()
 LINGER = 0.005
 """Seconds between two commits of records alone: at 10,000 records a second 50 share one."""
 
-BUSY = 1.0
-"""Seconds that a statement waits for another program's lock on the file."""
-
 LOCKED = "database is locked"
-"""What SQLite says after `BUSY`."""
+"""What SQLite says where another program does not let go of the file in time."""
 
 SAFE = 2.0
 """Seconds in which `close` may write what would outlive the process anyway."""
@@ -67,8 +65,8 @@ log = logging.getLogger(__name__)
 class SqliteStore:
     """Implements `upcall.ports.Store`; use it as an async context manager, or `open` and `close` it.
 
-    `owner=False` is for a process beside the platform's own: it migrates nothing. `max_records` and `max_bytes` bound
-    the records that are not durable yet. `on_trouble` hears, on the event loop, why
+    `part` says whether others have the file open, too. `max_records` and `max_bytes` bound the records that are not
+    durable yet. `on_trouble` hears, on the event loop, why
     writing fails, and None when it works again; `trouble` holds the same.
     """
 
@@ -81,10 +79,10 @@ class SqliteStore:
         max_bytes: int = MAX_BYTES,
         linger: float = LINGER,
         on_trouble: OnTrouble | None = None,
-        owner: bool = True,
+        part: Part = SOLE,
     ) -> None:
         self._path = Path(path)
-        self._owner = owner
+        self._part = part
         self._durability = durability
         self._bounds = max_records, max_bytes
         self._linger = linger
@@ -93,8 +91,7 @@ class SqliteStore:
         self._reading = Worker("store-reader", self._connect_reader)
         self._writer: Writer
         self._batch: Batch
-        self._ahead: dict[str, Ahead] = {}
-        self._replayed = Replayed([], {})
+        self._taken = TakenOver()
         self.journal: SqliteJournal
         self._changes: Changes
         self._changing: set[asyncio.Future[Any]] = set()
@@ -110,9 +107,10 @@ class SqliteStore:
             await self._writing.close()
             self._release()
             raise
-        self._writer = Writer(self._writing, self._linger, self._on_trouble)
-        self._batch = Batch(self._writer.wake, *self._bounds, self._ahead.get(RECORDS))
-        self.journal = SqliteJournal(self._writer.wake, self._ahead.get(JOURNAL), self._replayed.left)
+        self._writer = Writer(self._writing, self._linger, self._on_trouble, self._part.patience)
+        ahead = self._taken.ahead
+        self._batch = Batch(self._writer.wake, *self._bounds, ahead.get(RECORDS))
+        self.journal = SqliteJournal(self._writer.wake, ahead.get(JOURNAL), self._taken.left)
         self._writer.attach(self._batch, tables.insert_records)
         self._writer.attach(self.journal, write_steps)
         return self
@@ -281,7 +279,7 @@ class SqliteStore:
     def _connect_writer(self) -> sqlite3.Connection:
         connection = self._connect()
         try:
-            migrate(connection, self._path, owner=self._owner)
+            migrate(connection, self._path, owner=self._part.migrates)
             (mode,) = connection.execute("PRAGMA journal_mode = wal").fetchone()
             if mode != "wal":
                 raise errors.Misconfigured(
@@ -291,9 +289,9 @@ class SqliteStore:
             connection.execute(f"PRAGMA synchronous = {self._durability}")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            if self._owner:
-                self._take_over(connection)
+            self._take_over(connection)
             self._changes = self._open_changes()
+            connection.execute("PRAGMA busy_timeout = 0")  # the writer waits for its turn by itself
         except BaseException:
             connection.close()
             raise
@@ -302,17 +300,12 @@ class SqliteStore:
     def _take_over(self, connection: sqlite3.Connection) -> None:
         """What an earlier life has left beside the database goes into it. Raises Misconfigured."""
         try:
-            self._replayed = replay(connection, self._path)
-            if self._durability == "full":
-                forget(self._path)
-                return
-            for sort, number in self._replayed.passes.items():
-                self._ahead[sort] = Ahead(ahead.paths(self._path, sort), number)
+            self._taken = self._part.take_over(connection, self._path, self._durability == "normal")
         except (OSError, sqlite3.OperationalError) as error:
             raise _unusable(self._path, error) from error
 
     def _release(self) -> None:
-        for log_ahead in self._ahead.values():
+        for log_ahead in self._taken.ahead.values():
             log_ahead.close()
         self._changes.close()
 
@@ -328,7 +321,7 @@ class SqliteStore:
         try:
             if not self._path.exists():
                 os.close(private_file(self._path))
-            return sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
+            return sqlite3.connect(self._path, timeout=self._part.patience, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise _unusable(self._path, error) from error
 

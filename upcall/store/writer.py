@@ -39,6 +39,10 @@ Work = Callable[[sqlite3.Connection], None]
 OnTrouble = Callable[[str | None], None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+LOOK = 0.0005
+"""Seconds between two looks whether another process has ended its turn."""
+TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
+"""What SQLite says where another process writes, or has just died at it."""
 MANY, QUICK = 16, 0.001
 """The loop waits for a group of so many rows, if the last one took no more than so many seconds, and as long."""
 
@@ -57,12 +61,16 @@ class Source(Protocol[Row_co]):
 
 
 class Writer:
-    """`linger` is the least time in seconds between a commit and the next one that nobody awaits."""
+    """`linger` is the least time in seconds between a commit and the next one that nobody awaits, `patience` how long
+    a group waits for other processes' turns."""
 
-    def __init__(self, worker: Worker, linger: float, on_trouble: OnTrouble | None = None) -> None:
+    def __init__(
+        self, worker: Worker, linger: float, on_trouble: OnTrouble | None = None, patience: float = 1.0
+    ) -> None:
         self.trouble: str | None = None
         self._worker = worker
         self._linger = linger
+        self._patience = patience
         self._on_trouble = on_trouble
         self._loop = asyncio.get_running_loop()
         self._sources: list[Callable[[], tuple[Source[Any], Work, int] | None]] = []
@@ -124,12 +132,13 @@ class Writer:
         if not jobs and not taken:
             return
         self._busy = True
-        group = partial(_commit, jobs=[job for job, _ in jobs], works=[work for _, work, _ in taken])
+        works = [work for _, work, _ in taken]
+        group = partial(_commit, jobs=[job for job, _ in jobs], works=works, patience=self._patience)
         futures = [future for _, future in jobs]
         sources = [source for source, _, _ in taken]
         many = sum(count for _, _, count in taken) >= MANY
-        patience = QUICK if many and self._seconds <= QUICK else 0.0
-        self._worker.call(group, patience).add_done_callback(partial(self._done, futures, sources))
+        stand = QUICK if many and self._seconds <= QUICK else 0.0
+        self._worker.call(group, stand).add_done_callback(partial(self._done, futures, sources))
 
     def _done(
         self, futures: list[asyncio.Future[Any]], sources: list[Source[Any]], group: asyncio.Future[Group]
@@ -179,10 +188,10 @@ def _unavailable(error: Exception) -> Unavailable:
     return reason
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Work]) -> Group:
+def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Work], patience: float) -> Group:
     """Runs in the writer's thread."""
     began = time.perf_counter()
-    connection.execute("BEGIN IMMEDIATE")
+    _begin(connection, patience)
     try:
         outcomes = [_attempt(connection, job) for job in jobs]
         for work in works:
@@ -193,6 +202,21 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Wo
             connection.execute("ROLLBACK")
         raise
     return outcomes, time.perf_counter() - began
+
+
+def _begin(connection: sqlite3.Connection, patience: float) -> None:
+    """Wait for the turn of this process. SQLite's own waiting looks less and less often, down to ten times a second,
+    and between two busy processes one would starve."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in TAKEN or time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK)
+        else:
+            return
 
 
 def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:

@@ -14,6 +14,7 @@ from upcall.model.entities import Subject
 from upcall.ownership import private_file
 from upcall.store import sqlite
 from upcall.store.changes import Changes, changes_file
+from upcall.store.part import Guest
 from upcall.store.sqlite import SqliteStore
 
 
@@ -34,7 +35,7 @@ def another(path: Path) -> Changes:
 
 
 async def test_another_process_sees_a_change(store: SqliteStore, path: Path) -> None:
-    async with SqliteStore(path, owner=False) as other:
+    async with SqliteStore(path, part=Guest()) as other:
         before = store.changes()
         rev = await other.put(subject("alice", ("alice", "u1", "k1")))
         assert store.changes() == other.changes() != before

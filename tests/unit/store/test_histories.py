@@ -14,7 +14,7 @@ from upcall import errors
 from upcall.model.activation import Activation
 from upcall.model.entities import Action
 from upcall.ports import Query
-from upcall.store import sqlite
+from upcall.store.part import Sole
 from upcall.store.sqlite import SqliteStore
 
 ALL = Query(namespace="guest", limit=0)
@@ -84,7 +84,7 @@ WEIGHTS = {
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_whatever_happens_nothing_is_lost(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "BUSY", 0.001)
+    monkeypatch.setattr(Sole, "patience", 0.001)
     path, pick = tmp_path / "upcall.db", random.Random(seed)
     async with (
         asyncio.timeout(60),

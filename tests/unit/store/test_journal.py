@@ -13,9 +13,10 @@ from tests.contract.documents import activation
 from tests.unit.store.test_sqlite import trace
 from upcall import errors
 from upcall.model.activation import Activation
-from upcall.store import ahead, sqlite
+from upcall.store import ahead
 from upcall.store.ahead import Ahead, paths, read
 from upcall.store.journal import Accepted, Ended, Over, SqliteJournal, Started, decode_entry
+from upcall.store.part import Guest, Sole
 from upcall.store.sqlite import Durability, SqliteStore
 
 OTHER = "guest/" + "f" * 32
@@ -207,7 +208,7 @@ def durability(request: pytest.FixtureRequest) -> Durability:
 
 @pytest.fixture
 async def store(path: Path, durability: Durability, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteStore]:
-    monkeypatch.setattr(sqlite, "BUSY", 0.01)
+    monkeypatch.setattr(Sole, "patience", 0.01)
     async with SqliteStore(path, durability) as store:
         yield store
 
@@ -341,7 +342,7 @@ async def test_a_guest_leaves_the_logs_alone(path: Path) -> None:
         await store.flush()
         store.record(activation(1))
         before = read(paths(path, "records"))
-        async with SqliteStore(path, owner=False):
+        async with SqliteStore(path, part=Guest()):
             pass
         assert read(paths(path, "records")) == before
         assert len(before[0]) == 1

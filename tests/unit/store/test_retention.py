@@ -17,7 +17,8 @@ from upcall.model.entities import Action
 from upcall.model.keep import Keep, parse_keep
 from upcall.model.sizes import MB
 from upcall.ports import Query
-from upcall.store import retention, sqlite
+from upcall.store import retention
+from upcall.store.part import Sole
 from upcall.store.retention import Pace, Sweeper, retained
 from upcall.store.sqlite import SqliteStore
 from upcall.store.worker import Job
@@ -170,7 +171,7 @@ async def test_forever_is_for_ever(store: SqliteStore) -> None:
 async def test_in_the_background_it_outlasts_a_store_that_refuses(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY", 0.01)
+    monkeypatch.setattr(Sole, "patience", 0.01)
     monkeypatch.setattr(retention, "INTERVAL", 0.01)
     await fill(store, 10)
     await store._writing.call(lambda connection: connection.execute("PRAGMA busy_timeout = 1").fetchall())

@@ -16,6 +16,7 @@ from upcall.model.activation import Activation
 from upcall.model.entities import Action
 from upcall.ports import Query
 from upcall.store import ahead, sqlite
+from upcall.store.part import Sole
 from upcall.store.sqlite import Durability, SqliteStore
 
 ALL = Query(namespace="guest", limit=0)
@@ -45,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def troubles(monkeypatch: pytest.MonkeyPatch) -> Troubles:
-    monkeypatch.setattr(sqlite, "BUSY", 0.01)
+    monkeypatch.setattr(Sole, "patience", 0.01)
     return Troubles()
 
 
