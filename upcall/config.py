@@ -92,6 +92,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     blacklist_poll_interval: float
     user_events: bool
 
+    @property
+    def member(self) -> str:
+        """The name among several processes on one database; none of `serve`, which is alone."""
+        if self.role == "serve":
+            return ""
+        return f"{self.role}{self.invoker_id if self.role == 'invoker' else self.controller_id}"
+
 
 class Finding(msgspec.Struct, frozen=True):
     """What one setting was found to be; `error` says what is wrong with its text."""
@@ -192,8 +199,8 @@ def _settings(values: dict[str, Any]) -> Settings:
     """The roles' processes on one machine have a folder each and one store, which is that of `serve`, too."""
     role, home = values["role"], default_data()
     if role != "serve":
-        own = f"invoker{values['invoker_id']}" if role == "invoker" else f"controller{values['controller_id']}"
-        values["data"] = values["data"] or home / own
+        number = values["invoker_id"] if role == "invoker" else values["controller_id"]
+        values["data"] = values["data"] or home / f"{role}{number}"
         values["store"] = values["store"] or SqliteUrl(home / DATABASE)
     return Settings(**values)
 

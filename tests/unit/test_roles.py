@@ -40,6 +40,7 @@ def test_each_has_its_folder_and_both_have_serves_store() -> None:
         "0",
         home / "controller0",
     )
+    assert (invoker().member, controller().member, load({}, {})[0].member) == ("invoker3", "controller0", "")
     assert controller(id="a.b-1").data == home / "controllera.b-1"
     assert invoker().store == controller().store == SqliteUrl(home / "upcall.db")
     assert invoker(data="/d").data == Path("/d")
