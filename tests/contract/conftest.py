@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.pair import Pair
 from upcall.model.store_url import PostgresUrl
 from upcall.ports import Store
 from upcall.store.fake import FakeStore
@@ -12,11 +13,13 @@ from upcall.store.postgres import PostgresStore
 from upcall.store.sqlite import SqliteStore
 
 
-@pytest.fixture(params=["sqlite", "postgres", "fake"])
+@pytest.fixture(params=["sqlite", "shared", "postgres", "fake"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: SqliteStore | PostgresStore | FakeStore = FakeStore()
+    made: SqliteStore | Pair | PostgresStore | FakeStore = FakeStore()
     if request.param == "sqlite":
         made = SqliteStore(tmp_path / "upcall.db")
+    elif request.param == "shared":
+        made = Pair(tmp_path / "upcall.db")
     elif request.param == "postgres":
         made = PostgresStore(PostgresUrl(await request.getfixturevalue("postgres").database()))
     async with made:

@@ -1,5 +1,6 @@
 """Who may see the data folder, and whose it is."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from upcall import ownership
 from upcall.errors import Misconfigured
-from upcall.ownership import held, owned, private_file, private_folder
+from upcall.ownership import held, owned, private_file, private_folder, shared, vacant
 
 
 def mode(path: Path) -> int:
@@ -76,3 +78,76 @@ def test_a_private_file_is_the_folders_owners(tmp_path: Path) -> None:
         assert ((tmp_path / "theirs").stat().st_uid, (tmp_path / "own").stat().st_uid) == (54321, 0)
         os.close(private_file(tmp_path / "own"))
         assert (tmp_path / "own").stat().st_uid == 0, "what is there stays whose it is"
+
+
+def test_folders_above_are_made_private_too(tmp_path: Path) -> None:
+    private_folder(tmp_path / "a" / "b")
+    assert mode(tmp_path / "a") == 0o700
+
+
+def test_members_hold_a_folder_together_once_the_first_lets_them_in(tmp_path: Path) -> None:
+    with shared(tmp_path, "invoker0") as first:
+        assert first.first
+        first.let_in()
+        with shared(tmp_path, "controller0") as second:
+            assert not second.first
+            assert held(tmp_path)
+    assert not held(tmp_path)
+
+
+def test_who_comes_while_the_first_prepares_waits_for_it(tmp_path: Path) -> None:
+    order = []
+
+    def join() -> None:
+        with shared(tmp_path, "controller0") as second:
+            order.append(f"in, first: {second.first}")
+
+    with ThreadPoolExecutor(1) as pool, shared(tmp_path, "invoker0") as first:
+        joining = pool.submit(join)
+        time.sleep(0.05)
+        order.append("prepared")
+        first.let_in()
+        joining.result()
+    assert order == ["prepared", "in, first: False"]
+
+
+def test_a_name_is_there_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "OPENINGS", 1)
+    with shared(tmp_path, "invoker0") as first:
+        first.let_in()
+        with (
+            pytest.raises(
+                Misconfigured,
+                match=rf"invoker0 works with the folder .* already: process {os.getpid()}; stop it .*another --id",
+            ),
+            shared(tmp_path, "invoker0"),
+        ):
+            pass
+    with shared(tmp_path, "invoker0"):
+        pass
+
+
+def test_one_platform_and_members_keep_each_other_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "LOOKS", 1)
+    with owned(tmp_path) as platform:
+        platform.announce(3233)
+        alone = r"in use by process \d+ on port 3233; stop it \(kill \d+\), or .* --store"
+        with pytest.raises(Misconfigured, match=alone), shared(tmp_path, "invoker0"):
+            pass
+    with shared(tmp_path, "invoker0") as one, contextlib.ExitStack() as stack:
+        one.let_in()
+        stack.enter_context(shared(tmp_path, "controller0"))
+        both = rf"in use by process {os.getpid()} \(controller0\) and process {os.getpid()} \(invoker0\); stop them"
+        with pytest.raises(Misconfigured, match=both), owned(tmp_path):
+            pass
+    with owned(tmp_path):
+        pass
+
+
+def test_a_name_is_vacant_when_its_holder_is_gone(tmp_path: Path) -> None:
+    with shared(tmp_path, "invoker0") as member:
+        member.let_in()
+        with vacant(tmp_path, "invoker0") as dead:
+            assert not dead
+    with vacant(tmp_path, "invoker0") as dead:
+        assert dead

@@ -57,16 +57,16 @@ class Member(msgspec.Struct, frozen=True):
 
     def take_over(self, connection: sqlite3.Connection, database: Path, logs: bool) -> TakenOver:
         """See `Sole.take_over`."""
-        number = replay_records(connection, database, self.name)
-        if not logs:
-            forget(database, self.name)
-        made = {RECORDS: Ahead(ahead.paths(database, RECORDS, self.name), number)} if logs else {}
         adopt(connection, database)
         if self.first:
             replay_records(connection, database)
             forget(database, sorts=(RECORDS,))
             _tell_waiting(connection, database)
-        return TakenOver([], made)
+        number = replay_records(connection, database, self.name)
+        if not logs:
+            forget(database, self.name)
+            return TakenOver()
+        return TakenOver([], {RECORDS: Ahead(ahead.paths(database, RECORDS, self.name), number)})
 
 
 class Guest(msgspec.Struct, frozen=True):
