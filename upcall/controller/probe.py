@@ -54,7 +54,7 @@ class Probes:
         )
 
 
-def test_action(controller: str, manifest: Manifest, limits: SystemLimits) -> Action:
+def health_action(controller: str, manifest: Manifest, limits: SystemLimits) -> Action:
     """Of the first default kind of the manifest for which a program is known. Raises Misconfigured."""
     for family, runtimes in manifest.runtimes.items():
         runtime = next((runtime for runtime in runtimes if runtime.default), None)

@@ -30,9 +30,11 @@ from upcall.controller.server import Server
 from upcall.controller.supervisor import Supervisor
 from upcall.core.throttle import Held, Throttles
 from upcall.errors import Unavailable
+from upcall.http.envelope import Answer
 from upcall.http.metrics import Collect, Metrics
 from upcall.http.operator import Operator
 from upcall.measures import many
+from upcall.model import texts
 from upcall.model.entities import BLACKBOX, Exec
 from upcall.model.messages import Topic
 from upcall.model.runtimes import Manifest
@@ -73,6 +75,7 @@ class Controller:
         prefix: str = "",
         several: bool = False,
         events: Topic | None = None,
+        ready: Callable[[], Awaitable[Answer]] | None = None,
     ) -> None:
         self._name = name
         self._bus = bus
@@ -93,13 +96,16 @@ class Controller:
         self._prefix = prefix
         self._several = several
         self._events = events
+        self._ready = ready
+        self.hindrances: list[str] = []
+        """Why it does not do its work, in sentences."""
         self._figures = Figures()
         self._stack = contextlib.AsyncExitStack()
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
-            acks = await self._account(stack)
+            acks = self._acks = await self._account(stack)
             authenticator, actions = Authenticator(self._store), ActionCache(self._store)
             throttles = Throttles(self._limits, acks.in_flight)
             written, agree = await self._join(stack, actions, throttles)
@@ -154,7 +160,7 @@ class Controller:
             addon=self._balancing.timeout_addon,
         )
         if supervisor is not None:
-            await probe.write(self._store, probe.test_action(self._name, self._manifest, self._limits))
+            await probe.write(self._store, probe.health_action(self._name, self._manifest, self._limits))
         await acks.start()
         stack.push_async_callback(acks.close)
         if supervisor is not None:
@@ -195,6 +201,13 @@ class Controller:
     @property
     def port(self) -> int:
         return self._server.port
+
+    async def disable(self) -> None:
+        """Hear no acks any more (spec: rest-api.md §14); what was told to callers before stands."""
+        if not self.hindrances:
+            self.hindrances.append("it is disabled")
+            log.warning(texts.CONTROLLER_DISABLED)
+        await self._acks.silence()
 
     def refuse(self) -> None:
         """New requests from outside are refused from now on; actions that run may still call."""
@@ -255,6 +268,7 @@ class Controller:
             figures=self._figures,
             metrics=self._make_metrics(acks),
             operator=self._operator,
+            ready=self._ready,
         )
 
     def _pulled(self, exec_: Exec) -> bool:

@@ -6,6 +6,8 @@ does not run: what was not heard in that time was not heard because nobody liste
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -40,13 +42,22 @@ class Watched(Protocol):
 class Supervisor:
     """Make and start it on the loop; `lost` is told when no pings come any more."""
 
-    def __init__(self, bus: Bus, fleet: Watched, probes: Probes, lost: Lost, *, prefix: str = "") -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        fleet: Watched,
+        probes: Probes,
+        lost: Lost,
+        *,
+        prefix: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bus = bus
         self._fleet = fleet
         self._probes = probes
         self._lost = lost
         self._prefix = prefix
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock
         self._known: dict[int, tuple[InvokerId, Health]] = {}
         self._strange: set[str] = set()
         self._stalls = 0.0
@@ -60,7 +71,7 @@ class Supervisor:
         topic = health_topic(self._prefix)
         await self._bus.ensure(topic)
         self._following = await self._bus.follow(topic, self._hear, self._lost)
-        self._ticked = self._loop.time()
+        self._ticked = self._clock()
         self._arm()
 
     async def close(self) -> None:
@@ -115,22 +126,26 @@ class Supervisor:
         return True
 
     def _arm(self) -> None:
-        self._timer = self._loop.call_later(PERIOD, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(PERIOD, self._pass)
 
-    def _tick(self) -> None:
-        now = self._loop.time()
+    def _pass(self) -> None:
+        self.tick()
+        self._arm()
+
+    def tick(self) -> None:
+        """Time has passed; comes each `PERIOD`."""
+        now = self._clock()
         late = now - self._ticked - PERIOD
         if late > STALLED:
             self._stalls += late
             log.warning("this process has not run for %.1f s", late)
         self._ticked = now
-        self._arm()
         for number in self._known:
             self._feed(number, TICK)
 
     def _feed(self, number: int, event: Event) -> None:
         health = self._known[number][1]
-        commands = step(health, event, self._loop.time() - self._stalls)
+        commands = step(health, event, self._clock() - self._stalls)
         if commands:
             self._obey(number, commands)
 

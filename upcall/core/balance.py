@@ -14,6 +14,7 @@ list is in the order of ids and never shrinks: who has gone stays in it and is n
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -205,10 +206,12 @@ def part_sizes(size: int, managed: float, blackbox: float) -> tuple[int, int]:
 
 
 def step_sizes(size: int) -> list[int]:
-    """The numbers up to `size` that are prime to it and to each other, as they come."""
+    """The numbers up to `size` that are prime to it and to each other, as they come: 1, and primes. A number that is
+    not prime has a factor below its root, which was found before."""
     found: list[int] = []
     for number in range(1, size + 1):
-        if math.gcd(number, size) == 1 and all(math.gcd(number, other) == 1 for other in found):
+        low = found[: bisect_right(found, math.isqrt(number))]
+        if math.gcd(number, size) == 1 and all(math.gcd(number, other) == 1 for other in low):
             found.append(number)
     return found
 

@@ -39,7 +39,7 @@ async def test_the_id_is_told_when_it_is_kept_and_not_before(keeping: tuple[Book
     book.register(wait=0.01)
     await until(lambda: bool(bus.asked))
     ((topic, message, kept),) = bus.asked
-    assert (topic.name, topic.carries, message) == ("invoker0", "activation", a_message())
+    assert (topic.name, topic.carries, message) == ("invoker3", "activation", a_message())
     assert book.told == []
     kept()
     assert book.told == [("a" * 32, None)]

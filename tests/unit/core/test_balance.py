@@ -87,6 +87,15 @@ def test_step_sizes(size: int, steps: list[int]) -> None:
     assert step_sizes(size) == steps
 
 
+@pytest.mark.parametrize("size", range(100))
+def test_step_sizes_are_all_that_the_definition_gives(size: int) -> None:
+    found: list[int] = []
+    for number in range(1, size + 1):
+        if gcd(number, size) == 1 and all(gcd(number, other) == 1 for other in found):
+            found.append(number)
+    assert step_sizes(size) == found
+
+
 @pytest.mark.parametrize("size", range(1, 100))
 def test_step_sizes_are_prime_to_the_size_and_to_each_other(size: int) -> None:
     steps = step_sizes(size)
@@ -369,7 +378,7 @@ def test_what_was_booked_is_all_given_back(steps: list[tuple[str, int]]) -> None
                 place = publish(state, job)
                 if place is None:
                     try:
-                        place = force(state, job, number.__rmod__)
+                        place = force(state, job, number.__mod__)
                     except Unavailable:
                         continue
                 assert place.healthy

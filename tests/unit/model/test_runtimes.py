@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from upcall.model.runtimes import Image, parse_manifest
+from upcall.model.runtimes import Image, Manifest, parse_image, parse_manifest
 
 
 def manifest(*kinds: dict[str, Any]) -> str:
@@ -61,3 +61,36 @@ def test_reactive_counts_must_fit(reactive: dict[str, Any], says: str) -> None:
 def test_image_names() -> None:
     assert str(Image("n")) == "n"
     assert str(Image("n", "p", "t", "host:5000")) == "host:5000/p/n:t"
+
+
+@pytest.mark.parametrize(
+    ("text", "image"),
+    [
+        ("alice/img:1.2", Image("img", "alice", "1.2")),
+        ("img", Image("img")),
+        ("localhost:5000/a/b/img", Image("img", "a/b", "", "localhost:5000")),
+        ("docker.io/img:x", Image("img", "", "x", "docker.io")),
+        ("localhost/img", Image("img", "", "", "localhost")),
+        ("alice/img@sha256:0123", Image("img", "alice", "sha256:0123")),
+    ],
+)
+def test_images_are_read(text: str, image: Image) -> None:
+    assert parse_image(text) == image
+
+
+@pytest.mark.parametrize(
+    ("image", "pulled", "bypassed"),
+    [
+        ("openwhisk/dockerskeleton", False, False),
+        ("openwhisk/dockerskeleton:latest", False, False),
+        ("registry:5000/openwhisk/dockerskeleton", False, False),
+        ("openwhisk/dockerskeleton:nightly", True, True),
+        ("alice/dockerskeleton", True, True),
+        ("whisk/own", True, False),
+        ("whisk/sub/own", True, True),
+    ],
+)
+def test_which_images_are_pulled(image: str, pulled: bool, bypassed: bool) -> None:
+    known = Manifest({}, [Image("dockerskeleton", "openwhisk")])
+    assert known.is_pulled(image) is pulled
+    assert known.is_pulled(image, "whisk") is bypassed
