@@ -49,8 +49,6 @@ def private_folder(folder: Path) -> Path:
     folder = folder.absolute()
     try:
         _make(folder)
-        if not folder.is_dir():
-            raise NotADirectoryError(20, "Not a directory", str(folder))
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(folder))
         if (folder / LOCK).exists() or not any(folder.iterdir()):
@@ -74,8 +72,9 @@ def private_file(path: Path) -> int:
 
 def _make(folder: Path) -> None:
     """With the folders above that are missing, all for this user alone."""
-    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+    for missing in reversed([path for path in folder.parents if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def unusable(folder: Path, why: str | OSError) -> Misconfigured:
