@@ -25,6 +25,8 @@ from upcall.ports import Bus
 from upcall.telemetry import about
 
 Then = Callable[[], None]
+Tell = Callable[[ActivationMessage, Activation], None]
+"""Hears of each acknowledgement that frees a slot."""
 log = logging.getLogger(__name__)
 
 CONTROLLERS = 1024
@@ -34,10 +36,11 @@ CONTROLLERS = 1024
 class Acks:
     """Sends acks of one Invoker."""
 
-    def __init__(self, bus: Bus, instance: InvokerId, prefix: str = "") -> None:
+    def __init__(self, bus: Bus, instance: InvokerId, prefix: str = "", tell: Tell | None = None) -> None:
         self._bus = bus
         self._prefix = prefix
         self._topics: dict[str, Topic] = {}
+        self._tell = tell
         self.instance = instance
         self.failed = 0
 
@@ -47,11 +50,15 @@ class Acks:
 
     def completion(self, message: ActivationMessage, record: Activation, then: Then) -> None:
         """The slot is free."""
+        if self._tell is not None:
+            self._tell(message, record)
         system = record.response.status_code == WHISK_ERROR
         self._send(message, CompletionMessage(message.transid, message.activation_id, system, self.instance), then)
 
     def combined(self, message: ActivationMessage, record: Activation, then: Then) -> None:
         """Both at once; shrunk where nobody waits."""
+        if self._tell is not None:
+            self._tell(message, record)
         system = record.response.status_code == WHISK_ERROR
         response = record if message.blocking else message.activation_id
         self._send(message, CombinedMessage(message.transid, response, system, self.instance), then)

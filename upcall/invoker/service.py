@@ -20,7 +20,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 from typing import Self
 
 from upcall.core.events import Create, Drained, JobArrived
@@ -31,10 +30,12 @@ from upcall.core.record import (
     is_stored,
 )
 from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
-from upcall.invoker.acks import Acks
+from upcall.invoker.acks import Acks, Tell
 from upcall.invoker.activate import Desk, Work
+from upcall.invoker.blacklist import Blacklist
 from upcall.invoker.counters import Counters
 from upcall.invoker.earlier import Actions, Earlier
+from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
 from upcall.invoker.known import Knowledge
@@ -77,7 +78,8 @@ class Invoker:
         units: int | None = None,
         prefix: str = "",
         grace: float = 30.0,
-        blocked: Callable[[str], bool] = lambda namespace: False,
+        events: Topic | None = None,
+        blacklist_interval: float = 300.0,
     ) -> None:
         self._instance = instance
         self._bus = bus
@@ -90,7 +92,8 @@ class Invoker:
         self._units = units or default_units(pool, limits)
         self._prefix = prefix
         self._grace = grace
-        self._blocked = blocked
+        self._events = events
+        self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
         self._earlier = Earlier(store, actions, self._knowledge, epoch_ms)
         self._names = name_prefix(instance)
@@ -112,7 +115,10 @@ class Invoker:
             await self._containers.start()
             self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             self._records = Records(self._store, self._tasks)
-            acks = self._acks = Acks(self._bus, self._instance, self._prefix)
+            acks = self._acks = Acks(self._bus, self._instance, self._prefix, await self._told_events())
+            await self._blacklist.read()
+            following = self._tasks.create_task(self._blacklist.follow())
+            stack.callback(following.cancel)
             self._desk = Desk(acks, self._records, self.counters, self._levels, epoch_ms)
             self._runner = self._make_runner()
             self.inside = Inspection(self._runner)
@@ -233,7 +239,7 @@ class Invoker:
             self._pull(1)
             return
         self.counters.activations += 1
-        if self._blocked(message.user.namespace.name):
+        if message.user.namespace.name in self._blacklist.names:
             self.counters.blocked += 1
             self._refuse(offset, message, error(APPLICATION_ERROR, texts.NAMESPACE_BLOCKED), record=False)
             return
@@ -327,6 +333,13 @@ class Invoker:
             self._feed.pull(count)
 
     # --- life
+
+    async def _told_events(self) -> Tell | None:
+        """Where user events go, if anywhere."""
+        if self._events is None:
+            return None
+        await self._bus.ensure(self._events)
+        return Events(self._bus, self._instance, self._events, epoch_ms).send
 
     def _make_runner(self) -> PoolRunner:
         return PoolRunner(

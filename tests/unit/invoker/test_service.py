@@ -12,7 +12,7 @@ from tests.unit.invoker.conftest import Stage, annotations, value
 from upcall.bus.memory import MemoryFeed
 from upcall.core.events import Created
 from upcall.core.pool import PoolConfig
-from upcall.errors import InvalidTransition, NotFound, Unavailable, Unreadable
+from upcall.errors import InvalidTransition, Unavailable, Unreadable
 from upcall.invoker import earlier, service
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model import texts
@@ -107,14 +107,6 @@ async def test_limits_of_a_namespace_hold_for_it_alone_and_as_they_are_now(stage
             statuses.append((await stage.result(an_action(), user=an_identity(limits=limits))).response.status_code)
         assert statuses == [0, APPLICATION_ERROR, 0, APPLICATION_ERROR, 0]
         assert len(stage.containers.made) == 1
-
-
-async def test_a_blocked_namespace_is_answered_and_not_recorded(stage: Stage) -> None:
-    async with stage.started(blocked=lambda namespace: namespace == "guest"):
-        message = await stage.call(an_action())
-        assert value(stage.controller.record(message.activation_id)) == {"error": texts.NAMESPACE_BLOCKED}
-        with pytest.raises(NotFound):
-            await stage.stored(message)
 
 
 async def test_without_a_revision_the_newest_is_read_each_time(stage: Stage) -> None:

@@ -1,0 +1,50 @@
+"""Namespaces whose activations are refused: those of blocked subjects, and those that may not invoke anything
+(spec: store.md §7, invoker.md §5).
+
+They are read at the start, within `LOOK` seconds after the store says that a subject or a limit has changed, and each
+`interval` seconds whatever it says. What cannot be read leaves the names as they were.
+"""
+
+import asyncio
+import logging
+
+from upcall.ports import Accounts
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0
+"""Seconds between two looks at `Accounts.changes`."""
+
+
+class Blacklist:
+    """`names` is what holds now; `interval` in seconds."""
+
+    def __init__(self, accounts: Accounts, interval: float) -> None:
+        self._accounts = accounts
+        self._interval = interval
+        self._seen: int | None = None
+        self.names: frozenset[str] = frozenset()
+
+    async def follow(self, look: float = LOOK) -> None:
+        """Keep it as the store has it, for ever."""
+        clock = asyncio.get_running_loop().time
+        read = clock()
+        while True:
+            await asyncio.sleep(look)
+            changes = self._accounts.changes()
+            if (changes is not None and changes != self._seen) or clock() - read >= self._interval:
+                read = clock()
+                await self.read()
+
+    async def read(self) -> None:
+        """Once."""
+        seen = self._accounts.changes()
+        try:
+            found = await self._accounts.blocked()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old names are better than none
+            log.warning("which namespaces are blocked cannot be read: %s", error)
+            return
+        self._seen = seen
+        if found != self.names:
+            log.info("%d namespaces are blocked", len(found))
+        self.names = found
