@@ -3,7 +3,7 @@ store; an Invoker that answers as it is told; and an ASGI app that echoes in pla
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,13 +17,15 @@ from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.doors import Doors
+from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
 from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
-from upcall.controller.server import Server, listen
+from upcall.controller.server import Server
 from upcall.core.health import State
-from upcall.core.throttle import Throttles
+from upcall.core.throttle import Held, Throttles
+from upcall.http.listening import listen
 from upcall.model.activation import Activation, Response
 from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subject
 from upcall.model.messages import ActivationMessage, CombinedMessage, Message, completed_topic, invoker_topic
@@ -195,6 +197,8 @@ class Platform:
         self.fleet = Fleet()
         self.fleet.learn(INSTANCE, 4096)
         self.fleet.move(0, State.HEALTHY)
+        self.agree: Callable[[Held], Awaitable[None]] | None = None
+        self.events: Events | None = None
         self.doors = Doors()
         self._clients: list[Client] = []
 
@@ -205,6 +209,7 @@ class Platform:
         self.acks = Acks(self.bus, "0", self.fleet.release, unexpected)
         await self.acks.start()
         await self.invoker.start()
+        self.throttles = Throttles(self.limits, self.acks.in_flight)
         self.cache = ActionCache(self.store)
         self.auth = Authenticator(self.store)
         async with (
@@ -215,7 +220,9 @@ class Platform:
                 invocations,
                 self.auth,
                 self.limits,
-                throttles=Throttles(self.limits, self.acks.in_flight),
+                throttles=self.throttles,
+                agree=self.agree,
+                events=self.events,
                 deprecated=["python:2"],
             )
             edge = Edge(self.route, **self.edge_settings)

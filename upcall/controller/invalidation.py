@@ -87,7 +87,6 @@ class Invalidation:
     def _told(self, id: str, error: BaseException | None) -> None:
         if error is None or self._following is None:
             return
-        self._again.pop(id, None)
         self._again[id] = None
         if len(self._again) > WAITING:
             del self._again[next(iter(self._again))]
