@@ -84,7 +84,7 @@ class Box(msgspec.Struct, eq=False):
 class Desk:
     """What all activations of one Invoker share."""
 
-    __slots__ = ("acks", "clock", "counters", "feed", "keeper", "levels", "report", "tally")
+    __slots__ = ("acks", "clock", "counters", "feed", "keeper", "levels", "over", "report", "tally")
 
     def __init__(
         self, acks: Acks, keeper: Keeper, counters: Counters, levels: StoreLevels, clock: Callable[[], int]
@@ -96,6 +96,8 @@ class Desk:
         self.levels = levels
         self.clock = clock
         """epoch ms"""
+        self.over = False
+        """The feed is lost: whoever has it now says how activations ended, and nobody here."""
         self.feed: Feed
         """Set when it is open, before anything is delivered."""
         self.report: Callable[[Event], None]
@@ -267,6 +269,8 @@ class Work:
     # --- the end
 
     def _respond(self, response: Response, times: Times, cause: Response | None = None) -> None:
+        if self._desk.over:
+            return
         record = self._record = activation_record(self.recipe, self.message, response, times)
         self._cause = cause
         self._kept = False
@@ -313,6 +317,8 @@ class Work:
         self._keep(self._kept_record, self._desk.keeper.keep)
 
     def _keep(self, then: Callable[[], None], keep: Callable[[Activation, Callable[[], None]], None]) -> None:
+        if self._desk.over:
+            return
         if self._stored:
             keep(self._record, then)
         else:
@@ -330,6 +336,8 @@ class Work:
             self._last_ack()
 
     def _last_ack(self) -> None:
+        if self._desk.over:
+            return
         if self._promised:
             self._tell_end()
         else:

@@ -12,7 +12,7 @@ from tests.unit.invoker.conftest import Stage, annotations, value
 from upcall.bus.memory import MemoryFeed
 from upcall.core.events import Created
 from upcall.core.pool import PoolConfig
-from upcall.errors import InvalidTransition, Unavailable, Unreadable
+from upcall.errors import InvalidTransition, NotFound, Unavailable, Unreadable
 from upcall.invoker import earlier, service
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model import texts
@@ -225,6 +225,36 @@ async def test_a_lost_feed_ends_the_service_loudly(
         await serve()
     assert isinstance(raised.value.exceptions[0], Unavailable)
     assert "the Invoker has failed" in caplog.text
+
+
+async def test_what_runs_when_the_feed_is_lost_is_left_to_who_has_it_now(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither record nor acknowledgement, whether it runs or has just ended."""
+    told: dict[str, Lost] = {}
+    feed = stage.bus.feed
+    never = asyncio.Event()
+    stage.containers.script = lambda path, body: Reply(after=never if path == "/run" else None)
+
+    async def noted(topic: Topic, group: str, deliver: Deliver, lost: Lost) -> MemoryFeed:
+        told[topic.name] = lost
+        return await feed(topic, group, deliver, lost)
+
+    async def serve() -> None:
+        async with stage.started():
+            sent.append(await stage.send(an_action()))
+            await until(lambda: stage.containers.made and stage.container.story == ["/init", "/run"])
+            told["invoker0"](Unavailable("another life has the place"))
+            await asyncio.Event().wait()
+
+    sent: list[ActivationMessage] = []
+    monkeypatch.setattr(stage.bus, "feed", noted)
+    with pytest.raises(ExceptionGroup) as raised:
+        await serve()
+    assert [type(each) for each in raised.value.exceptions] == [Unavailable]
+    assert stage.shapes(sent[0]) == []
+    with pytest.raises(NotFound):
+        await stage.stored(sent[0])
 
 
 @pytest.mark.parametrize("revision", [None, "cached"])
