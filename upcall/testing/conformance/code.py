@@ -1,5 +1,9 @@
 """Actions that the checks run, and the pieces that tell from outside what happens inside."""
 
+from base64 import b64encode
+
+ECHO = "def main(args):\n    return args"
+
 MARKED = """
 import os, time
 ME = os.urandom(8).hex()
@@ -83,3 +87,13 @@ def http(status: int, body: bytes, *headers: str, length: bool = True) -> bytes:
     if length:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answering(init: bytes | None = None) -> str:
+    """`ANSWERING`, whose /init is answered by these bytes; None: by the runtime's own."""
+    return ANSWERING % ("null" if init is None else f"'{b64encode(init).decode()}'")
+
+
+def said(raw: bytes) -> dict[str, str]:
+    """Arguments of `ANSWERING` that make it answer these bytes."""
+    return {"answer": b64encode(raw).decode()}

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from upcall.testing.conformance.check import CHECKS, Check
 
-AREAS = ("bus", "messages")
+AREAS = ("bus", "messages", "acks", "outcomes", "proxy", "records", "limits", "logs")
 
 for _area in AREAS:
     import_module(f"upcall.testing.conformance.checks.{_area}")

@@ -13,13 +13,13 @@ from uuid import uuid4
 
 from upcall.testing.conformance.activation import Ack, Activation, Json, read_ack
 from upcall.testing.conformance.check import Failed, NotInReach
+from upcall.testing.conformance.code import ECHO
 from upcall.testing.conformance.documents import Document, Documents
 from upcall.testing.conformance.health import Health
 from upcall.testing.conformance.target import Target
 from upcall.testing.conformance.wire import Heard, Wire
 
 PROBE_PATH = "whisk.system"
-ECHO = "def main(args):\n    return args"
 ABSENT: Any = object()
 
 
