@@ -19,8 +19,8 @@ from upcall.errors import Misconfigured
 LOCK = "lock"
 LOOKS = 50
 """How often, 10 ms apart, the lock is tried."""
-OPENINGS = 1000
-"""The same, where others may be migrating a database or taking over what somebody has left."""
+NAMES, OPENINGS = 200, 1000
+"""The same, where somebody may be taking over what a name's last holder has left, or be migrating a database."""
 
 
 class Owner(msgspec.Struct):
@@ -120,12 +120,12 @@ def shared(folder: Path, name: str) -> Iterator[Membership]:
         except OSError as error:
             raise unusable(folder, error) from error
         try:
-            _lock(own, fcntl.LOCK_EX, OPENINGS)
+            _lock(own, fcntl.LOCK_EX, NAMES)
         except OSError as error:
             raise Misconfigured(
                 f"{name} works with the folder {folder} already: {_holder(own)}, or give this one another --id"
             ) from error
-        membership = Membership(own, all, _first(folder, all))
+        membership = Membership(own, all, _first(folder, name, all))
         try:
             membership.announce(0)
         except OSError as error:
@@ -139,13 +139,13 @@ def _opened(stack: contextlib.ExitStack, path: Path) -> int:
     return file
 
 
-def _first(folder: Path, file: int) -> bool:
+def _first(folder: Path, name: str, file: int) -> bool:
     """Hold it alone if nobody is there, else beside those who are. Raises Misconfigured."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     try:
-        _lock(file, fcntl.LOCK_SH, OPENINGS if _members(folder) else LOOKS)
+        _lock(file, fcntl.LOCK_SH, OPENINGS if _members(folder, name) else LOOKS)
     except OSError as error:
         raise Misconfigured(
             f"the folder {folder} is in use by {_holder(file)}, or name another database with --store"
@@ -209,10 +209,10 @@ def _locked(folder: Path, file: int) -> Ownership:
     return ownership
 
 
-def _members(folder: Path) -> list[str]:
+def _members(folder: Path, but: str = "") -> list[str]:
     """Those who have names in the folder, in words."""
     found = []
-    for path in sorted(folder.glob(f"{LOCK}-*")):
+    for path in sorted(set(folder.glob(f"{LOCK}-*")) - {folder / f"{LOCK}-{but}"}):
         name = path.name.removeprefix(f"{LOCK}-")
         with contextlib.suppress(OSError), vacant(folder, name) as dead:
             if not dead:

@@ -123,9 +123,9 @@ def test_members_and_a_platform_keep_each_other_out_and_commands_work_beside_bot
         assert refused.returncode == 1
         assert f"the data folder {data} is in use by process" in refused.stderr
         assert f"process {one.process.pid} (invoker0)" in refused.stderr
-        made = upcall("user", "create", "ada", "--store", url)
+        made = upcall("user", "create", "ada.l", "--store", url)
         assert made.returncode == 0, made.stderr
-        assert upcall("user", "get", "ada", UPCALL_STORE=url).stdout == made.stdout
+        assert upcall("user", "get", "ada.l", UPCALL_STORE=url).stdout == made.stdout
         twice = subprocess.run(
             [sys.executable, "-m", "tests.system.store_member", str(database), "invoker0", "0", "normal"],
             cwd=ROOT,
@@ -145,6 +145,6 @@ def test_members_and_a_platform_keep_each_other_out_and_commands_work_beside_bot
             check=False,
         )
         assert f"the folder {data} is in use by process {platform.process.pid} on port {platform.port}" in late.stderr
-        assert upcall("user", "get", "ada", "--data", str(data)).stdout == made.stdout
+        assert upcall("user", "get", "ada.l", "--data", str(data)).stdout == made.stdout
         listed = platform.call("GET", "activations?limit=1")
         assert (listed.status, json.dumps(listed.body)[:1]) == (200, "[")

@@ -112,7 +112,7 @@ def test_who_comes_while_the_first_prepares_waits_for_it(tmp_path: Path) -> None
 
 
 def test_a_name_is_there_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "OPENINGS", 1)
+    monkeypatch.setattr(ownership, "NAMES", 1)
     with shared(tmp_path, "invoker0") as first:
         first.let_in()
         with (
