@@ -69,7 +69,7 @@ class Controller:
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
         quiet = Complaints("client")
-        self._producer = Producer({**producer_config(brokers, LARGEST, quiet), "acks": 1, "enable.idempotence": False})
+        self._producer = Producer({**producer_config(brokers, LARGEST, quiet, once=False), "acks": 1})
         self._consumer = Consumer(consumer_config(brokers, topic, quiet))
         self._consumer.assign([TopicPartition(topic, 0, 0)])
         self._next = 0
@@ -108,7 +108,9 @@ class Controller:
         while count > 0:
             record = self._consumer.poll(PATIENCE)
             assert record is not None, f"no ack in {PATIENCE:g} s; {count} are missing"
-            count -= sum(b'"instance":{' in (each.value() or b"") for each in (record, *self._consumer.consume(1000, 0)))
+            count -= sum(
+                b'"instance":{' in (each.value() or b"") for each in (record, *self._consumer.consume(1000, 0))
+            )
 
     def close(self) -> None:
         self._consumer.close()

@@ -20,7 +20,7 @@ _TRANSID = b'"transid":["'
 
 def echo(brokers: Brokers, topic: str, completed: str, size: int) -> None:
     quiet = Complaints("floor")
-    producer = Producer(producer_config(brokers, LARGEST, quiet))
+    producer = Producer(producer_config(brokers, LARGEST, quiet, once=False))
     consumer = Consumer(consumer_config(brokers, topic, quiet))
     consumer.subscribe([topic])
     while not consumer.assignment():

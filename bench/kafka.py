@@ -83,7 +83,7 @@ def floor(brokers: Brokers, in_flight: int, count: int) -> Round:
     topic = asyncio.run(_made(brokers))
     quiet = Complaints("floor")
     producer, consumer = (
-        Producer(producer_config(brokers, 1 << 20, quiet)),
+        Producer(producer_config(brokers, 1 << 20, quiet, once=True)),
         Consumer(consumer_config(brokers, topic, quiet)),
     )
     data = encode(a_message(content={"name": "Ada"}))

@@ -55,7 +55,11 @@ def started(command: Sequence[str], environment: dict[str, str], log: Path) -> I
     """A process of this Python that is stopped in the end; its output goes to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **environment}
+            [sys.executable, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment},
         )
     try:
         yield process

@@ -15,7 +15,7 @@ from upcall.bus.kafka import KafkaBus
 from upcall.bus.kafka_feed import KafkaFeed
 from upcall.core.offsets import Commit, Offsets
 from upcall.model.messages import ActivationMessage, Message, Topic
-from upcall.testing import a_message
+from upcall.testing import a_message, until
 
 if TYPE_CHECKING:
     from tests.system.kafka import Broker
@@ -68,6 +68,13 @@ class World:
     def send(self, *numbers: int, told: Callable[[BaseException | None], None] | None = None) -> None:
         for number in numbers:
             self.bus.send(self.topic, numbered(number), told)
+
+    async def sent(self, *numbers: int) -> None:
+        """They are in the topic."""
+        told: list[BaseException | None] = []
+        self.send(*numbers, told=told.append)
+        await until(lambda: len(told) == len(numbers))
+        assert not any(told)
 
     def put(self, *values: bytes, partition: int = 0) -> None:
         """Straight into the topic."""

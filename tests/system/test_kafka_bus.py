@@ -181,13 +181,13 @@ async def test_partitions_are_apart(world: World) -> None:
 
 async def test_a_damaged_commit_stops_the_start(world: World) -> None:
     world.commit(2, "upcall1:!")
-    world.send(0, 1, 2)
+    await world.sent(0, 1, 2)
     with pytest.raises(Misconfigured, match="commit at offset 2 is damaged"):
         await world.feed(Taker())
 
 
 async def test_a_commit_of_upstreams_invoker_is_a_plain_offset(world: World) -> None:
-    world.send(0, 1, 2)
+    await world.sent(0, 1, 2)
     world.commit(1, "somebody else's")
     taker = Taker()
     await world.feed(taker, 9)

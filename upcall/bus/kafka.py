@@ -1,8 +1,9 @@
 """The bus over Kafka (spec: bus.md; docs/adr/0003-delivery.md).
 
 A message is JSON in a topic; what a broker has confirmed outlives this process, so `keep` has nothing to add to it.
-Sending is in `kafka_sender`, a feed with its two clients in `kafka_feed`, what is followed in `kafka_follower`, topics
-in `kafka_topics`. librdkafka does the work in threads of its own; the loop is never blocked by a call of it.
+Sending is in `kafka_sender` (activations by a client of their own), a feed with its two clients in `kafka_feed`, what
+is followed in `kafka_follower`, topics in `kafka_topics`. librdkafka does the work in threads of its own; the loop is
+never blocked by a call of it.
 """
 
 import asyncio
@@ -33,19 +34,26 @@ class KafkaBus:
         self._settle = settle
         self._admin: AdminClient = made(AdminClient, common_config(brokers, Complaints("topics")))
         self._follower: Follower | None = None
-        self._sender = Sender(producer_config(brokers, self._largest, Complaints("sending")))
+        self._sender = Sender(producer_config(brokers, self._largest, Complaints("sending"), once=False))
+        self._activations: Sender | None = None
 
     async def ensure(self, topic: Topic) -> None:
         await asyncio.to_thread(ensure_topic, self._admin, topic, self._brokers, self._largest)
 
     def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
-        self._sender.send(topic, message, sent)
+        sender = self._sender if topic.carries != "activation" else self._activations or self._for_activations()
+        sender.send(topic, message, sent)
 
     def keep(self, topic: Topic, message: Message, then: Callable[[], None]) -> None:
-        self._sender.keep(message, then)
+        if self._activations is None:
+            then()
+        else:
+            self._activations.keep(message, then)
 
     async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> KafkaFeed:
         """Raises Unavailable where the group gives no place, Misconfigured where its commit cannot be read."""
+        if topic.carries == "ack" and self._activations is None:
+            self._for_activations()  # it will be asked for, and then in a hurry
         complain = Complaints(f"group {group}")
         feed = KafkaFeed(
             topic,
@@ -71,4 +79,12 @@ class KafkaBus:
     async def close(self) -> None:
         if self._follower is not None:
             await self._follower.close()
-        await self._sender.close(FLUSH)
+        for sender in (self._activations, self._sender):
+            if sender is not None:
+                await sender.close(FLUSH)
+
+    def _for_activations(self) -> Sender:
+        """An Invoker sends none, and does without."""
+        config = producer_config(self._brokers, self._largest, Complaints("sending activations"), once=True)
+        self._activations = Sender(config)
+        return self._activations
