@@ -105,6 +105,8 @@ class Finding(msgspec.Struct, frozen=True):
 
     setting: Setting
     found: Found
+    value: Any
+    """As it is read; where that fails, the default's."""
     error: str = ""
 
     @property
@@ -132,11 +134,11 @@ def load(
     """The settings, and remarks worth a warning (unknown TOML keys). Raises Misconfigured naming sources and fixes."""
     found = survey(flags, environment, file, role, around)
     if found.settings is None:
-        raise Misconfigured(told(found.faults))
+        raise Misconfigured(listed(found.faults))
     return found.settings, found.remarks
 
 
-def told(faults: list[str]) -> str:
+def listed(faults: list[str]) -> str:
     """One in a line; more in a line each."""
     if len(faults) == 1:
         return faults[0]
@@ -171,13 +173,14 @@ def survey(
 
 
 def _finding(setting: Setting, found: Found, values: dict[str, Any]) -> Finding:
-    """Puts the value, or else the default, among the values."""
+    """Puts its value among the values."""
+    error = ""
     try:
-        values[setting.field] = setting.parse(found.text)
-    except ValueError as error:
-        values[setting.field] = setting.parse(setting.default)
-        return Finding(setting, found, str(error))
-    return Finding(setting, found)
+        value = setting.parse(found.text)
+    except ValueError as wrong:
+        value, error = setting.parse(setting.default), str(wrong)
+    values[setting.field] = value
+    return Finding(setting, found, value, error)
 
 
 def _identify(values: dict[str, Any], wrong: set[str], around: Surroundings) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from upcall.config import load
+from upcall.config import listed, survey
 from upcall.errors import Conflict, Misconfigured, NotFound, Unavailable, UpcallError
 from upcall.model import texts
 from upcall.model.store_url import SqliteUrl, StoreUrl
@@ -40,7 +40,7 @@ class Told(Exception):
 
 
 class Place(NamedTuple):
-    """What a command works on, as `serve` would take it."""
+    """What a command works on, as `serve` would take it; Invokers and controllers have the same store by default."""
 
     folder: Path
     store: StoreUrl
@@ -73,12 +73,15 @@ def on_data(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _place(data: str | None, store: str | None, config: Path | None) -> Place:
-    """Raises Misconfigured."""
-    settings, remarks = load({"data": data, "store": store}, os.environ, config)
-    for remark in remarks:
+    """What is wrong with other settings is no business of commands. Raises Misconfigured."""
+    found = survey({"data": data, "store": store}, os.environ, config)
+    for remark in found.remarks:
         print(f"upcall: {remark}", file=sys.stderr)
-    folder = settings.data or default_data()
-    return Place(folder, store_url(settings.store, folder))
+    by = {finding.setting.name: finding for finding in found.findings}
+    if wrong := [by[name].fault for name in ("data", "store") if by[name].error]:
+        raise Misconfigured(listed(wrong))
+    folder = by["data"].value or default_data()
+    return Place(folder, store_url(by["store"].value, folder))
 
 
 def database(store: SqliteUrl) -> Path:

@@ -13,7 +13,7 @@ import click
 
 from upcall.catalogue import settings_of
 from upcall.cli.role import options
-from upcall.config import Finding, Settings, Survey, survey, told
+from upcall.config import Finding, Settings, Survey, listed, survey
 from upcall.errors import Misconfigured
 from upcall.model.store_url import PostgresUrl, SqliteUrl
 from upcall.places import default_data
@@ -43,7 +43,7 @@ def command(role: Role, form: str, config: Path | None, **flags: str | None) -> 
         for line in (*_table(rows), *(f"note: {remark}" for remark in found.remarks)):
             click.echo(line)
     if found.faults:
-        raise Misconfigured(told(found.faults))
+        raise Misconfigured(listed(found.faults))
 
 
 def _only_its_own(role: Role, flags: Mapping[str, str | None]) -> None:
@@ -82,8 +82,8 @@ def _url(url: SqliteUrl | PostgresUrl) -> str:
 
 
 def _document(role: Role, rows: list[Row], found: Survey) -> dict[str, Any]:
-    listed = [{key: value for key, value in row.items() if key != "unset"} for row in rows]
-    return {"role": role, "settings": listed, "faults": found.faults, "remarks": found.remarks}
+    settings = [{key: value for key, value in row.items() if key != "unset"} for row in rows]
+    return {"role": role, "settings": settings, "faults": found.faults, "remarks": found.remarks}
 
 
 def _table(rows: list[Row]) -> Iterator[str]:
