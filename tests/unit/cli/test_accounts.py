@@ -41,5 +41,5 @@ def test_what_is_wrong_with_other_settings_keeps_no_command_away(
     file.write_text('bus = "kafka"\nport = "x"\n')
     assert _place(None, None, file).folder == home
     monkeypatch.setenv("UPCALL_STORE", "mysql://u:secret@h/d")
-    with pytest.raises(Misconfigured, match="^UPCALL_STORE: a store is given as"):
+    with pytest.raises(Misconfigured, match=r"^UPCALL_STORE: a store is given as"):
         _place(None, None, file)
