@@ -285,7 +285,7 @@ class Cluster:
         if before is not None:
             self._part(name, "has started again")
         peer = self._peers[name] = Peer(message)
-        log.info("controller %s is there: %d controllers", name, self.size)
+        log.info("controller %s is there", name)
         self._resize()
         if not peer.complete:  # it lived before we heard of it, or while we did not
             self._doubt()
@@ -295,7 +295,7 @@ class Cluster:
     def _part(self, name: str, how: str) -> None:
         peer = self._peers.pop(name)
         self._throttles.running.forget(f"{name}@{peer.incarnation}")
-        log.info("controller %s %s: %d controllers", name, how, self.size)
+        log.info("controller %s %s", name, how)
         if how != "has left":
             self._doubt()
         self._resize()
