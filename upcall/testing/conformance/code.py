@@ -17,15 +17,15 @@ SHARED = """
 const me = require('crypto').randomBytes(8).toString('hex');
 let active = 0, most = 0;
 function main(args) {
+  if (args.fail) throw new Error('asked to');
   active += 1; most = Math.max(most, active);
-  return new Promise((resolve, reject) => setTimeout(() => {
+  return new Promise((resolve) => setTimeout(() => {
     active -= 1;
-    if (args.die) process.exit(1);
     resolve({ me, most, active });
   }, args.sleep || 0));
 }
 """
-"""The same for several at a time. Node.js; `sleep` in ms."""
+"""The same for several at a time. Node.js; `sleep` in ms, `fail` for a developer error."""
 
 BEATING = """
 import os, threading, time

@@ -38,7 +38,7 @@ class Documents:
 
     def put(self, action: Document, rev: str | None = None) -> str:
         """Create, or replace revision `rev`; gives the new one."""
-        return self._do(self._store.put(msgspec.convert(action, Action), rev))
+        return self._do(self._store.put(msgspec.json.decode(msgspec.json.encode(action), type=Action), rev))
 
     def remove(self, id: str, rev: str) -> None:
         self._do(self._store.delete(Action, id, rev))

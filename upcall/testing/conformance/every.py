@@ -4,7 +4,22 @@ from importlib import import_module
 
 from upcall.testing.conformance.check import CHECKS, Check
 
-AREAS = ("bus", "messages", "acks", "outcomes", "proxy", "records", "limits", "logs")
+AREAS = (
+    "bus",
+    "messages",
+    "acks",
+    "outcomes",
+    "proxy",
+    "records",
+    "limits",
+    "logs",
+    "pool",
+    "life",
+    "rest",
+    "supervision",
+    "events",
+    "delivery",
+)
 
 for _area in AREAS:
     import_module(f"upcall.testing.conformance.checks.{_area}")

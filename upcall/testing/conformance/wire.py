@@ -119,6 +119,9 @@ class Wire:
             self._heard.setdefault(topic, [])
             self._wanted += places
 
+    def listens(self, topic: str) -> bool:
+        return topic in self._heard
+
     def heard(self, topic: str, after: int = 0) -> list[Heard]:
         """All that came, without the first `after`."""
         with self._news:

@@ -5,13 +5,17 @@ from upcall.testing.conformance.check import check, equal
 from upcall.testing.conformance.world import World
 
 TEXTS = {
-    "timeout-high": ({"timeout": 5000}, {"maxActionTimeout": 1000}, "duration 5000 milliseconds exceeds allowed threshold of 1000 milliseconds"),
-    "timeout-low": ({"timeout": 500}, {"minActionTimeout": 1000}, "duration 500 milliseconds below allowed threshold of 1000 milliseconds"),
-    "memory-high": ({"memory": 256}, {"maxActionMemory": 128}, "memory size 256 MB exceeds allowed threshold of 128 MB"),
-    "memory-low": ({"memory": 128}, {"minActionMemory": 256}, "memory size 128 MB below allowed threshold of 256 MB"),
-    "logs-high": ({"logs": 5}, {"maxActionLogs": 2}, "log size 5 MB exceeds allowed threshold of 2 MB"),
-    "logs-low": ({"logs": 1}, {"minActionLogs": 2}, "log size 1 MB below allowed threshold of 2 MB"),
-}  # fmt: skip
+    "timeout-high": (
+        {"timeout": 5000},
+        {"maxActionTimeout": 1000},
+        "duration 5000{} exceeds allowed threshold of 1000{}",
+    ),
+    "timeout-low": ({"timeout": 500}, {"minActionTimeout": 1000}, "duration 500{} below allowed threshold of 1000{}"),
+    "memory-high": ({"memory": 256}, {"maxActionMemory": 128}, "memory size 256{} exceeds allowed threshold of 128{}"),
+    "memory-low": ({"memory": 128}, {"minActionMemory": 256}, "memory size 128{} below allowed threshold of 256{}"),
+    "logs-high": ({"logs": 5}, {"maxActionLogs": 2}, "log size 5{} exceeds allowed threshold of 2{}"),
+    "logs-low": ({"logs": 1}, {"minActionLogs": 2}, "log size 1{} below allowed threshold of 2{}"),
+}
 
 
 def limit_check(name: str, limits: dict[str, int], user: dict[str, int], text: str) -> None:
@@ -25,7 +29,8 @@ def limit_check(name: str, limits: dict[str, int], user: dict[str, int], text: s
 
 
 for _name, _row in TEXTS.items():
-    limit_check(_name, *_row)
+    _limits, _user, _text = _row
+    limit_check(_name, _limits, _user, _text.replace("{}", " milliseconds" if "timeout" in _limits else " MB"))
 
 
 @check("limits.concurrency", "invoker.md §6", "status 1: concurrency above what the system allows")
