@@ -18,6 +18,7 @@ from upcall.errors import Misconfigured
 from upcall.setting import Setting
 
 Texts = Mapping[str, str]
+SERVICE = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 API_HOST = "WHISK_API_HOST_NAME"
 CLIENTS = ("UPCALL_APIHOST",)
 """Variables of the command line that are nearly a setting's."""
@@ -47,8 +48,9 @@ class Sources:
         flag = self._flags.get(setting.field)
         if flag is not None:
             return Found(setting.option, flag)
-        if self.environment.get(setting.variable):
-            return Found(setting.variable, self.environment[setting.variable])
+        variable = self.environment.get(setting.variable)
+        if variable and not _of_a_service(setting.variable, variable):
+            return Found(setting.variable, variable)
         for key in setting.upstream:
             if value := self._upstream(key):
                 return Found(key, value)
@@ -68,15 +70,28 @@ class Sources:
         """What has no effect: keys of the file, and of our variables those that are nearly a setting's; others are the
         client's, or Kubernetes' of a service."""
         known = [setting.variable for setting in settings]
-        return [
-            f"{self._file}: the key '{key}' is not known and has no effect"
-            for key in self._table
-            if not _known(key, settings)
-        ] + [
-            f"the variable {name} is not known and has no effect; {near[0]} is"
-            for name in sorted(set(self.environment) - {*known, *CLIENTS})
-            if name.startswith("UPCALL_") and (near := get_close_matches(name, known, 1, 0.9))
-        ]
+        return (
+            [
+                f"{self._file}: the key '{key}' is not known and has no effect"
+                for key in self._table
+                if not _known(key, settings)
+            ]
+            + [
+                f"the variable {name}={text} is Kubernetes' of a service called upcall, and not the port to listen on"
+                for name, text in self.environment.items()
+                if _of_a_service(name, text)
+            ]
+            + [
+                f"the variable {name} is not known and has no effect; {near[0]} is"
+                for name in sorted(set(self.environment) - {*known, *CLIENTS})
+                if name.startswith("UPCALL_") and (near := get_close_matches(name, known, 1, 0.9))
+            ]
+        )
+
+
+def _of_a_service(name: str, text: str) -> bool:
+    """Kubernetes sets `UPCALL_PORT=tcp://10.96.0.7:80` in all pods beside a service called upcall."""
+    return name == "UPCALL_PORT" and SERVICE.fullmatch(text) is not None
 
 
 def _known(key: str, settings: tuple[Setting, ...]) -> bool:

@@ -127,6 +127,12 @@ def test_a_misspelt_variable_is_remarked() -> None:
     assert remarks == ["the variable UPCALL_PROT is not known and has no effect; UPCALL_PORT is"]
 
 
+def test_a_service_of_our_name_in_kubernetes_does_not_say_where_to_listen() -> None:
+    loaded, remarks = load({}, {"UPCALL_PORT": "tcp://10.96.0.7:80", "UPCALL_PORT_80_TCP": "tcp://10.96.0.7:80"})
+    assert loaded.port == 3233
+    assert [remark.split(" is ")[0] for remark in remarks] == ["the variable UPCALL_PORT=tcp://10.96.0.7:80"]
+
+
 @pytest.mark.parametrize(
     ("environment", "says"),
     [

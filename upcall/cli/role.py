@@ -57,11 +57,11 @@ def _option(setting: Setting, hidden: bool) -> Callable[[Any], Any]:
 
 def start(role: Role, config: Path | None, flags: Mapping[str, str | None]) -> None:
     """Be that process; ends with its exit code. Raises Misconfigured."""
-    from upcall import app
-
     settings, remarks = load(flags, os.environ, config, role)
     for remark in remarks:
         print(f"upcall: {remark}", file=sys.stderr)
+    from upcall import app
+
     code = app.run(settings, _say)
     _let_go(sys.stdout, sys.stderr)
     sys.exit(code)
