@@ -112,6 +112,15 @@ async def test_invokers(api: Api, invokers: dict[str, str], count: int, status: 
     assert (reply.status, reply.json) == (status, ready)
 
 
+@pytest.mark.parametrize(
+    ("readiness", "up", "status"), [(0.5, 5, 200), (0.5, 4, 500), (0.7, 7, 200), (0.0, 0, 200), (1.0, 9, 500)]
+)
+async def test_the_share_of_invokers_that_makes_it_ready(readiness: float, up: int, status: int) -> None:
+    states = {f"invoker{number}": "up" if number < up else "down" for number in range(10)}
+    api = Api(invokers=lambda: states, readiness=readiness)
+    assert (await api("GET", "/invokers/ready", user=None)).status == status
+
+
 async def test_activations_in_flight(api: Api) -> None:
     assert (await api("GET", "/activation/count", user=None)).json == 0
     api.in_flight = [("a" * 32, "guest/hello")]
