@@ -101,11 +101,10 @@ def _values(world: World, topic: str) -> list[tuple[int, dict[str, Any]]]:
         consumer.assign([TopicPartition(topic, 0, 0)])
         found: list[tuple[int, dict[str, Any]]] = []
         while end > (found[-1][0] + 1 if found else 0):
-            batch = consumer.consume(1000, READ)
-            assert batch, f"{topic} cannot be read past {found[-1][0] if found else 0} of {end}"
-            for message in batch:
-                assert message.error() is None, message.error()
-                found.append((message.offset() or 0, json.loads(message.value() or b"")))
+            message = consumer.poll(READ)
+            assert message is not None, f"{topic} cannot be read past {found[-1][0] if found else 0} of {end}"
+            assert message.error() is None, message.error()
+            found.append((message.offset() or 0, json.loads(message.value() or b"")))
     finally:
         consumer.close()
     return found

@@ -149,10 +149,12 @@ class Verdict:
         return any(ack.free for ack in self._evidence.acks.get(id, []))
 
     def _misacknowledged(self) -> list[str]:
+        """A slot may be freed before the record is durable (docs/adr/0003-delivery.md): a result may not."""
         return [
             id
             for id, acks in self._evidence.acks.items()
-            if id in self._records and not all(_agrees(ack, self._records[id]) for ack in acks)
+            if (record := self._records.get(id)) is not None
+            and not all(_agrees(ack, record) for ack in acks if ack.status or _error(record) != texts.INTERRUPTED)
         ]
 
 
