@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 DATABASE = "upcall.db"
+GUEST = "guest"
+"""The subject that a platform has from its first start."""
 
 
 def default_data() -> Path:

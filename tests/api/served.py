@@ -12,8 +12,8 @@ from tests.api.client import KEY, MANIFEST, UUIDS
 from tests.api.contract import LIMITS
 from tests.api.platform import StubInvoker, a_record
 from upcall.bus.memory import MemoryBus
-from upcall.controller.server import listen
 from upcall.controller.service import Controller
+from upcall.http.listening import listen
 from upcall.model.activation import Response
 from upcall.model.entities import NamespaceKey, Subject
 from upcall.model.messages import ActivationMessage

@@ -11,7 +11,7 @@ import pytest
 from tests.api.platform import INVOKE, ROUTES, Client, Platform, a_request
 from upcall import accepting
 from upcall.controller import doors
-from upcall.controller.server import listen
+from upcall.http.listening import listen
 
 
 @pytest.fixture

@@ -3,23 +3,32 @@
 import contextlib
 import gc
 import logging
+import socket
+import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import UNSET
 
 from upcall.app.folders import run_folder
 from upcall.bus.memory import MemoryBus
 from upcall.config import Settings
-from upcall.containers import images
+from upcall.containers import images, kinds
 from upcall.containers.process import ProcessContainers
+from upcall.containers.sandbox.interior import Serve
 from upcall.controller.doors import Doors
+from upcall.controller.service import Controller
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
 from upcall.core.stems import stem_cells
 from upcall.errors import Misconfigured
 from upcall.extras import missing
+from upcall.http.envelope import Answer
+from upcall.http.operator import Operator
 from upcall.invoker.service import Invoker
+from upcall.invoker.specs import default_units
 from upcall.model.messages import Topic
 from upcall.model.names import InvokerId
 from upcall.model.runtimes import Image, Manifest, Runtime
@@ -27,11 +36,15 @@ from upcall.model.sizes import MB, bytes_text
 from upcall.ports import Bus
 from upcall.store.cache import ActionCache
 from upcall.store.choice import Storage
+from upcall.watch.process import Watch
 
 if TYPE_CHECKING:
     from upcall.bus.kafka import KafkaBus
 
 log = logging.getLogger("upcall")
+
+PROOF = 10.0
+"""Seconds that a start waits for the canary."""
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +83,8 @@ def topic_prefix(settings: Settings) -> str:
     return settings.brokers.prefix if settings.bus == "kafka" and settings.brokers else ""
 
 
-def make_containers(settings: Settings, data: Path, url: str, doors: Doors) -> ProcessContainers:
+def make_containers(settings: Settings, data: Path, api_host: str, serve_api: Serve | None) -> ProcessContainers:
+    """`api_host` is the API's address, as it is outside of actions' networks; `serve_api` serves it inside."""
     if settings.isolation == "none" and settings.action_network in ("none", "private"):
         raise Misconfigured(
             f"--action-network {settings.action_network} needs sandboxes; with --isolation none actions have the "
@@ -79,8 +93,8 @@ def make_containers(settings: Settings, data: Path, url: str, doors: Doors) -> P
     return ProcessContainers(
         run_folder(data),
         isolation=settings.isolation,
-        api_host=url,
-        serve_api=doors.open,
+        api_host=api_host,
+        serve_api=serve_api,
         dns=settings.dns,
         network=settings.action_network,
         network_range=settings.action_network_range,
@@ -94,20 +108,30 @@ def pool_config(settings: Settings, memory: int, kinds: Sequence[str]) -> PoolCo
 
 
 def make_invoker(
-    settings: Settings, pool: PoolConfig, bus: Bus, store: Storage, containers: ProcessContainers
+    settings: Settings, pool: PoolConfig, bus: Bus, store: Storage, containers: ProcessContainers, *, manifest: Manifest
 ) -> Invoker:
     return Invoker(
-        InvokerId(0, bytes_text(pool.memory * MB)),
+        InvokerId(
+            settings.invoker_id,
+            bytes_text(pool.memory * MB),
+            tags=settings.tags,
+            dedicated_namespaces=settings.dedicated_namespaces,
+            unique_name=settings.unique_name or UNSET,
+            displayed_name=settings.displayed_name or UNSET,
+        ),
         bus,
         store,
         ActionCache(store, time.monotonic),
         containers,
         pool=pool,
-        manifest=manifest_of(containers.kinds),
+        manifest=manifest,
         limits=settings.limits,
         levels=StoreLevels(settings.store_level_blocking, settings.store_level_non_blocking),
+        units=default_units(pool, settings.limits, settings.concurrent_peek_factor),
         grace=settings.grace,
         prefix=topic_prefix(settings),
+        events=events_topic(settings),
+        blacklist_interval=settings.blacklist_poll_interval,
     )
 
 
@@ -121,8 +145,81 @@ def manifest_of(kinds: Sequence[str]) -> Manifest:
     return Manifest(families, [images.NATIVE])
 
 
+async def proven(invoker: Invoker) -> None:
+    """Wait for the canary, though not for long."""
+    if not await invoker.proven(PROOF):
+        log.warning("no activation is taken yet: %s", invoker.proof.trouble)
+
+
+def offered(manifest: Manifest, kinds: Collection[str]) -> Manifest:
+    """What of it runs here; the rest is told. Raises Misconfigured where nothing does."""
+    lacking = [kind for kind in manifest.kinds if kind not in kinds]
+    if len(lacking) == len(manifest.kinds):
+        raise Misconfigured(
+            f"--runtimes: none of its kinds ({', '.join(lacking) or 'it has none'}) runs here; these do: "
+            f"{', '.join(kinds)}"
+        )
+    if lacking:
+        log.warning("kinds that are not run here, though the manifest has them: %s", ", ".join(lacking))
+    families = {
+        family: [runtime for runtime in runtimes if runtime.kind in kinds]
+        for family, runtimes in manifest.runtimes.items()
+    }
+    return Manifest({family: here for family, here in families.items() if here}, manifest.blackboxes)
+
+
 def freeze_heap() -> None:
     """What is there now stays: collections need not look at it again (docs/DESIGN.md)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
+
+
+def hosted_manifest() -> Manifest:
+    """What a controller offers where nobody has said what Invokers run: what this machine would."""
+    return manifest_of((*kinds.python_kinds(), *kinds.node_kinds(kinds.find_node())))
+
+
+def make_controller(
+    settings: Settings,
+    bus: Bus,
+    store: Storage,
+    watch: Watch,
+    *,
+    listener: socket.socket,
+    manifest: Manifest,
+    operator: Operator,
+    ready: Callable[[], Awaitable[Answer]],
+    tls: ssl.SSLContext | None,
+    doors: Doors | None = None,
+    local: Callable[[], bool] | None = None,
+) -> Controller:
+    """`local`: whether the one Invoker is enabled, where it is in this process."""
+    return Controller(
+        settings.controller_id,
+        bus,
+        store,
+        listener=listener,
+        doors=doors,
+        tls=tls,
+        manifest=manifest,
+        limits=settings.limits,
+        prefix=topic_prefix(settings),
+        local=local,
+        balancing=settings.balancing,
+        tid_header=settings.transactions_header,
+        metrics=[watch.metrics] if settings.metrics else None,
+        tags=settings.metrics_tags,
+        measure=watch.measure,
+        operator=operator,
+        several=settings.role == "controller",
+        events=events_topic(settings),
+        ready=ready,
+    )
+
+
+def events_topic(settings: Settings) -> Topic | None:
+    """Where user events go."""
+    if not settings.user_events or settings.brokers is None:
+        return None
+    return Topic(f"{settings.brokers.user_event_prefix}events", "event")

@@ -1,13 +1,13 @@
 """A process of any role: its loop, its logs, its signals, and how its errors become an exit code."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
-from upcall.app.serve import serve
 from upcall.config import Settings
 from upcall.errors import Unavailable
 from upcall.lifetime import fill_standard_streams
-from upcall.telemetry import set_up_logging
+from upcall.setting import Role
+from upcall.telemetry import Log, set_up_logging
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> int:
@@ -17,11 +17,28 @@ def run(settings: Settings, say: Callable[[str], None]) -> int:
     logs = set_up_logging(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            return runner.run(serve(settings, say, logs))
+            return runner.run(_role(settings.role)(settings, say, logs))
         except ExceptionGroup as group:
             if group.split(Unavailable)[1] is not None:
                 raise
             raise _first(group) from None
+
+
+def _role(name: Role) -> Callable[[Settings, Callable[[str], None], Log], Coroutine[None, None, int]]:
+    """Only what it needs is loaded."""
+    match name:
+        case "serve":
+            from upcall.app.serve import serve
+
+            return serve
+        case "invoker":
+            from upcall.app.invoker import invoker
+
+            return invoker
+        case "controller":
+            from upcall.app.controller import controller
+
+            return controller
 
 
 def _first(error: Exception) -> Exception:

@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import logging
 import shlex
-import socket
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from upcall import __version__
@@ -20,36 +18,36 @@ from upcall.app.folders import remove, run_folder, write_properties
 from upcall.app.parts import (
     freeze_heap,
     make_containers,
+    make_controller,
     make_invoker,
     manifest_of,
     opened_bus,
     pool_config,
-    topic_prefix,
+    proven,
 )
+from upcall.app.readiness import Ready
 from upcall.config import Settings
 from upcall.containers.process import ProcessContainers
 from upcall.controller.doors import Doors
-from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.controller.tls import PUBLIC, tls_context
 from upcall.errors import Misconfigured, Unavailable
 from upcall.host import pool_memory
-from upcall.http.operator import Operator
+from upcall.http.listening import listen
+from upcall.http.operator import Operator, machine_routes
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
 from upcall.model.names import Json
 from upcall.model.store_url import PostgresUrl
 from upcall.ownership import owned, private_folder, unusable
-from upcall.places import default_data
-from upcall.ports import Bus
+from upcall.places import GUEST, default_data
 from upcall.store.choice import Storage, opened, retained
 from upcall.telemetry import Log
-from upcall.watch import Watch, operator_credentials
+from upcall.watch.credentials import operator_credentials
+from upcall.watch.invoker import InvokerWatch, hindrances
 
 log = logging.getLogger("upcall")
-
-GUEST = "guest"
 
 
 async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
@@ -60,7 +58,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         data = private_folder(settings.data or default_data())
         owner = stack.enter_context(owned(data))
         stack.callback(remove, run_folder(data))
-        store = await stack.enter_async_context(opened(settings.store, data, settings.durability))
+        store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))
         auth = await _guest(store, data, settings)
         bus = await stack.enter_async_context(opened_bus(settings, store))
         listener = stack.enter_context(listen(settings.host, settings.port))
@@ -68,19 +66,33 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
         write_properties(data, url, auth)
         doors = Doors()
-        containers = make_containers(settings, data, url, doors)
+        containers = make_containers(settings, data, url, doors.open)
+        manifest = manifest_of(containers.kinds)
         pool = pool_config(settings, memory, containers.kinds)
-        invoker = await stack.enter_async_context(make_invoker(settings, pool, bus, store, containers))
-        facts = _facts(settings, url, data, containers)
-        watch = stack.enter_context(Watch(invoker, store, logs, facts, settings.metrics_tags).running())
-        operator = _operator(settings, data, watch)
+        invoker = await stack.enter_async_context(
+            make_invoker(settings, pool, bus, store, containers, manifest=manifest)
+        )
+        watch = InvokerWatch(invoker, store, logs, _facts(settings, url, data, containers), settings.metrics_tags)
+        stack.enter_context(watch.running())
+        credentials = operator_credentials(data, settings.operator_username, settings.operator_password)
         controller = await stack.enter_async_context(
-            _controller(
-                settings, bus, store, watch, operator, kinds=containers.kinds, listener=listener, doors=doors, tls=tls
+            make_controller(
+                settings,
+                bus,
+                store,
+                watch,
+                listener=listener,
+                manifest=manifest,
+                operator=Operator(credentials, machine_routes(watch)),
+                ready=Ready(store, lambda: hindrances(invoker, watch), lambda: {"invoker": invoker.name}).answer,
+                tls=tls,
+                doors=doors,
+                local=(lambda: watch.enabled) if settings.bus == "memory" else None,
             )
         )
         await stack.enter_async_context(retained(store, settings.keep))
         owner.announce(controller.port)
+        await proven(invoker)
         freeze_heap()
         if tls is None and not is_loopback(listener):
             log.warning("--host %s: other machines reach the API, by HTTP without encryption", settings.host)
@@ -123,45 +135,10 @@ async def _guest(store: Storage, data: Path, settings: Settings) -> str:
         raise unusable(data, store.trouble or "it takes no writes") from error
 
 
-def _controller(
-    settings: Settings,
-    bus: Bus,
-    store: Storage,
-    watch: Watch,
-    operator: Operator,
-    *,
-    kinds: Sequence[str],
-    listener: socket.socket,
-    doors: Doors,
-    tls: ssl.SSLContext | None,
-) -> Controller:
-    return Controller(
-        "0",
-        bus,
-        store,
-        listener=listener,
-        doors=doors,
-        tls=tls,
-        manifest=manifest_of(kinds),
-        limits=settings.limits,
-        prefix=topic_prefix(settings),
-        local=(lambda: watch.enabled) if settings.bus == "memory" else None,
-        balancing=settings.balancing,
-        tid_header=settings.transactions_header,
-        metrics=[watch.metrics] if settings.metrics else None,
-        tags=settings.metrics_tags,
-        measure=watch.measure,
-        operator=operator,
-    )
-
-
-def _operator(settings: Settings, data: Path, watch: Watch) -> Operator:
-    return Operator(operator_credentials(data, settings.operator_username, settings.operator_password), watch)
-
-
 def _facts(settings: Settings, url: str, data: Path, containers: ProcessContainers) -> Callable[[], dict[str, Json]]:
     """What does not change while it runs."""
     return lambda: {
+        "role": "serve",
         "address": url,
         "data": str(data),
         "kinds": list(containers.kinds),

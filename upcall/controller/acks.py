@@ -145,11 +145,15 @@ class Acks:
 
     async def close(self) -> None:
         """Stop consuming; who still waits is told that the wait is over."""
-        if self._feed:
-            await self._feed.close()
-            self._feed = None
+        await self.silence()
         await self.end_waits()
         self._deadlines.close()
+
+    async def silence(self) -> None:
+        """Stop consuming."""
+        feed, self._feed = self._feed, None
+        if feed:
+            await feed.close()
 
     @property
     def count(self) -> int:

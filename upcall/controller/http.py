@@ -9,6 +9,7 @@ Below `/namespaces` an unknown path asks for credentials too, as all of upstream
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -18,9 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from upcall.controller import activations, docs, entities, system
 from upcall.controller.call import Call, Parts
 from upcall.errors import Malformed, NotFound
-from upcall.http import operator
 from upcall.http.envelope import CORS, CORS_ROOT, TEXT, Answer, Headers, not_allowed
-from upcall.http.layer import TID, Layer, Measured, Operated, authorization, respond
+from upcall.http.layer import TID, Layer, Measured, Open, Operated, authorization, respond
 from upcall.http.operator import Outside
 from upcall.model import texts
 from upcall.model.names import name_error, namespace_error
@@ -76,7 +76,7 @@ def make_app(parts: Parts) -> ASGIApp:
     """The app that answers everything but invokes."""
     routes = []
     for path, open_handler in (ADMIN | API_OPEN).items():
-        anybody = Open(parts, open_handler)
+        anybody = Open(partial(open_handler, parts))
         routes.append(Route(path, Outside(anybody) if path.startswith(TELLING) else anybody))
     for path, handler in COLLECTIONS.items():
         routes.append(Route(f"{NAMESPACES}{path}", Closed(parts, {"GET": handler})))
@@ -87,24 +87,12 @@ def make_app(parts: Parts) -> ASGIApp:
     routes.append(Route(f"{NAMESPACES}/{{namespace}}/actions/{{package}}/", package))
     if parts.metrics is not None:
         routes.append(Route("/metrics", Outside(Measured(parts.metrics))))
+    if parts.ready is not None:
+        routes.append(Route("/ready", Outside(Open(parts.ready))))
     if parts.operator is not None:
-        routes += [Route(path, Outside(Operated(parts.operator, each))) for path, each in operator.ROUTES.items()]
+        routes += [Route(path, Outside(Operated(parts.operator, each))) for path, each in parts.operator.routes.items()]
     router = Router(routes, redirect_slashes=False, default=Unknown(parts))
     return Layer(router, parts.tid_header, noted=parts.figures.answered, cors=_cors, preflight=_preflight)
-
-
-class Open:
-    """A path that anybody may GET."""
-
-    def __init__(self, parts: Parts, handler: OpenHandler) -> None:
-        self._parts = parts
-        self._handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "GET":
-            await respond(send, await self._handler(self._parts))
-        else:
-            await respond(send, not_allowed("GET", scope[TID]))
 
 
 class Closed:

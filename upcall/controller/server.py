@@ -21,26 +21,12 @@ from upcall.controller.doors import Door, Doors, Visitor
 from upcall.controller.edge import EdgeProtocol
 from upcall.controller.exchange import Edge
 from upcall.controller.patience import sweep
-from upcall.errors import Misconfigured
+from upcall.http.listening import BACKLOG
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 2048
 LAST_ANSWERS = 1.0
 """Seconds for clients to read their answers when nothing is waited for any more."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; 0 is any port. Clients wait from here on until a `Server` serves them. Raises Misconfigured
-    where it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        why = (error.strerror or str(error)).partition(" (while")[0]
-        raise Misconfigured(
-            f"cannot listen on {host} port {port}: {why}; name another address with --host or --port"
-        ) from error
 
 
 class Server:

@@ -6,7 +6,7 @@ a name does not become a separator and `%61` is `a`.
 """
 
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote, unquote
@@ -103,6 +103,17 @@ class Layer:
         return None
 
 
+class Open:
+    """A path that anybody may GET."""
+
+    def __init__(self, handler: Callable[[], Awaitable[Answer]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        get = scope["method"] == "GET"
+        await respond(send, await self._handler() if get else not_allowed("GET", scope[TID]))
+
+
 class Measured:
     """`/metrics`."""
 
@@ -127,7 +138,7 @@ class Operated:
         if handler is None:
             answer = not_allowed(", ".join(self._handlers), scope[TID])
         else:
-            answer = await handler(self._who.machine, Request(scope, receive))
+            answer = await handler(Request(scope, receive))
         await respond(send, answer)
 
 

@@ -26,7 +26,17 @@ INSIDE = "upcall.inside"
 """In a scope: whether the request came through a tenant's network."""
 
 
-class Machine(Protocol):
+class Process(Protocol):
+    """What is watched."""
+
+    async def status(self) -> Json: ...
+
+    def log_level(self) -> str: ...
+
+    def set_log_level(self, level: str) -> None: ...
+
+
+class Machine(Process, Protocol):
     """What is operated."""
 
     @property
@@ -41,25 +51,25 @@ class Machine(Protocol):
 
     def disable(self) -> bool: ...
 
-    async def status(self) -> Json: ...
-
     async def pool(self) -> Json: ...
 
     async def containers(self) -> list[Json]: ...
 
     def story(self, container: str) -> list[Json] | None: ...
 
-    def log_level(self) -> str: ...
 
-    def set_log_level(self, level: str) -> None: ...
+Handler = Callable[[Request], Awaitable[Answer]]
+Routes = Mapping[str, Mapping[str, Handler]]
+"""By path and method."""
 
 
 class Operator:
-    """Who may operate which machine; `credentials` are `USER:PASSWORD`."""
+    """Who may use which routes; `credentials` are `USER:PASSWORD`, `refused` is what others are told."""
 
-    def __init__(self, credentials: str, machine: Machine) -> None:
+    def __init__(self, credentials: str, routes: Routes, refused: str = texts.OPERATOR_REFUSED) -> None:
         self._credentials = credentials.encode()
-        self.machine = machine
+        self._refused = refused
+        self.routes = routes
 
     def check(self, header: bytes | None) -> None:
         """Raises Unauthorized."""
@@ -69,76 +79,64 @@ class Operator:
         except binascii.Error:
             given = b""
         if scheme.lower() != b"basic" or not hmac.compare_digest(given, self._credentials):
-            raise Unauthorized(texts.OPERATOR_REFUSED)
+            raise Unauthorized(self._refused)
 
 
-Handler = Callable[[Machine, Request], Awaitable[Answer]]
+def process_routes(process: Process) -> Routes:
+    """Of every role."""
+
+    async def status(request: Request) -> Answer:
+        return json_answer(await process.status())
+
+    async def log_level(request: Request) -> Answer:
+        return json_answer({"level": process.log_level()})
+
+    async def set_log_level(request: Request) -> Answer:
+        """`{"level": "debug"}`; until the platform ends."""
+        level = _wanted_level(await read_json(request))
+        process.set_log_level(level)
+        return json_answer({"level": level})
+
+    return {"/status": {"GET": status}, "/loglevel": {"GET": log_level, "PUT": set_log_level}}
 
 
-async def status(machine: Machine, request: Request) -> Answer:
-    return _json(await machine.status())
+def machine_routes(machine: Machine) -> Routes:
+    """Of an Invoker."""
 
+    async def pool(request: Request) -> Answer:
+        return json_answer(await machine.pool())
 
-async def pool(machine: Machine, request: Request) -> Answer:
-    return _json(await machine.pool())
+    async def pool_count(request: Request) -> Answer:
+        return text_answer(str(len(await machine.containers())))
 
+    async def containers(request: Request) -> Answer:
+        return json_answer(await machine.containers())
 
-async def pool_count(machine: Machine, request: Request) -> Answer:
-    return _text(str(len(await machine.containers())))
+    async def story(request: Request) -> Answer:
+        found = machine.story(request.path_params["container"])
+        if found is None:
+            raise NotFound(texts.DEFAULTS[404])
+        return json_answer(found)
 
+    async def enable(request: Request) -> Answer:
+        return text_answer(f"{machine.name} is {'now' if machine.enable() else 'already'} enabled.")
 
-async def containers(machine: Machine, request: Request) -> Answer:
-    return _json(await machine.containers())
+    async def disable(request: Request) -> Answer:
+        return text_answer(f"{machine.name} is {'now' if machine.disable() else 'already'} disabled.")
 
+    async def is_enabled(request: Request) -> Answer:
+        return 200, TEXT, msgspec.json.encode({"enabled": not machine.disabled})
 
-async def story(machine: Machine, request: Request) -> Answer:
-    found = machine.story(request.path_params["container"])
-    if found is None:
-        raise NotFound(texts.DEFAULTS[404])
-    return _json(found)
-
-
-async def enable(machine: Machine, request: Request) -> Answer:
-    return _text(f"{machine.name} is {'now' if machine.enable() else 'already'} enabled.")
-
-
-async def disable(machine: Machine, request: Request) -> Answer:
-    return _text(f"{machine.name} is {'now' if machine.disable() else 'already'} disabled.")
-
-
-async def is_enabled(machine: Machine, request: Request) -> Answer:
-    return 200, TEXT, msgspec.json.encode({"enabled": not machine.disabled})
-
-
-async def get_log_level(machine: Machine, request: Request) -> Answer:
-    return _json({"level": machine.log_level()})
-
-
-async def put_log_level(machine: Machine, request: Request) -> Answer:
-    """`{"level": "debug"}`; until the platform ends."""
-    body = await read_json(request)
-    wanted = body.get("level") if isinstance(body, dict) else None
-    if not isinstance(wanted, str):
-        raise Malformed('a log level is wanted, as {"level": "debug"}')
-    try:
-        level = log_level(wanted)
-    except ValueError as error:
-        raise Malformed(f"the log level {error}") from None
-    machine.set_log_level(level)
-    return _json({"level": level})
-
-
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
-    "/status": {"GET": status},
-    "/pool": {"GET": pool},
-    "/pool/count": {"GET": pool_count},
-    "/pool/containers": {"GET": containers},
-    "/pool/containers/{container}/story": {"GET": story},
-    "/enable": {"POST": enable},
-    "/disable": {"POST": disable},
-    "/isEnabled": {"GET": is_enabled},
-    "/loglevel": {"GET": get_log_level, "PUT": put_log_level},
-}
+    return {
+        **process_routes(machine),
+        "/pool": {"GET": pool},
+        "/pool/count": {"GET": pool_count},
+        "/pool/containers": {"GET": containers},
+        "/pool/containers/{container}/story": {"GET": story},
+        "/enable": {"POST": enable},
+        "/disable": {"POST": disable},
+        "/isEnabled": {"GET": is_enabled},
+    }
 
 
 class Outside:
@@ -153,9 +151,20 @@ class Outside:
         await self._app(scope, receive, send)
 
 
-def _json(value: Json) -> Answer:
-    return 200, JSON, msgspec.json.encode(value)
+def json_answer(value: Json, status: int = 200) -> Answer:
+    return status, JSON, msgspec.json.encode(value)
 
 
-def _text(text: str) -> Answer:
+def text_answer(text: str) -> Answer:
     return 200, TEXT, text.encode()
+
+
+def _wanted_level(body: Json) -> str:
+    """Raises Malformed."""
+    wanted = body.get("level") if isinstance(body, dict) else None
+    if not isinstance(wanted, str):
+        raise Malformed('a log level is wanted, as {"level": "debug"}')
+    try:
+        return log_level(wanted)
+    except ValueError as error:
+        raise Malformed(f"the log level {error}") from None

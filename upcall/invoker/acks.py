@@ -1,8 +1,9 @@
 """Acknowledgements: their shapes, and what happens when one is too large (spec: bus.md §7).
 
 For a caller that does not wait a full record is replaced by the activation's id (*shrunk*), and so is one that the bus
-refuses for its size. `then` is called when the bus has the ack for good, or has refused it for good: there is nobody
-else to tell, the controller frees the slot by its own timer.
+refuses for its size. Its controller then asks the store for the record, so that is durable before (`settle`). `then` is
+called when the bus has the ack for good, or has refused it for good: there is nobody else to tell, the controller frees
+the slot by its own timer.
 """
 
 import logging
@@ -34,19 +35,28 @@ CONTROLLERS = 1024
 
 
 class Acks:
-    """Sends acks of one Invoker."""
+    """Sends acks of one Invoker. `settle` calls back when all records that were kept are durable."""
 
-    def __init__(self, bus: Bus, instance: InvokerId, prefix: str = "", tell: Tell | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        instance: InvokerId,
+        settle: Callable[[Then], None],
+        prefix: str = "",
+        tell: Tell | None = None,
+    ) -> None:
         self._bus = bus
         self._prefix = prefix
+        self._settle = settle
         self._topics: dict[str, Topic] = {}
         self._tell = tell
         self.instance = instance
         self.failed = 0
 
-    def result(self, message: ActivationMessage, record: Activation, then: Then) -> None:
-        """The result alone: the slot stays taken until `completion`."""
-        self._send(message, ResultMessage(message.transid, record), then)
+    def result(self, message: ActivationMessage, response: Activation | str, then: Then, large: Then) -> None:
+        """The result alone: the slot stays taken until `completion`. Where the bus refuses it for its size `large` is
+        called in place of `then`: its record is not kept yet, so that its id would be of no use."""
+        self._send(message, ResultMessage(message.transid, response), then, large)
 
     def completion(self, message: ActivationMessage, record: Activation, then: Then) -> None:
         """The slot is free."""
@@ -61,20 +71,26 @@ class Acks:
             self._tell(message, record)
         system = record.response.status_code == WHISK_ERROR
         response = record if message.blocking else message.activation_id
-        self._send(message, CombinedMessage(message.transid, response, system, self.instance), then)
+        ack = CombinedMessage(message.transid, response, system, self.instance)
 
-    def _send(self, message: ActivationMessage, ack: Ack, then: Then) -> None:
+        def shrink() -> None:
+            small = CombinedMessage(message.transid, message.activation_id, system, self.instance)
+            self._send(message, small, then)
+
+        self._send(message, ack, then, lambda: self._settle(shrink))
+
+    def _send(self, message: ActivationMessage, ack: Ack, then: Then, large: Then | None = None) -> None:
         controller = message.root_controller_index.as_string
         topic = self._topics.get(controller) or self._topic(controller)
-        self._bus.send(topic, ack, partial(self._sent, message, topic, ack, then))
+        self._bus.send(topic, ack, partial(self._sent, message, topic, then, large))
 
     def _sent(
-        self, message: ActivationMessage, topic: Topic, ack: Ack, then: Then, error: BaseException | None
+        self, message: ActivationMessage, topic: Topic, then: Then, large: Then | None, error: BaseException | None
     ) -> None:
         if error is None:
             then()
-        elif isinstance(error, TooLarge) and _shrink(ack, message.activation_id):
-            self._bus.send(topic, ack, partial(self._sent, message, topic, ack, then))
+        elif isinstance(error, TooLarge) and large is not None:
+            large()
         else:
             self.failed += 1
             log.error("ack to %s lost: %s", topic.name, error, extra=about(message))
@@ -85,11 +101,3 @@ class Acks:
             self._topics.clear()
         topic = self._topics[controller] = completed_topic(controller, self._prefix)
         return topic
-
-
-def _shrink(ack: Ack, activation_id: str) -> bool:
-    """Put the id in the record's place; False where there is no record. The bus has refused `ack`: it is ours."""
-    if isinstance(ack, CompletionMessage) or isinstance(ack.response, str):
-        return False
-    ack.response = activation_id
-    return True

@@ -119,6 +119,7 @@ class Work:
         "_init",
         "_init_ms",
         "_kept",
+        "_large",
         "_offset",
         "_promised",
         "_record",
@@ -273,7 +274,7 @@ class Work:
             return
         record = self._record = activation_record(self.recipe, self.message, response, times)
         self._cause = cause
-        self._kept = False
+        self._kept = self._large = False
         self._told = True
         status = response.status_code
         self.tally.outcomes[status] += 1
@@ -294,7 +295,7 @@ class Work:
             return
         if blocking and self._promised:
             self._told = False
-            self._desk.acks.result(self.message, record, self._result_told)
+            self._desk.acks.result(self.message, record, self._result_told, self._result_refused)
         self._collecting = AT_ONCE
         self._box.container.collect(limit, status < DEVELOPER_ERROR, self._collected)
         if self._collecting is AT_ONCE:
@@ -335,13 +336,23 @@ class Work:
         if self._kept:
             self._last_ack()
 
+    def _result_refused(self) -> None:
+        """It is too large: its id goes when its record is durable."""
+        self._large = True
+        self._result_told()
+
     def _last_ack(self) -> None:
         if self._desk.over:
             return
-        if self._promised:
+        if self._large:
+            self._desk.keeper.settle(self._tell_id)
+        elif self._promised:
             self._tell_end()
         else:
             self._desk.keeper.settle(self._tell_end)
+
+    def _tell_id(self) -> None:
+        self._desk.acks.result(self.message, self.message.activation_id, self._tell_end, self._tell_end)
 
     def _tell_end(self) -> None:
         acks = self._desk.acks

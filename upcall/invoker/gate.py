@@ -1,32 +1,50 @@
-"""What stands between the feed and the Invoker while it is disabled (spec: invoker.md §8).
+"""What stands between the feed and the Invoker while something is in the way: it is disabled (spec: invoker.md §8), or
+containers are not known to work (`canary`).
 
 The feed may bring what it was allowed to bring before: that waits here, in order, neither started nor done, so that it
-is for the next life if this one ends. Its units, and those of what ends meanwhile, go back when the gate is opened: so
+is for the next life if this one ends. Its units, and those of what ends meanwhile, go back when the gate opens: so
 never more waits here than the feed has units.
 """
 
-from upcall.model.messages import Message
+from collections.abc import Callable
 
-Delivery = tuple[int, Message, bool]
-"""Offset, message, whether an earlier life has started it."""
+from upcall.model.messages import Message
 
 
 class Gate:
-    """Closed from the start."""
+    """Opens by `deliver`ing what has waited and `pull`ing the units that it owes."""
 
-    def __init__(self) -> None:
-        self._kept: list[Delivery] = []
+    def __init__(self, deliver: Callable[[int, Message, bool], None], pull: Callable[[int], None]) -> None:
+        self._deliver = deliver
+        self._pull = pull
+        self._reasons: set[str] = set()
+        self._kept: list[tuple[int, Message, bool]] = []
         self._owed = 0
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def keep(self, delivery: Delivery) -> None:
-        self._kept.append(delivery)
+    def shut(self, reason: str) -> None:
+        self._reasons.add(reason)
+        self.closed = True
+
+    def open(self, reason: str) -> None:
+        """That is not in the way any more."""
+        self._reasons.discard(reason)
+        if self._reasons or not self.closed:
+            return
+        self.closed = False
+        kept, self._kept = self._kept, []
+        owed, self._owed = self._owed, 0
+        for delivery in kept:
+            self._deliver(*delivery)
+        if owed:
+            self._pull(owed)
+
+    def keep(self, offset: int, message: Message, started: bool) -> None:
+        """`started`: whether an earlier life has."""
+        self._kept.append((offset, message, started))
 
     def owe(self, units: int) -> None:
         self._owed += units
-
-    def opened(self) -> tuple[list[Delivery], int]:
-        """What has waited, and the units that the feed gets back."""
-        return self._kept, self._owed

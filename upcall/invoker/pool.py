@@ -55,7 +55,8 @@ NEVER = float("inf")
 
 
 class PoolRunner:
-    """Interprets the commands of one pool. `tasks` owns what takes time; `failed` is told of a bug in the pool."""
+    """Interprets the commands of one pool. `tasks` owns what takes time; `failed` is told of a bug in the pool, `made`
+    of each container that was made, or could not be."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class PoolRunner:
         pull: Callable[[int], None],
         counters: Counters,
         failed: Callable[[BaseException], None],
+        made: Callable[[StartFailed | None], None] = lambda error: None,
     ) -> None:
         self.pool = pool
         self._containers = containers
@@ -75,6 +77,7 @@ class PoolRunner:
         self._pull = pull
         self.counters = counters
         self._failed = failed
+        self._made = made
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines()
         self.boxes: dict[SlotId, Box] = {}
@@ -238,14 +241,19 @@ class PoolRunner:
                 container = await self._containers.create(spec)
         except StartFailed as error:
             log.warning("no container for %s: %s", spec.kind, error, extra=extra)
-            return CreateFailed(slot, error)
+            return self._not_made(slot, error)
         except Exception:
             log.exception("no container for %s", spec.kind, extra=extra)
-            return CreateFailed(slot, StartFailed(texts.PROVISION))
+            return self._not_made(slot, StartFailed(texts.PROVISION))
+        self._made(None)
         runtime = Runtime(container.address, self._deadlines, foreign=spec.kind == BLACKBOX)
         self.boxes[slot] = Box(container, runtime, spec.tenant, spec.name)
         container.lost = lambda: self._lost(slot)
         return Created(slot)
+
+    def _not_made(self, slot: SlotId, error: StartFailed) -> Event:
+        self._made(error)
+        return CreateFailed(slot, error)
 
     async def _attempt(self, slot: SlotId, act: Callable[[], Coroutine[object, object, None]], good: Event) -> Event:
         operation: Operation = "pause" if isinstance(good, Paused) else "resume"

@@ -9,11 +9,11 @@
 A message whose action is at hand goes the whole way to the container's socket within the bus's call. Whatever ends it
 before the pool sees it is answered here; the pool gives the feed's unit back for all others.
 
-Start, in this order: topic; containers (leftovers of an earlier life go before anything runs); feed; pool; pings. Stop
-(D8): a ping that says disabled; nothing more is taken but what somebody waits for (`hold`), then nothing at all; what
-has not started is left for the next life, what runs has `grace` to end and is then answered with status 3; containers
-go, the feed is closed: what it delivered meanwhile was dropped and is for the next life, too. A bug in the pool ends
-the service: leaving `async with` raises.
+Start, in this order: topic; containers (leftovers of an earlier life go before anything runs); feed; pool; pings; and
+only when the canary has come back is anything fetched. Stop (D8): a ping that says disabled; nothing more is taken but
+what somebody waits for (`hold`), then nothing at all; what has not started is left for the next life, what runs has
+`grace` to end and is then answered with status 3; containers go, the feed is closed: what it delivered meanwhile was
+dropped and is for the next life, too. A bug in the pool ends the service: leaving `async with` raises.
 """
 
 import asyncio
@@ -22,40 +22,43 @@ import logging
 import time
 from typing import Self
 
-from upcall.core.events import Create, Drained, JobArrived
+from upcall.core.events import Drained, JobArrived
 from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import (
     StoreLevels,
     fallback_record,
     is_stored,
 )
-from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
+from upcall.errors import Conflict, NotFound, StartFailed, Unavailable, Unreadable
 from upcall.invoker.acks import Acks, Tell
 from upcall.invoker.activate import Desk, Work
 from upcall.invoker.blacklist import Blacklist
+from upcall.invoker.canary import Proof, fly
 from upcall.invoker.counters import Counters
 from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
 from upcall.invoker.known import Knowledge
-from upcall.invoker.naming import container_name, name_prefix
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
+from upcall.invoker.specs import Specs, default_units
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, Response, error
-from upcall.model.entities import BLACKBOX, Action
+from upcall.model.entities import Action
 from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import InvokerId
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
-from upcall.ports import Bus, Containers, ContainerSpec, Store, Stored
+from upcall.ports import Bus, Containers, Store, Stored
 from upcall.telemetry import about
 
 log = logging.getLogger(__name__)
 
 PING = 1.0
 """seconds"""
+DISABLED, UNPROVEN = "disabled", "unproven"
+"""What keeps this from taking messages."""
 LAST_WORDS = 5.0
 """seconds for what is left after the grace: logs of what was cut short, removals"""
 
@@ -87,7 +90,6 @@ class Invoker:
         self._actions = actions
         self._containers = containers
         self._pool_config = pool
-        self._manifest = manifest
         self._levels = levels
         self._units = units or default_units(pool, limits)
         self._prefix = prefix
@@ -96,14 +98,19 @@ class Invoker:
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
         self._earlier = Earlier(store, actions, self._knowledge, epoch_ms)
-        self._names = name_prefix(instance)
-        self._made = 0
+        self._specs = Specs(instance, manifest)
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = False
         self._broken = False
         self._settling: set[asyncio.Task[None]] = set()
-        self._gate: Gate | None = None
-        """There while this is disabled."""
+        self._disabled = False
+        self._gate = Gate(self._deliver, self._pull)
+        self._gate.shut(UNPROVEN)
+        self._gate.owe(self._units)
+        canary = self._specs.canary(limits.memory.std)
+        self.proof = Proof(lambda: fly(containers, canary), self._turn)
+        """Whether containers work."""
+        self._turned = asyncio.Event()
         self.enabled = False
         self.counters = Counters()
 
@@ -115,7 +122,9 @@ class Invoker:
             await self._containers.start()
             self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             self._records = Records(self._store, self._tasks)
-            acks = self._acks = Acks(self._bus, self._instance, self._prefix, await self._told_events())
+            acks = self._acks = Acks(
+                self._bus, self._instance, self._records.settle, self._prefix, await self._told_events()
+            )
             await self._blacklist.read()
             following = self._tasks.create_task(self._blacklist.follow())
             stack.callback(following.cancel)
@@ -128,7 +137,7 @@ class Invoker:
             stack.push_async_callback(self._feed.close)
             self._runner.start()
             self._pings = self._tasks.create_task(self._ping())
-            self._feed.pull(self._units)
+            self._proving = self._tasks.create_task(self.proof.prove())
             self._stack = stack.pop_all()
         return self
 
@@ -139,11 +148,19 @@ class Invoker:
         await self._stack.aclose()  # an error of the block is none of the tasks', and comes out as it is
         return None
 
+    async def proven(self, patience: float) -> bool:
+        """Whether containers are known to work, as soon as that is known; after `patience` seconds it is not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._turned.wait()
+        return self.proof.trouble is None
+
     def disable(self) -> bool:
         """Fetch no more; what is there is run. False where it is so already."""
-        if self._gate is not None:
+        if self._disabled:
             return False
-        self._gate = Gate()
+        self._disabled = True
+        self._gate.shut(DISABLED)
         self._pings.cancel()
         self._report(enabled=False)
         log.warning("%s is disabled: it takes no activations", self._instance)
@@ -151,17 +168,12 @@ class Invoker:
 
     def enable(self) -> bool:
         """Undo it. False where it is so already, and in a shutdown."""
-        gate = self._gate
-        if gate is None or self._held:
+        if not self._disabled or self._held:
             return False
-        self._gate = None
+        self._disabled = False
         self._pings = self._tasks.create_task(self._ping())
         log.info("%s is enabled", self._instance)
-        kept, owed = gate.opened()
-        for delivery in kept:
-            self._deliver(*delivery)
-        if owed:
-            self._pull(owed)
+        self._gate.open(DISABLED)
         return True
 
     def hold(self) -> None:
@@ -169,6 +181,7 @@ class Invoker:
         it has. Everything else is for the next life."""
         self._held = True
         self._pings.cancel()
+        self._proving.cancel()
         self._report(enabled=False)
 
     async def idle(self) -> None:
@@ -202,12 +215,12 @@ class Invoker:
 
     @property
     def held_back(self) -> int:
-        """Activations that wait because this is disabled."""
-        return len(self._gate) if self._gate is not None else 0
+        """Activations that wait because something is in the way."""
+        return len(self._gate)
 
     @property
     def disabled(self) -> bool:
-        return self._gate is not None
+        return self._disabled
 
     @property
     def stopping(self) -> bool:
@@ -223,8 +236,8 @@ class Invoker:
     def _deliver(self, offset: int, message: Message, started: bool) -> None:
         if self._drained:
             return  # neither started nor done: it is for the next life
-        if self._gate is not None:
-            self._gate.keep((offset, message, started))
+        if self._gate.closed:
+            self._gate.keep(offset, message, started)
             return
         if not isinstance(message, ActivationMessage):
             log.error("no activation at offset %d: %s", offset, type(message).__name__)
@@ -327,12 +340,21 @@ class Invoker:
         self._pull(1)
 
     def _pull(self, count: int) -> None:
-        if self._gate is not None:
+        if self._gate.closed:
             self._gate.owe(count)
         elif not self._drained:
             self._feed.pull(count)
 
     # --- life
+
+    def _turn(self) -> None:
+        """Containers work, or do so no longer."""
+        self._turned.set()
+        (self._gate.open if self.proof.trouble is None else self._gate.shut)(UNPROVEN)
+
+    def _made(self, error: StartFailed | None) -> None:
+        if not self._held and self.proof.made(error):
+            self._proving = self._tasks.create_task(self.proof.prove())
 
     async def _told_events(self) -> Tell | None:
         """Where user events go, if anywhere."""
@@ -346,25 +368,11 @@ class Invoker:
             new_pool(self._pool_config, asyncio.get_running_loop().time()),
             self._containers,
             self._tasks,
-            specify=self._specify,
+            specify=self._specs.of,
             pull=self._pull,
             counters=self.counters,
+            made=self._made,
             failed=self._fail,
-        )
-
-    def _specify(self, command: Create, work: Work | None) -> ContainerSpec:
-        self._made += 1
-        tenant = work.message.user.namespace.name if work else ""
-        first, second = (tenant, work.recipe.name) if work else ("prewarm", command.kind)
-        runtime = self._manifest.runtime(command.kind)
-        image = work.action.exec.image if work and command.kind == BLACKBOX else runtime and runtime.image
-        return ContainerSpec(
-            kind=command.kind,
-            image=str(image or ""),
-            memory=command.memory,
-            name=container_name(self._names, self._made, first, second),
-            tenant=tenant,
-            concurrency=work.recipe.concurrency if work else 1,
         )
 
     async def _ping(self) -> None:
@@ -385,20 +393,17 @@ class Invoker:
         return True
 
     def _fail(self, cause: BaseException) -> None:
-        """A bug, or the feed is lost: end the service, and with it whoever runs it."""
-        self._broken = True
+        """A bug, or the feed is lost: end the service, and with it whoever runs it. What runs is for who comes next."""
+        if self._broken:
+            return
+        self._broken = self._desk.over = True
+        self._runner.close()
         log.critical("the Invoker has failed: %s", cause, exc_info=None if isinstance(cause, Unavailable) else cause)
 
         async def fall() -> None:
             raise cause
 
         self._tasks.create_task(fall())
-
-
-def default_units(pool: PoolConfig, limits: SystemLimits) -> int:
-    """Upstream's `maxPeek` (spec: bus.md §4): as many as could run at once."""
-    most = pool.memory // limits.memory.min
-    return max(1, most, most * limits.concurrency.max // 2)
 
 
 def epoch_ms() -> int:

@@ -3,9 +3,9 @@
 import pytest
 
 from upcall.bus.memory import MemoryBus, MemoryFeed
-from upcall.controller.server import listen
 from upcall.controller.service import Controller
 from upcall.errors import Unavailable
+from upcall.http.listening import listen
 from upcall.model.messages import Topic
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Deliver, Lost

@@ -1,29 +1,20 @@
-"""What the operator sees of a whole platform in one process, and does to it (`upcall.http.operator`).
+"""What the operator sees of an Invoker, alone or with a controller in its process, and does to it.
 
-Rates come from a sample a second of the last minute. Warnings are what was logged since the start: those of the host,
-as a missing tool, are among the first.
+Rates come from a sample a second of the last minute.
 """
 
 import asyncio
 import contextlib
-import os
-import secrets
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upcall import __version__
-from upcall import metrics as names
 from upcall.invoker.service import Invoker
-from upcall.lag import Lag
-from upcall.measures import BOUNDS, Histogram, one
+from upcall.measures import BOUNDS, Histogram
 from upcall.model.names import Json
-from upcall.ownership import private_file, unusable
-from upcall.places import operator_file
 from upcall.store.choice import Storage
 from upcall.telemetry import Log
+from upcall.watch.process import READY, Watch
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -32,33 +23,27 @@ SAMPLES = 60
 """Seconds that rates may look back."""
 ACTIONS = 300
 """Those that are shown."""
-KEY_BYTES = 32
 
 
-class Watch:
+class InvokerWatch(Watch):
     """Implements `upcall.http.operator.Machine`."""
 
     def __init__(
         self, invoker: Invoker, store: Storage, log: Log, facts: Callable[[], Mapping[str, Json]], tags: bool
     ) -> None:
+        super().__init__(invoker.name, store, log, facts, lambda: condition(invoker))
         self._invoker = invoker
-        self._store = store
-        self._log = log
-        self._facts = facts
         self._tags = tags
-        self._began = time.time()
         self._samples: deque[tuple[float, int, int, int]] = deque(maxlen=SAMPLES + 1)
         self._timer: asyncio.TimerHandle | None = None
-        self.lag = Lag()
-        self.name = invoker.name
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["Watch"]:
+    def running(self) -> Iterator[None]:
         """Takes samples."""
         self._sample()
         try:
-            with self.lag.measured():
-                yield self
+            with super().running():
+                yield
         finally:
             assert self._timer is not None
             self._timer.cancel()
@@ -78,24 +63,12 @@ class Watch:
     def disable(self) -> bool:
         return self._invoker.disable()
 
-    def log_level(self) -> str:
-        return self._log.level
-
-    def set_log_level(self, level: str) -> None:
-        self._log.set_level(level)
-
     async def measure(self) -> None:
         await self._invoker.inside.measure()
 
     def metrics(self) -> Iterator["Metric"]:
-        """Of all but the Controller."""
         yield from self._invoker.inside.metrics(self._tags)
-        yield from self.lag.metrics()
-        store = self._store
-        yield from one(names.JOURNAL_ROWS, len(store.journal))
-        yield from one(names.JOURNAL_BYTES, store.journal.size)
-        yield from one(names.RECORDS_PENDING, store.pending)
-        yield from one(names.STORE_TROUBLE, int(store.trouble is not None))
+        yield from super().metrics()
 
     async def pool(self) -> Json:
         await self.measure()
@@ -108,17 +81,11 @@ class Watch:
     def story(self, container: str) -> list[Json] | None:
         return self._invoker.inside.story(container)
 
-    async def status(self) -> Json:
+    async def status(self) -> dict[str, Json]:
         await self.measure()
         counters = self._invoker.counters
         return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "state": self._state(),
-            "trouble": self._store.trouble,
-            "started": round(self._began * 1000),
-            "now": round(time.time() * 1000),
-            **self._facts(),
+            **await super().status(),
             "pool": self._invoker.inside.pool(),
             "held_back": self._invoker.held_back,
             "activations": {
@@ -127,21 +94,11 @@ class Watch:
                 "cold": counters.container_times["create"].count,
             },
             "rates": self._rates(),
-            "journal": {"activations": len(self._store.journal), "bytes": self._store.journal.size},
-            "records_pending": self._store.pending,
-            "loop_lag": round(self.lag.last, 6),
-            "log_level": self._log.level,
             "actions": self._actions(),
             "failures": [
                 {name: getattr(each, name) for name in each.__struct_fields__} for each in reversed(counters.failures)
             ],
-            "warnings": self._log.warnings.all(),
         }
-
-    def _state(self) -> str:
-        if self._invoker.stopping:
-            return "draining"
-        return "disabled" if self._invoker.disabled else "store in trouble" if self._store.trouble else "ready"
 
     def _rates(self) -> Json:
         """Activations, failures and new containers a second, over the last seconds that there are."""
@@ -174,20 +131,19 @@ class Watch:
         self._timer = loop.call_later(1.0, self._sample)
 
 
-def operator_credentials(data: Path, username: str, password: str | None) -> str:
-    """`USER:PASSWORD`, which are then in the data folder, for this user alone; where no password is given the one of an
-    earlier life, or a new one. Raises Misconfigured where they cannot be kept."""
-    path = operator_file(data)
-    try:
-        with os.fdopen(private_file(path), "r+") as file:
-            known = file.read().strip().partition(":")[2]
-            credentials = f"{username}:{password or known or secrets.token_urlsafe(KEY_BYTES)}"
-            file.seek(0)
-            file.truncate()
-            file.write(f"{credentials}\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise unusable(data, f"{path.name}: {error}") from error
-    return credentials
+def condition(invoker: Invoker) -> str:
+    """In a word or two."""
+    if invoker.stopping:
+        return "draining"
+    return "disabled" if invoker.disabled else READY if invoker.proof.trouble is None else "without containers"
+
+
+def hindrances(invoker: Invoker, watch: Watch) -> list[str]:
+    """Why it does not do its work, in sentences."""
+    found = ["it stops"] if invoker.stopping else []
+    found += ["it is disabled"] if invoker.disabled else []
+    found += [] if invoker.proof.trouble is None else [invoker.proof.trouble]
+    return found + watch.hindrances
 
 
 def _quantile(times: Histogram, part: float) -> float | None:

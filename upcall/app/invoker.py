@@ -1,0 +1,143 @@
+"""`upcall invoker`: one Invoker, its topic in Kafka, the sandboxes of this host, and a small HTTP server.
+
+The order of the start is the order of need: store, brokers, address, containers, HTTP, and only when a container has
+been seen to work the topic is read. A stop says "disabled", fetches nothing more, and gives what runs its time (D8).
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp
+
+from upcall import __version__
+from upcall.app.addresses import reachable
+from upcall.app.folders import remove, run_folder
+from upcall.app.parts import (
+    freeze_heap,
+    make_containers,
+    make_invoker,
+    manifest_of,
+    offered,
+    opened_bus,
+    pool_config,
+    proven,
+    topic_prefix,
+)
+from upcall.config import Settings
+from upcall.containers.process import ProcessContainers
+from upcall.host import pool_memory
+from upcall.http.envelope import Answer
+from upcall.http.listening import listen
+from upcall.http.metrics import Metrics
+from upcall.http.operator import Operator, machine_routes
+from upcall.http.readiness import readiness
+from upcall.http.requests import Requests
+from upcall.invoker.relay import Relay
+from upcall.invoker.server import Server, make_app
+from upcall.invoker.service import Invoker
+from upcall.lifetime import Stop
+from upcall.model.messages import invoker_topic
+from upcall.model.names import Json
+from upcall.ownership import owned, private_folder
+from upcall.store.choice import opened
+from upcall.telemetry import Log
+from upcall.watch.credentials import operator_credentials
+from upcall.watch.invoker import InvokerWatch, hindrances
+
+log = logging.getLogger("upcall")
+
+
+async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
+    stop = Stop()
+    memory = pool_memory(settings.memory, settings.limits.memory)
+    assert settings.data is not None
+    async with contextlib.AsyncExitStack() as stack:
+        stop.listen(stack)
+        data = private_folder(settings.data)
+        owner = stack.enter_context(owned(data))
+        stack.callback(remove, run_folder(data))
+        store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))
+        bus = await stack.enter_async_context(opened_bus(settings, store))
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        port = listener.getsockname()[1]
+        containers = _containers(settings, data, stack)
+        manifest = offered(settings.runtimes or manifest_of(containers.kinds), containers.kinds)
+        pool = pool_config(settings, memory, manifest.kinds)
+        worker = await stack.enter_async_context(
+            make_invoker(settings, pool, bus, store, containers, manifest=manifest)
+        )
+        facts = _facts(settings, f"http://{reachable(settings.host)}:{port}", worker, containers, manifest.kinds)
+        watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags)
+        stack.enter_context(watch.running())
+        await stack.enter_async_context(Server(_app(settings, worker, watch, data), listener))
+        owner.announce(port)
+        await proven(worker)
+        freeze_heap()
+        if not stop.asked.done():
+            say(_ready_text(settings, worker, manifest.kinds, memory, port))
+        await stop.asked
+        log.info("stopping: running activations may take %g s to end; a second signal stops at once", settings.grace)
+        await worker.drain(settings.grace)
+    return 1 if store.lost else 0
+
+
+def _app(settings: Settings, worker: Invoker, watch: InvokerWatch, data: Path) -> ASGIApp:
+    async def ready() -> Answer:
+        return readiness(hindrances(worker, watch), {"invoker": worker.name})
+
+    times = Requests()
+    credentials = operator_credentials(data, settings.operator_username, settings.operator_password)
+    metrics = Metrics([watch.metrics, lambda: times.metrics(settings.metrics_tags)], watch.measure)
+    return make_app(
+        settings.transactions_header,
+        ready,
+        Operator(credentials, machine_routes(watch)),
+        metrics if settings.metrics else None,
+        times.answered,
+    )
+
+
+def _containers(settings: Settings, data: Path, stack: contextlib.AsyncExitStack) -> ProcessContainers:
+    """With the API's address where there is one: by HTTP it is carried into actions' networks, by HTTPS actions reach
+    it by their own way out."""
+    url = settings.api_host
+    if url is None:
+        log.warning("actions do not know the API's address (__OW_API_HOST): set --api-host")
+        return make_containers(settings, data, "", None)
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    if parts.scheme == "https":
+        if settings.action_network == "none":
+            log.warning("--api-host %s: actions without a network do not reach it; one with http they would", url)
+        return make_containers(settings, data, url, None)
+    relay = Relay(parts.hostname, parts.port or 80)
+    stack.push_async_callback(relay.close)
+    return make_containers(settings, data, url, relay.open)
+
+
+def _facts(
+    settings: Settings, url: str, worker: Invoker, containers: ProcessContainers, kinds: Sequence[str]
+) -> Callable[[], dict[str, Json]]:
+    """What does not change while it runs."""
+    return lambda: {
+        "role": "invoker",
+        "address": url,
+        "invoker": worker.name,
+        "id": settings.invoker_id,
+        "topic": invoker_topic(settings.invoker_id, topic_prefix(settings)).name,
+        "data": str(settings.data),
+        "kinds": list(kinds),
+        "durability": settings.durability,
+        **containers.facts(),
+    }
+
+
+def _ready_text(settings: Settings, worker: Invoker, kinds: Sequence[str], memory: int, port: int) -> str:
+    topic = invoker_topic(settings.invoker_id, topic_prefix(settings)).name
+    return (
+        f"upcall {__version__} {worker.name} is ready at http://{reachable(settings.host)}:{port} "
+        f"(topic {topic}, {memory / 1024:.1f} GB for actions of {' '.join(kinds)})"
+    )

@@ -1,0 +1,153 @@
+"""One activation of the Invoker's own, which proves that containers work here: before any message is taken, and again
+after several containers in a row could not be made.
+
+Everything that an activation needs is tried, in a container outside the pool, and no bus, no record: create, /init,
+/run with a line printed, the line read back, pause, resume, a second /run, destroy. What fails is told in one line that
+names the step; the next try comes `AGAIN` seconds later, and `LOGGED` of them are told, then one in a while.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from upcall.core.outcome import ANSWERED, Outcome
+from upcall.deadlines import Deadlines
+from upcall.errors import StartFailed
+from upcall.invoker.runtime import Allowance, Runtime
+from upcall.model.names import Json
+from upcall.ports import Container, Containers, ContainerSpec, Lines
+
+log = logging.getLogger(__name__)
+
+AGAIN = 10.0
+"""Seconds between two tries."""
+LOGGED, RARELY = 5, 6
+"""So many failures in a row are told, then each of so many."""
+PATIENCE = 10.0
+"""Seconds for one step."""
+IN_A_ROW = 3
+"""Containers that cannot be made before the canary is asked."""
+_LIMIT = 1 << 20
+_WORDS = 200
+_CODES = {
+    "python": "def main(args):\n    print('canary')\n    return {'number': args['number'] + 1}",
+    "nodejs": "function main(args) { console.log('canary'); return {number: args.number + 1} }",
+}
+
+
+class Failed(Exception):
+    """The canary's; names step and cause."""
+
+
+async def fly(containers: Containers, spec: ContainerSpec) -> None:
+    """One activation. Raises Failed."""
+    with _step("create"):
+        container = await containers.create(spec)
+    deadlines = Deadlines()
+    runtime = Runtime(container.address, deadlines)
+    try:
+        await _use(container, runtime, _CODES[spec.kind.partition(":")[0]])
+    finally:
+        runtime.close()
+        deadlines.close()
+        with _step("destroy"):
+            await container.destroy()
+
+
+async def _use(container: Container, runtime: Runtime, code: str) -> None:
+    with _step("/init"):
+        init = {"name": "canary", "main": "main", "code": code, "binary": False, "env": {}}
+        await _post(runtime, b"/init", init, retry=True)
+    await _run(container, runtime, 1)
+    with _step("pause"):
+        await container.pause()
+    with _step("resume"):
+        await container.resume()
+    await _run(container, runtime, 2)
+
+
+async def _run(container: Container, runtime: Runtime, number: int) -> None:
+    with _step("/run"):
+        answer = await _post(runtime, b"/run", {"number": number})
+        if answer != {"number": number + 1}:
+            raise Failed(f"its answer is {str(answer)[:_WORDS]}")
+    with _step("logs"):
+        taken: asyncio.Future[Lines] = asyncio.get_running_loop().create_future()
+        container.collect(_LIMIT, True, taken.set_result)
+        lines = (await taken).lines
+        if len(lines) != 1 or not lines[0].endswith("canary"):
+            raise Failed(f"one line was printed, and {len(lines)} were read")
+
+
+async def _post(runtime: Runtime, path: bytes, value: Json, retry: bool = False) -> Json:
+    """The answer's JSON."""
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    deadline = str(int((time.time() + PATIENCE) * 1000))
+    body = msgspec.json.encode({"value": value, "deadline": deadline})
+    runtime.post(path, body, Allowance(PATIENCE, _LIMIT, _LIMIT), done.set_result, retry)
+    outcome = await done
+    if outcome.ending is not ANSWERED:
+        raise Failed(f"no answer: {outcome.ending.value}")
+    if outcome.status != 200:
+        raise Failed(f"status {outcome.status}: {outcome.body[:_WORDS].decode(errors='replace')}")
+    return msgspec.json.decode(outcome.body)
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Failed(f"{name}: {error or type(error).__name__}") from error
+
+
+class Proof:
+    """Whether containers work. `trouble` says why not, and is None from the first success on; `changed` is called when
+    it comes or goes. `fly` is one try, which raises Failed."""
+
+    def __init__(self, fly: Callable[[], Awaitable[None]], changed: Callable[[], None]) -> None:
+        self._fly = fly
+        self._changed = changed
+        self._failures = 0
+        self.trouble: str | None = "no container has been tried yet"
+        self.seconds = 0.0
+        """What the last success took."""
+
+    async def prove(self) -> None:
+        """Return when a try has succeeded."""
+        failures = 0
+        while True:
+            began = time.perf_counter()
+            try:
+                await self._fly()
+            except Failed as error:
+                failures += 1
+                self.trouble = f"containers do not work here: {error}"
+                if failures <= LOGGED or failures % RARELY == 0:
+                    log.error("%s; nothing is fetched, and it is tried again each %g s", self.trouble, AGAIN)
+                self._changed()
+                await asyncio.sleep(AGAIN)
+            else:
+                self.seconds = time.perf_counter() - began
+                if failures:
+                    log.warning("containers work again")
+                self.trouble, self._failures = None, 0
+                self._changed()
+                return
+
+    def made(self, error: StartFailed | None) -> bool:
+        """A container was made, or could not be; whether that is the last of too many, and `prove` has to follow."""
+        if error is None:
+            self._failures = 0
+        elif not error.developer:
+            self._failures += 1
+        if self._failures < IN_A_ROW or self.trouble is not None:
+            return False
+        self.trouble = f"containers cannot be made: {error}"
+        log.error("%d containers in a row could not be made: nothing is fetched until one works", self._failures)
+        self._changed()
+        return True
