@@ -204,8 +204,7 @@ class Platform:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator["Platform"]:
-        await self.store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
-        await self.store.put(an_action())
+        await self._fill()
         self.acks = Acks(self.bus, "0", self.fleet.release, unexpected)
         await self.acks.start()
         await self.invoker.start()
@@ -244,6 +243,10 @@ class Platform:
                     client.writer.close()
                     await asyncio.gather(client.writer.wait_closed(), return_exceptions=True)
         await self.acks.close()
+
+    async def _fill(self) -> None:
+        await self.store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
+        await self.store.put(an_action())
 
     def booked(self) -> int:
         """MB of the Invoker that are in use."""
