@@ -111,15 +111,26 @@ class Strict(MemoryBus):
 @pytest.mark.parametrize(
     ("limits", "expected"), [(None, ["result-id", "completion"]), (NO_LOGS, ["combined-id"])], ids=["logs", "no logs"]
 )
-async def test_a_record_too_large_for_the_bus_is_sent_as_its_id_before_the_slot_is_freed(
-    stage: Stage, limits: ActionLimits | None, expected: list[str]
+async def test_a_record_too_large_for_the_bus_is_sent_as_its_id_when_it_is_durable_and_before_the_slot_is_freed(
+    stage: Stage, limits: ActionLimits | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its controller looks for the record at once."""
     bus = stage.bus = stage.controller._bus = Strict()
+    flushing, flushed = list[str](), asyncio.Event()
+
+    async def flush() -> None:
+        flushing.append((await stage.stored(message)).activation_id)
+        await flushed.wait()
+
+    monkeypatch.setattr(stage.store, "flush", flush)
     async with stage.started():
         message = await stage.send(an_action(limits=limits))
         await until(lambda: bool(bus.pending))
         assert stage.shapes(message) == []
         bus.pending.pop()(TooLarge("1048577 > 1048576"))
+        await until(lambda: flushing == [message.activation_id])
+        assert stage.shapes(message) == []
+        flushed.set()
         await stage.controller.ended(message.activation_id)
         assert stage.shapes(message) == expected
 
