@@ -17,7 +17,7 @@ async def test_a_full_invoker_answers_a_probe_with_the_very_transaction_id(stage
     async with stage.started(PoolConfig(256), units=9) as invoker:
         stage.containers.script = lambda path, body: Reply(after=end)
         await stage.send(an_action("long"))
-        await until(lambda: invoker.load == 1)
+        await until(lambda: bool(stage.containers.made) and "/init" in stage.container.story)
         await stage.send(an_action("waits"))
         stage.containers.script = lambda path, body: Reply()
         probe = a_message(test, None, blocking=False, user=an_identity("whisk.system"))
