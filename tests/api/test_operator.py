@@ -8,7 +8,7 @@ import pytest
 from tests.api.client import Api, Reply, exchange
 from upcall.controller.figures import Figures
 from upcall.http.metrics import Metrics
-from upcall.http.operator import INSIDE, ROUTES, Operator
+from upcall.http.operator import INSIDE, Operator, machine_routes
 from upcall.model.names import Json
 
 KEY = "operator:s3cret:with-colon"
@@ -58,7 +58,7 @@ class Operated(Api):
         self.machine = Machine()
         figures = Figures()
         metrics = Metrics([lambda: figures.metrics(0, [])])
-        super().__init__(figures=figures, operator=Operator(KEY, self.machine), metrics=metrics)
+        super().__init__(figures=figures, operator=Operator(KEY, machine_routes(self.machine)), metrics=metrics)
 
     async def ask(self, method: str, path: str, key: str | None = KEY, **options: Any) -> Reply:
         headers = {"Authorization": basic(key)} if key is not None else {}
@@ -71,6 +71,9 @@ class Operated(Api):
             await self.app({**scope, INSIDE: True}, receive, send)
 
         return await exchange(app, method, path, [(b"authorization", basic(KEY).encode())], b"")
+
+
+ROUTES = machine_routes(Machine())
 
 
 def basic(key: str) -> str:

@@ -27,6 +27,7 @@ from upcall.errors import Misconfigured
 from upcall.extras import missing
 from upcall.http.envelope import Answer
 from upcall.http.operator import Operator
+from upcall.invoker.canary import fly
 from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
 from upcall.model.messages import Topic
@@ -132,6 +133,7 @@ def make_invoker(
         prefix=topic_prefix(settings),
         events=events_topic(settings),
         blacklist_interval=settings.blacklist_poll_interval,
+        canary=fly,
     )
 
 
@@ -147,7 +149,7 @@ def manifest_of(kinds: Sequence[str]) -> Manifest:
 
 async def proven(invoker: Invoker) -> None:
     """Wait for the canary, though not for long."""
-    if not await invoker.proven(PROOF):
+    if not await invoker.proof.known(PROOF):
         log.warning("no activation is taken yet: %s", invoker.proof.trouble)
 
 

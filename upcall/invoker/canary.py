@@ -7,6 +7,7 @@ names the step; the next try comes `AGAIN` seconds later, and `LOGGED` of them a
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +18,7 @@ import msgspec
 from upcall.core.outcome import ANSWERED, Outcome
 from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
+from upcall.invoker.gate import Gate
 from upcall.invoker.runtime import Allowance, Runtime
 from upcall.model.names import Json
 from upcall.ports import Container, Containers, ContainerSpec, Lines
@@ -31,6 +33,8 @@ PATIENCE = 10.0
 """Seconds for one step."""
 IN_A_ROW = 3
 """Containers that cannot be made before the canary is asked."""
+UNPROVEN = "unproven"
+"""What keeps the gate shut."""
 _LIMIT = 1 << 20
 _WORDS = 200
 _CODES = {
@@ -105,49 +109,83 @@ def _step(name: str) -> Iterator[None]:
         raise Failed(f"{name}: {error or type(error).__name__}") from error
 
 
-class Proof:
-    """Whether containers work. `trouble` says why not, and is None from the first success on; `changed` is called when
-    it comes or goes. `fly` is one try, which raises Failed."""
+Canary = Callable[[Containers, ContainerSpec], Awaitable[None]]
+"""One try. Raises Failed."""
 
-    def __init__(self, fly: Callable[[], Awaitable[None]], changed: Callable[[], None]) -> None:
-        self._fly = fly
-        self._changed = changed
+
+class Proof:
+    """Whether containers work: while they do not, `gate` is shut. Without a canary they are trusted."""
+
+    def __init__(self, canary: Canary | None, containers: Containers, spec: ContainerSpec, gate: Gate) -> None:
+        self._canary = canary
+        self._containers = containers
+        self._spec = spec
+        self._gate = gate
         self._failures = 0
-        self.trouble: str | None = "no container has been tried yet"
+        self._tasks: asyncio.TaskGroup | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._known = asyncio.Event()
+        self.trouble: str | None = None
+        """Why they do not."""
         self.seconds = 0.0
         """What the last success took."""
+        if canary is not None:
+            self._doubt("no container has been tried yet")
 
-    async def prove(self) -> None:
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Try now."""
+        self._tasks = tasks
+        if self._canary is not None:
+            self._task = tasks.create_task(self._prove(self._canary))
+
+    def stop(self) -> None:
+        """Try no more."""
+        self._tasks = None
+        if self._task is not None:
+            self._task.cancel()
+
+    async def known(self, patience: float) -> bool:
+        """Whether they work, as soon as a try has ended; after `patience` seconds they are not known to."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._known.wait()
+        return self.trouble is None
+
+    def made(self, error: StartFailed | None) -> None:
+        """A container was made, or could not be."""
+        if error is None:
+            self._failures = 0
+        elif not error.developer:
+            self._failures += 1
+        if self._canary is None or self._tasks is None or self._failures < IN_A_ROW or self.trouble is not None:
+            return
+        self._doubt(f"containers cannot be made: {error}")
+        log.error("%d containers in a row could not be made: nothing is fetched until one works", self._failures)
+        self.start(self._tasks)
+
+    async def _prove(self, canary: Canary) -> None:
         """Return when a try has succeeded."""
         failures = 0
         while True:
             began = time.perf_counter()
             try:
-                await self._fly()
+                await canary(self._containers, self._spec)
             except Failed as error:
                 failures += 1
-                self.trouble = f"containers do not work here: {error}"
+                self._doubt(f"containers do not work here: {error}")
                 if failures <= LOGGED or failures % RARELY == 0:
                     log.error("%s; nothing is fetched, and it is tried again each %g s", self.trouble, AGAIN)
-                self._changed()
+                self._known.set()
                 await asyncio.sleep(AGAIN)
             else:
-                self.seconds = time.perf_counter() - began
-                if failures:
-                    log.warning("containers work again")
-                self.trouble, self._failures = None, 0
-                self._changed()
-                return
+                break
+        self.seconds = time.perf_counter() - began
+        if failures:
+            log.warning("containers work again")
+        self.trouble, self._failures = None, 0
+        self._known.set()
+        self._gate.open(UNPROVEN)
 
-    def made(self, error: StartFailed | None) -> bool:
-        """A container was made, or could not be; whether that is the last of too many, and `prove` has to follow."""
-        if error is None:
-            self._failures = 0
-        elif not error.developer:
-            self._failures += 1
-        if self._failures < IN_A_ROW or self.trouble is not None:
-            return False
-        self.trouble = f"containers cannot be made: {error}"
-        log.error("%d containers in a row could not be made: nothing is fetched until one works", self._failures)
-        self._changed()
-        return True
+    def _doubt(self, why: str) -> None:
+        self.trouble = why
+        self._gate.shut(UNPROVEN)

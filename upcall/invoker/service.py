@@ -29,11 +29,11 @@ from upcall.core.record import (
     fallback_record,
     is_stored,
 )
-from upcall.errors import Conflict, NotFound, StartFailed, Unavailable, Unreadable
+from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
 from upcall.invoker.acks import Acks, Tell
 from upcall.invoker.activate import Desk, Work
 from upcall.invoker.blacklist import Blacklist
-from upcall.invoker.canary import Proof, fly
+from upcall.invoker.canary import Canary, Proof
 from upcall.invoker.counters import Counters
 from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
@@ -57,14 +57,15 @@ log = logging.getLogger(__name__)
 
 PING = 1.0
 """seconds"""
-DISABLED, UNPROVEN = "disabled", "unproven"
-"""What keeps this from taking messages."""
+DISABLED = "disabled"
+"""What keeps the gate shut."""
 LAST_WORDS = 5.0
 """seconds for what is left after the grace: logs of what was cut short, removals"""
 
 
 class Invoker:
-    """`async with` starts and stops it. `units` is how many activations it takes from the feed at a time."""
+    """`async with` starts and stops it. `units` is how many activations it takes from the feed at a time. `canary`
+    proves that containers work; without it they are trusted."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Invoker:
         units: int | None = None,
         prefix: str = "",
         grace: float = 30.0,
+        canary: Canary | None = None,
         events: Topic | None = None,
         blacklist_interval: float = 300.0,
     ) -> None:
@@ -105,12 +107,8 @@ class Invoker:
         self._settling: set[asyncio.Task[None]] = set()
         self._disabled = False
         self._gate = Gate(self._deliver, self._pull)
-        self._gate.shut(UNPROVEN)
-        self._gate.owe(self._units)
-        canary = self._specs.canary(limits.memory.std)
-        self.proof = Proof(lambda: fly(containers, canary), self._turn)
+        self.proof = Proof(canary, containers, self._specs.canary(limits.memory.std), self._gate)
         """Whether containers work."""
-        self._turned = asyncio.Event()
         self.enabled = False
         self.counters = Counters()
 
@@ -137,7 +135,8 @@ class Invoker:
             stack.push_async_callback(self._feed.close)
             self._runner.start()
             self._pings = self._tasks.create_task(self._ping())
-            self._proving = self._tasks.create_task(self.proof.prove())
+            self._pull(self._units)
+            self.proof.start(self._tasks)
             self._stack = stack.pop_all()
         return self
 
@@ -147,13 +146,6 @@ class Invoker:
         await self.drain(self._grace if exception[0] is None else 0.0)
         await self._stack.aclose()  # an error of the block is none of the tasks', and comes out as it is
         return None
-
-    async def proven(self, patience: float) -> bool:
-        """Whether containers are known to work, as soon as that is known; after `patience` seconds it is not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._turned.wait()
-        return self.proof.trouble is None
 
     def disable(self) -> bool:
         """Fetch no more; what is there is run. False where it is so already."""
@@ -181,7 +173,7 @@ class Invoker:
         it has. Everything else is for the next life."""
         self._held = True
         self._pings.cancel()
-        self._proving.cancel()
+        self.proof.stop()
         self._report(enabled=False)
 
     async def idle(self) -> None:
@@ -347,15 +339,6 @@ class Invoker:
 
     # --- life
 
-    def _turn(self) -> None:
-        """Containers work, or do so no longer."""
-        self._turned.set()
-        (self._gate.open if self.proof.trouble is None else self._gate.shut)(UNPROVEN)
-
-    def _made(self, error: StartFailed | None) -> None:
-        if not self._held and self.proof.made(error):
-            self._proving = self._tasks.create_task(self.proof.prove())
-
     async def _told_events(self) -> Tell | None:
         """Where user events go, if anywhere."""
         if self._events is None:
@@ -371,7 +354,7 @@ class Invoker:
             specify=self._specs.of,
             pull=self._pull,
             counters=self.counters,
-            made=self._made,
+            made=self.proof.made,
             failed=self._fail,
         )
 
