@@ -255,6 +255,7 @@ async def test_what_no_broker_takes_is_refused_at_the_bound_and_given_back_in_th
     bus.send(Topic("t", "activation"), last, told.append)
     bus.keep(Topic("t", "activation"), last, lambda: kept.append("kept"))
     bus.send(Topic("t", "activation"), numbered(10), told.append)
+    await asyncio.sleep(0)  # the next turn hands over
     assert [str(error) for error in told] == ["t: too much waits for Kafka's brokers"]
     await until(lambda: len(told) == 11)
     assert {type(error) for error in told} == {Unavailable}
