@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from upcall.errors import Misconfigured
 from upcall.extras import missing
 from upcall.model.keep import Keep
 from upcall.model.store_url import PostgresUrl, SqliteUrl, StoreUrl
@@ -71,7 +72,7 @@ async def opened(
             yield remote
         return
     if member:
-        async with _member(url, durability, member) as store:
+        async with _member(url, data, durability, member) as store:
             yield store
         return
     with contextlib.ExitStack() as stack:
@@ -81,9 +82,14 @@ async def opened(
 
 
 @contextlib.asynccontextmanager
-async def _member(url: SqliteUrl, durability: Durability, name: str) -> AsyncIterator[SqliteStore]:
+async def _member(url: SqliteUrl, data: Path, durability: Durability, name: str) -> AsyncIterator[SqliteStore]:
     """Of several on one file; who is first has it alone until it is open."""
     folder = private_folder(url.path.absolute().parent)
+    if folder.resolve() == data.resolve():
+        raise Misconfigured(
+            f"{data} is the folder of the database, which {name} shares with others, and cannot be its own data "
+            f"folder, too: leave --data out, or name another, as in --data {data / name}"
+        )
     with shared(folder, name) as membership:
         async with SqliteStore(url.path, durability, part=Member(name, membership.first)) as store:
             try:

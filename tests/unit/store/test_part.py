@@ -58,6 +58,12 @@ async def file(path: Path) -> Path:
     return path
 
 
+async def test_a_members_own_folder_is_not_the_databases(file: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"shares with others.* name another, as in --data .*/invoker0"):
+        async with opened(SqliteUrl(file), file.parent, "normal", "invoker0"):
+            pass
+
+
 async def test_each_has_a_log_of_its_own(file: Path) -> None:
     async with member(file, "invoker0") as one, member(file, "controller0") as other:
         one._writer._not_before = other._writer._not_before = asyncio.get_running_loop().time() + 60
