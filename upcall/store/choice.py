@@ -84,12 +84,7 @@ async def opened(
 @contextlib.asynccontextmanager
 async def _member(url: SqliteUrl, data: Path, durability: Durability, name: str) -> AsyncIterator[SqliteStore]:
     """Of several on one file; who is first has it alone until it is open."""
-    folder = private_folder(url.path.absolute().parent)
-    if folder.resolve() == data.resolve():
-        raise Misconfigured(
-            f"{data} is the folder of the database, which {name} shares with others, and cannot be its own data "
-            f"folder, too: leave --data out, or name another, as in --data {data / name}"
-        )
+    folder = _common(url, data, name)
     with shared(folder, name) as membership:
         async with SqliteStore(url.path, durability, part=Member(name, membership.first)) as store:
             try:
@@ -128,6 +123,17 @@ def _own(stack: contextlib.ExitStack, folder: Path, data: Path) -> None:
     """A file belongs to one platform, wherever it is. Raises Misconfigured."""
     if folder.resolve() != data.resolve():
         stack.enter_context(owned(private_folder(folder)))
+
+
+def _common(url: SqliteUrl, data: Path, name: str) -> Path:
+    """The folder of a file that members share. Raises Misconfigured."""
+    folder = private_folder(url.path.absolute().parent)
+    if folder.resolve() == data.resolve():
+        raise Misconfigured(
+            f"{data} is the folder of the database, which {name} shares with others, and cannot be its own data "
+            f"folder, too: leave --data out, or name another, as in --data {data / name}"
+        )
+    return folder
 
 
 def _driver() -> None:
