@@ -24,9 +24,9 @@ from typing import Any
 import msgspec
 
 from bench.controller import Controller, Load, Template, percentile
-from bench.nodes import await_text, below, cpu, memory, started, stored
+from bench.nodes import await_ready, await_text, below, cpu, memory, started, stored
 from tests.system import postgres
-from tests.system.kafka import Broker, jars
+from tests.system.kafka import Broker, free_ports, jars
 from upcall.brokers import Brokers
 from upcall.bus.kafka import KafkaBus
 from upcall.model.entities import Action, ActionLimits
@@ -80,6 +80,8 @@ class Side(msgspec.Struct):
     name: str
     topic: str
     pid: int
+    seconds: float
+    """exec → ready"""
 
 
 def actions() -> list[Action]:
@@ -110,10 +112,11 @@ async def _topics(brokers: Brokers, *topics: Topic) -> None:
 
 
 @contextlib.contextmanager
-def store_url(kind: str, folder: Path) -> Iterator[tuple[str, int | None]]:
-    """A fresh one: a file's path or a server's URL with the process to look at."""
+def store_url(kind: str, folder: Path) -> Iterator[str]:
+    """A fresh one: a file's path or a server's URL."""
     if kind == "sqlite":
-        yield str(folder / "invoker" / "upcall.db"), None
+        (folder / "store").mkdir(mode=0o700)
+        yield str(folder / "store" / "upcall.db")
         return
     bin = postgres.programs()
     assert bin is not None, "PostgreSQL is missing: scripts/setup test"
@@ -122,7 +125,7 @@ def store_url(kind: str, folder: Path) -> Iterator[tuple[str, int | None]]:
         server = postgres.Server(Path(place), bin)
         server.start()
         try:
-            yield asyncio.run(server.database()), None
+            yield asyncio.run(server.database())
         finally:
             server.kill()
 
@@ -132,8 +135,7 @@ def floor(world: World) -> Iterator[Side]:
     log = world.folder / "floor.log"
     command = ["-m", "bench.echo", world.broker.bootstrap, "floor", "completedbench", str(ACK_BYTES)]
     with started(command, {}, log) as process:
-        await_text(process, log, "ready")
-        yield Side("floor", "floor", process.pid)
+        yield Side("floor", "floor", process.pid, await_text(process, log, "ready"))
 
 
 @contextlib.contextmanager
@@ -147,10 +149,12 @@ def invoker(world: World, url: str, slots: int) -> Iterator[Side]:
         "UPCALL_MEMORY": f"{slots * MEMORY} MB",
         "UPCALL_PREWARM": "none",
     }
-    command = ["-m", "upcall", "serve", "--bus", "kafka", "--port", "0", "--data", str(world.folder / "invoker")]
-    with started(command, environment, log) as process:
-        await_text(process, log, "is ready")
-        yield Side("upcall", "invoker0", process.pid)
+    port = free_ports(1)[0]
+    options = ["--id", "0", "--host", "127.0.0.1", "--port", str(port), "--data", str(world.folder / "node")]
+    began = time.monotonic()
+    with started(["-m", "upcall", "invoker", *options], environment, log) as process:
+        await_ready(process, log, port)
+        yield Side("upcall", "invoker0", process.pid, time.monotonic() - began)
 
 
 def measured(world: World, side: Side, template: Template, in_flight: int, count: int) -> tuple[Load, dict[str, float]]:
@@ -184,8 +188,28 @@ def one(world: World, side: Side, template: Template, store: str, action: str, i
     )
 
 
-HEAD = f"{'store':11}{'action':15}{'flight':>6} {'added p50 ms':>18} {'floor p50/p99':>14}{'upcall p50/p99':>15}{'slot':>7}"
-HEAD += f"{'floor/s':>9}{'upcall/s':>9} {'Invoker CPU µs':>18}{'runtime':>8}{'client':>7}{'broker':>7}{'floor':>6}{'bad':>4}"
+COLUMNS = {
+    "store": 11,
+    "action": 15,
+    "flight": 6,
+    "added p50 ms": 19,
+    "floor p50, p99": 15,
+    "upcall p50, p99": 16,
+    "slot": 7,
+    "floor/s": 8,
+    "upcall/s": 9,
+    "Invoker CPU µs": 16,
+    "runtime": 8,
+    "client": 7,
+    "broker": 7,
+    "floor": 6,
+    "bad": 4,
+}
+"""And their widths; `slot` is the p50 of the ack that frees it, the last `floor` its CPU."""
+
+
+def line(cells: list[str]) -> str:
+    return " ".join(f"{cell:>{width}}" for cell, width in zip(cells, COLUMNS.values(), strict=True))
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -193,29 +217,33 @@ def spread(values: list[float], digits: int) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def middle(rounds: list[Round], field: str) -> float:
-    return statistics.median(getattr(each, field) for each in rounds)
+def middle(rounds: list[Round], field: str, digits: int = 0) -> str:
+    return f"{statistics.median(getattr(each, field) for each in rounds):.{digits}f}"
 
 
-def show(floors: list[Round], ours: list[Round]) -> None:
-    added = [mine.p50 - other.p50 for other, mine in zip(floors, ours, strict=True)]
+def row(floors: list[Round], ours: list[Round]) -> list[str]:
     first = ours[0]
-    print(
-        f"{first.store:11}{first.action:15}{first.in_flight:6} {spread(added, 2):>18} "
-        f"{middle(floors, 'p50'):8.2f}/{middle(floors, 'p99'):5.2f}{middle(ours, 'p50'):9.2f}/{middle(ours, 'p99'):5.2f}"
-        f"{middle(ours, 'slot_p50'):7.2f}{middle(floors, 'rate'):9.0f}{middle(ours, 'rate'):9.0f} "
-        f"{spread([each.cpu for each in ours], 0):>18}{middle(ours, 'below'):8.0f}{middle(ours, 'client'):7.0f}"
-        f"{middle(ours, 'broker'):7.0f}{middle(floors, 'cpu'):6.0f}{sum(each.bad for each in ours):4}",
-        flush=True,
-    )
+    return [
+        first.store,
+        first.action,
+        str(first.in_flight),
+        spread([mine.p50 - other.p50 for other, mine in zip(floors, ours, strict=True)], 2),
+        *(f"{middle(side, 'p50', 2)}, {middle(side, 'p99', 1)}" for side in (floors, ours)),
+        middle(ours, "slot_p50", 2),
+        middle(floors, "rate"),
+        middle(ours, "rate"),
+        spread([each.cpu for each in ours], 0),
+        *(middle(ours, field) for field in ("below", "client", "broker")),
+        middle(floors, "cpu"),
+        str(sum(each.bad for each in ours)),
+    ]
 
 
 def compare(world: World, kind: str, rounds: int, scale: float) -> list[Round]:
     """Every action at every depth, floor and Invoker by turns."""
     found: list[Round] = []
-    with store_url(kind, world.folder) as (url, _):
+    with store_url(kind, world.folder) as url:
         made = actions()
-        (world.folder / "invoker").mkdir(mode=0o700)
         revisions = asyncio.run(stored(url, made))
         with floor(world) as echo, invoker(world, url, max(IN_FLIGHT)) as node:
             for (name, action, revision), in_flight in (
@@ -226,7 +254,7 @@ def compare(world: World, kind: str, rounds: int, scale: float) -> list[Round]:
                     [one(world, side, template, kind, name, in_flight, count) for side in (echo, node)]
                     for _ in range(rounds)
                 ]
-                show([turn[0] for turn in turns], [turn[1] for turn in turns])
+                print(line(row([turn[0] for turn in turns], [turn[1] for turn in turns])), flush=True)
                 found += [each for turn in turns for each in turn]
             print(f"RSS {memory(node.pid):.0f} MiB, most {memory(node.pid, 'VmHWM'):.0f} MiB")
     return found
@@ -246,7 +274,7 @@ def written(rounds: list[Round], load: float) -> None:
 def main(kinds: list[str], rounds: int, scale: float) -> None:
     load, found = os.getloadavg()[0], []
     print(f"load average {load:.1f}, {os.cpu_count()} cores; medians of {rounds} rounds, least and most in brackets")
-    print(HEAD)
+    print(line(list(COLUMNS)))
     for kind in kinds:
         with world() as here:
             found += compare(here, kind, rounds, scale)

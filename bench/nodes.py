@@ -1,11 +1,12 @@
 """Processes under measurement: the Invoker and its floor, and what they cost (/proc; CPU in seconds, memory in MiB)."""
 
+import contextlib
+import http.client
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from upcall.model.entities import Action
@@ -50,7 +51,7 @@ async def stored(url: str, actions: Sequence[Action]) -> list[str]:
         return [await store.put(action) for action in actions]
 
 
-@contextmanager
+@contextlib.contextmanager
 def started(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process of this Python that is stopped in the end; its output goes to `log`."""
     with log.open("ab") as output:
@@ -76,3 +77,24 @@ def await_text(process: subprocess.Popen[bytes], log: Path, text: str, patience:
         assert time.monotonic() - began < patience, f"no '{text}' in {patience:g} s:\n{found}"
         time.sleep(0.005)
     return time.monotonic() - began
+
+
+def await_ready(process: subprocess.Popen[bytes], log: Path, port: int, patience: float = 30.0) -> None:
+    """Return when `/ready` says so. Raises AssertionError when the process ends, or that does not come."""
+    deadline = time.monotonic() + patience
+    while not _ready(port):
+        text = log.read_text()
+        assert process.poll() is None, f"it has ended:\n{text}"
+        assert time.monotonic() < deadline, f"not ready in {patience:g} s:\n{text}"
+        time.sleep(0.005)
+
+
+def _ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
