@@ -1,9 +1,10 @@
 """Topics that are followed: one consumer for all of a process, in its thread, assigned by hand, in no group.
 
 A topic is followed from its end as it was when `follow` was called; partitions that appear later, and a topic that is
-made anew, from their beginning. Twice a second the thread asks for the topics' ids, partitions and ends. An end that
-has been reached proves that whatever was sent before the question is here: that moment is `heard`. Nothing else would
-tell a quiet topic from brokers that are away.
+made anew, from their beginning. Twice a second another thread asks for the topics' ids, partitions and ends. An end
+that has been reached proves that whatever was sent before the question is here: that moment is `heard`. Nothing else
+would tell a quiet topic from brokers that are away. The questions go another way than the messages: a broker answers
+one connection in order, and behind a fetch that waits for messages a question would wait as long.
 
 A follower has no credit. What the loop has not handled yet is bounded by `_AHEAD`: the thread waits then, and what
 comes stays with the brokers.
@@ -15,13 +16,15 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from time import monotonic
+from typing import TypeVar
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka import Message as Record
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from upcall.bus.codec import decode
 from upcall.bus.kafka_client import Complaints, Config, made
@@ -31,6 +34,8 @@ from upcall.model.messages import Message, Topic
 from upcall.ports import Lost
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _LOOK = 0.5
 """Seconds between two questions."""
@@ -58,14 +63,16 @@ class KafkaFollowing:
 
 
 class Followed:
-    """One topic, as the thread sees it. `positions` are the next offsets; `found` tells whether it ever was there."""
+    """One topic, as the thread sees it. `positions` are the next offsets; `found` tells whether it ever was there,
+    `looked` when that was asked for last."""
 
-    __slots__ = ("due", "followers", "found", "id", "name", "positions")
+    __slots__ = ("due", "followers", "found", "id", "looked", "name", "positions")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.id = ""
         self.found = False
+        self.looked = 0.0
         self.followers = 0
         self.positions: dict[int, int] = {}
         self.due: tuple[float, dict[int, int]] | None = None
@@ -73,6 +80,18 @@ class Followed:
 
     def reached(self) -> bool:
         return self.due is not None and all(self.positions.get(part, 0) >= end for part, end in self.due[1].items())
+
+
+class Looked:
+    """What brokers have answered: ids and partitions of topics, beginning and end of each partition."""
+
+    __slots__ = ("ids", "marks", "moment", "partitions")
+
+    def __init__(self) -> None:
+        self.moment = monotonic()
+        self.ids: dict[str, str] = {}
+        self.partitions: dict[str, list[int]] = {}
+        self.marks: dict[tuple[str, int], tuple[int, int]] = {}
 
 
 class Follower:
@@ -93,8 +112,10 @@ class Follower:
         self._closing = False
         self._suspects: set[KafkaFollowing] = set()
         self._watch = self._loop.call_later(silence / 4, self._check)
-        self._ended = run_thread("kafka-follower", self._run)
-        self._ended.add_done_callback(self._thread_ended)
+        self._stopped = threading.Event()
+        self._ended = [run_thread("kafka-follower", self._run), run_thread("kafka-ends", self._look)]
+        for ended in self._ended:
+            ended.add_done_callback(self._thread_ended)
 
     async def follow(self, topic: Topic, deliver: Callable[[Message], None], lost: Lost) -> KafkaFollowing:
         """Return when the topic's ends are known. Raises Unavailable where nobody tells them for `silence`."""
@@ -118,8 +139,9 @@ class Follower:
         self._watch.cancel()
         self._followings.clear()
         self._closing = True
+        self._stopped.set()
         self._room.set()
-        await asyncio.wait([self._ended], timeout=_PATIENCE * 2)
+        await asyncio.wait(self._ended, timeout=_PATIENCE * 2)
 
     # --- the loop
 
@@ -150,7 +172,7 @@ class Follower:
 
     def _hear(self, name: str, moment: float) -> None:
         for each in self._followings.get(name, ()):
-            each.heard = moment
+            each.heard = max(each.heard, moment)
 
     def _check(self) -> None:
         """Who has heard nothing for too long, now and at the last check."""
@@ -172,10 +194,45 @@ class Follower:
         for each in followings:
             each.lost(error)
 
-    # --- the thread
+    # --- the thread that asks
+
+    def _look(self) -> None:
+        while not self._stopped.wait(_LOOK):
+            if names := list(self._topics):
+                self._orders.append(partial(self._looked, self._ask(names)))
+
+    def _ask(self, names: list[str]) -> Looked:
+        looked = Looked()
+        asked = self._admin.describe_topics(TopicCollection(names), request_timeout=_PATIENCE)
+        for name in names:
+            if found := self._answer(asked[name]):
+                looked.ids[name] = str(found.topic_id)
+                looked.partitions[name] = [each.id for each in found.partitions]
+        places = [TopicPartition(name, part) for name, parts in looked.partitions.items() for part in parts]
+        if places:
+            self._ask_marks(places, looked)
+        return looked
+
+    def _ask_marks(self, places: list[TopicPartition], looked: Looked) -> None:
+        specs = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        low, high = (self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=_PATIENCE) for spec in specs)
+        for place in places:
+            first, end = self._answer(low[place]), self._answer(high[place])
+            if first and end:
+                looked.marks[place.topic, place.partition] = first.offset, end.offset
+
+    def _answer(self, asked: Future[T]) -> T | None:
+        try:
+            return asked.result(_PATIENCE * 2)
+        except KafkaException as error:
+            self._complain(error.args[0])
+        except TimeoutError:
+            pass
+        return None
+
+    # --- the thread that reads
 
     def _run(self) -> None:
-        asked = monotonic()
         while not self._closing:
             while self._orders:
                 self._orders.popleft()()
@@ -184,9 +241,6 @@ class Follower:
                 self._room.clear()
             else:
                 self._poll()
-            if monotonic() - asked >= _LOOK:
-                asked = monotonic()
-                self._look(list(self._topics.values()))
         self._consumer.close()
 
     def _begin(self, name: str, following: KafkaFollowing) -> None:
@@ -194,7 +248,7 @@ class Follower:
         topic = self._topics.setdefault(name, Followed(name))
         begun = monotonic()
         if not topic.found:
-            self._look([topic])
+            self._looked(self._ask([name]))
         if topic.found:
             topic.followers += 1
             self._call(partial(self._join, following, begun))
@@ -235,49 +289,34 @@ class Follower:
             topic.id = ""  # made anew, and read from its beginning already
         topic.positions[partition] = offset + 1
 
-    def _look(self, topics: list[Followed]) -> None:
+    def _looked(self, looked: Looked) -> None:
         """What there is, and how far it goes."""
-        if not topics:
-            return
-        begun = monotonic()
-        asked = self._admin.describe_topics(TopicCollection([each.name for each in topics]), request_timeout=_PATIENCE)
-        for topic in topics:
-            try:
-                found = asked[topic.name].result(_PATIENCE * 2)
-                self._adopt(topic, str(found.topic_id), [each.id for each in found.partitions])
-                topic.due = (begun, self._ends(topic))
-            except KafkaException as error:
-                self._complain(error.args[0])
-            except TimeoutError:
-                pass
-            else:
+        for name, id in looked.ids.items():
+            topic = self._topics.get(name)
+            if topic is None or looked.moment < topic.looked:
+                continue
+            topic.looked = looked.moment
+            marks = {part: looked.marks.get((name, part)) for part in looked.partitions[name]}
+            known = {part: each for part, each in marks.items() if each}
+            self._adopt(topic, id, known)
+            for part, (low, _) in known.items():
+                topic.positions[part] = max(topic.positions[part], low)  # what retention has removed does not come
+            if len(known) == len(marks):
+                topic.due = looked.moment, {part: high for part, (_, high) in known.items()}
                 self._tell_reached(topic)
 
-    def _adopt(self, topic: Followed, id: str, partitions: list[int]) -> None:
+    def _adopt(self, topic: Followed, id: str, marks: dict[int, tuple[int, int]]) -> None:
         if topic.id not in ("", id):
             log.warning("%s was made anew: it is followed from its beginning", topic.name)
             self._consumer.incremental_unassign([TopicPartition(topic.name, part) for part in topic.positions])
             topic.positions.clear()
         topic.id = id
-        marks = {part: self._marks(topic.name, part) for part in partitions if part not in topic.positions}
-        places = {part: low if topic.found else high for part, (low, high) in marks.items()}
+        new = {part: each for part, each in marks.items() if part not in topic.positions}
+        places = {part: low if topic.found else high for part, (low, high) in new.items()}
         if places:
             self._consumer.incremental_assign([TopicPartition(topic.name, part, at) for part, at in places.items()])
             topic.positions |= places
             topic.found = True
-
-    def _ends(self, topic: Followed) -> dict[int, int]:
-        ends = {}
-        for partition, position in topic.positions.items():
-            low, ends[partition] = self._marks(topic.name, partition)
-            topic.positions[partition] = max(position, low)  # what retention has removed does not come
-        return ends
-
-    def _marks(self, name: str, partition: int) -> tuple[int, int]:
-        marks = self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=_PATIENCE)
-        if marks is None:
-            raise TimeoutError
-        return marks
 
     def _tell_reached(self, topic: Followed) -> None:
         if topic.reached() and topic.due is not None:
