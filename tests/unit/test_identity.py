@@ -33,6 +33,7 @@ def test_a_pod_of_a_stateful_set_takes_its_ordinal(name: str, number: int) -> No
         "ip-10-0-0-12",  # a node's
         "10-0-0-12",
         "node-3.example.org",
+        "pool.worker-3",
         "invoker",
         "-3",
         "3",

@@ -180,9 +180,9 @@ def test_everything_wrong_or_missing_is_told_at_once() -> None:
 
 
 def test_what_is_wrong_is_told_once() -> None:
-    wrong = {"KAFKA_HOSTS": "a", "UPCALL_ID": "x", "CONFIG_whisk_memory_max": "x"}
+    wrong = {"KAFKA_HOSTS": "a", "UPCALL_ID": "x", "CONFIG_whisk_memory_std": "x", "CONFIG_whisk_memory_max": "200 m"}
     faults = survey({}, wrong, None, "invoker", NOWHERE).faults
-    assert [fault.partition(":")[0] for fault in faults] == ["UPCALL_ID", "KAFKA_HOSTS", "whisk.memory.max"]
+    assert [fault.partition(":")[0] for fault in faults] == ["UPCALL_ID", "KAFKA_HOSTS", "whisk.memory.std"]
 
 
 def test_an_id_beyond_the_deployments_count_is_remarked() -> None:

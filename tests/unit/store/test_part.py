@@ -13,11 +13,12 @@ import pytest
 from tests.contract.documents import action, activation
 from upcall.errors import Misconfigured
 from upcall.model.activation import Activation
+from upcall.model.entities import Action
 from upcall.model.store_url import SqliteUrl
 from upcall.ownership import shared
 from upcall.ports import Query
 from upcall.store.ahead import Ahead, members, paths, read
-from upcall.store.choice import opened
+from upcall.store.choice import beside, opened
 from upcall.store.part import Guest, Member
 from upcall.store.sqlite import Durability, SqliteStore
 
@@ -159,20 +160,31 @@ async def test_a_turn_that_takes_longer_than_sqlite_waits_is_waited_for(file: Pa
             assert (await put).startswith("1-")
 
 
-async def test_the_first_member_migrates_while_others_wait(path: Path) -> None:
-    def old() -> None:
-        with closing(sqlite3.connect(path)) as connection:
-            (newest,) = connection.execute("PRAGMA user_version").fetchone()
-            assert newest > 1
-            connection.execute("DROP TABLE journal")
-            connection.execute("PRAGMA user_version = 1")
+def grown_old(path: Path) -> None:
+    """As a release before the journal left it."""
+    with closing(sqlite3.connect(path)) as connection:
+        (newest,) = connection.execute("PRAGMA user_version").fetchone()
+        assert newest > 1
+        connection.execute("DROP TABLE journal")
+        connection.execute("PRAGMA user_version = 1")
 
-    async with SqliteStore(path):
-        pass
-    old()
+
+async def test_the_first_member_migrates_while_others_wait(file: Path) -> None:
+    grown_old(file)
 
     async def come(name: str) -> None:
-        async with member(path, name) as store:
+        async with member(file, name) as store:
             assert store.journal.left() == []
 
     await asyncio.gather(*(asyncio.to_thread(asyncio.run, come(f"invoker{number}")) for number in range(4)))
+
+
+async def test_a_command_migrates_where_nobody_is_and_not_beside_members(file: Path) -> None:
+    grown_old(file)
+    with shared(file.parent, "invoker0") as living:
+        living.let_in()
+        with pytest.raises(Misconfigured, match="an older release runs on it"):
+            async with beside(SqliteUrl(file)):
+                pass
+    async with beside(SqliteUrl(file)) as store:
+        assert (await store.get(Action, "guest/hello")).doc == action()
