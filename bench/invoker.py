@@ -4,44 +4,31 @@ A process of its own takes activation messages from `invoker0`, a client in the 
 keeps so many of them in flight and takes the acks. The floor is a process that commits and answers and runs nothing
 (`bench.echo`): same topics' settings, same client, same commit rule. Both are there all the time, and take turns. The
 broker is the tests' own, the stores are SQLite and PostgreSQL (with fsync). CPU is time on a processor, divided by
-activations. Trust that, and what is added to the floor in the same run. `bench/results/invoker.json` gets all rounds.
+activations. Trust that, and what is added to the floor in the same run. Where the store is
+PostgreSQL, a result is told when its record is committed (docs/adr/0013): what such a commit takes alone is told, too.
+`bench/results/invoker.json` gets all rounds.
 
-    python -m bench.invoker [--quick] [--store sqlite|postgresql] [--memory]
+    python -m bench.invoker [--quick] [--store sqlite|postgresql]
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import statistics
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench.controller import Controller, Load, Template, percentile
-from bench.nodes import await_ready, await_text, below, cpu, memory, started, stored
-from tests.system import postgres
-from tests.system.kafka import Broker, free_ports, jars
-from upcall.brokers import Brokers
-from upcall.bus.kafka import KafkaBus
-from upcall.model.entities import Action, ActionLimits
-from upcall.model.messages import Topic
-from upcall.testing import an_action
+from bench.controller import Load, Template, percentile
+from bench.invoker_life import resident, starts
+from bench.nodes import below, committed, cpu, memory, stored
+from bench.stage import CODE, Side, World, actions, floor, invoker, store_url, world
 
-CODE = {
-    "prints nothing": "def main(args):\n    return {'n': args['name']}\n",
-    "prints a line": "def main(args):\n    print('one line')\n    return {'n': args['name']}\n",
-}
 IN_FLIGHT = {1: 2000, 16: 6000, 256: 12_000}
 """And how many activations make a round."""
-MEMORY = 128
-"""MB of an action: as many containers as there may be activations in flight."""
-ACK_BYTES = 740
 RESULTS = Path(__file__).parent / "results" / "invoker.json"
 
 
@@ -63,98 +50,6 @@ class Round(msgspec.Struct):
     broker: float
     rss: float
     bad: int
-
-
-class World(msgspec.Struct):
-    """What runs, and where."""
-
-    folder: Path
-    broker: Broker
-    brokers: Brokers
-    controller: Controller
-
-
-class Side(msgspec.Struct):
-    """One of the two, as the client sees it."""
-
-    name: str
-    topic: str
-    pid: int
-    seconds: float
-    """exec → ready"""
-
-
-def actions() -> list[Action]:
-    limits = ActionLimits(60_000, MEMORY, 10)
-    return [an_action(name.replace(" ", "-"), code=code, limits=limits) for name, code in CODE.items()]
-
-
-@contextlib.contextmanager
-def world() -> Iterator[World]:
-    with tempfile.TemporaryDirectory(prefix="upcall-bench-") as folder:
-        broker = Broker(jars(), Path(folder))
-        broker.start()
-        try:
-            brokers = Brokers(hosts=broker.bootstrap)
-            asyncio.run(_topics(brokers, Topic("floor", "activation"), Topic("completedbench", "ack")))
-            controller = Controller(brokers, "completedbench")
-            yield World(Path(folder), broker, brokers, controller)
-            controller.close()
-        finally:
-            broker.kill()
-
-
-async def _topics(brokers: Brokers, *topics: Topic) -> None:
-    bus = KafkaBus(brokers, 1 << 20)
-    for topic in topics:
-        await bus.ensure(topic)
-    await bus.close()
-
-
-@contextlib.contextmanager
-def store_url(kind: str, folder: Path) -> Iterator[str]:
-    """A fresh one: a file's path or a server's URL."""
-    if kind == "sqlite":
-        (folder / "store").mkdir(mode=0o700)
-        yield str(folder / "store" / "upcall.db")
-        return
-    bin = postgres.programs()
-    assert bin is not None, "PostgreSQL is missing: scripts/setup test"
-    postgres.SETTINGS.update(fsync="on", full_page_writes="on")  # the tests do without
-    with tempfile.TemporaryDirectory(prefix="uppg") as place:
-        server = postgres.Server(Path(place), bin)
-        server.start()
-        try:
-            yield asyncio.run(server.database())
-        finally:
-            server.kill()
-
-
-@contextlib.contextmanager
-def floor(world: World) -> Iterator[Side]:
-    log = world.folder / "floor.log"
-    command = ["-m", "bench.echo", world.broker.bootstrap, "floor", "completedbench", str(ACK_BYTES)]
-    with started(command, {}, log) as process:
-        yield Side("floor", "floor", process.pid, await_text(process, log, "ready"))
-
-
-@contextlib.contextmanager
-def invoker(world: World, url: str, slots: int) -> Iterator[Side]:
-    log = world.folder / "invoker.log"
-    store = url if "://" in url else f"sqlite:///{url}"
-    environment = {
-        "KAFKA_HOSTS": world.broker.bootstrap,
-        "UPCALL_STORE": store,
-        "UPCALL_ACTION_NETWORK": "none",
-        "UPCALL_MEMORY": f"{slots * MEMORY} MB",
-        "UPCALL_PREWARM": "none",
-    }
-    port = free_ports(1)[0]
-    options = ["--id", "0", "--host", "127.0.0.1", "--port", str(port), "--data", str(world.folder / "node")]
-    began = time.monotonic()
-    with started(["-m", "upcall", "invoker", *options], environment, log) as process:
-        await_ready(process, log, port)
-        yield Side("upcall", "invoker0", process.pid, time.monotonic() - began)
 
 
 def measured(world: World, side: Side, template: Template, in_flight: int, count: int) -> tuple[Load, dict[str, float]]:
@@ -240,23 +135,27 @@ def row(floors: list[Round], ours: list[Round]) -> list[str]:
 
 
 def compare(world: World, kind: str, rounds: int, scale: float) -> list[Round]:
-    """Every action at every depth, floor and Invoker by turns."""
+    """Every action at every depth, floor and Invoker by turns; then its life."""
     found: list[Round] = []
     with store_url(kind, world.folder) as url:
         made = actions()
         revisions = asyncio.run(stored(url, made))
+        templates = [Template(action, rev, "bench") for action, rev in zip(made, revisions, strict=True)]
+        print(f"{kind}: a record and its commit, alone: p50 {asyncio.run(committed(url, 200)):.2f} ms", flush=True)
         with floor(world) as echo, invoker(world, url, max(IN_FLIGHT)) as node:
-            for (name, action, revision), in_flight in (
-                (each, depth) for depth in IN_FLIGHT for each in zip(CODE, made, revisions, strict=True)
+            for name, template, in_flight in (
+                (*each, depth) for depth in IN_FLIGHT for each in zip(CODE, templates, strict=True)
             ):
-                template, count = Template(action, revision, "bench"), int(IN_FLIGHT[in_flight] * scale)
+                count = int(IN_FLIGHT[in_flight] * scale)
                 turns = [
                     [one(world, side, template, kind, name, in_flight, count) for side in (echo, node)]
                     for _ in range(rounds)
                 ]
                 print(line(row([turn[0] for turn in turns], [turn[1] for turn in turns])), flush=True)
                 found += [each for turn in turns for each in turn]
-            print(f"RSS {memory(node.pid):.0f} MiB, most {memory(node.pid, 'VmHWM'):.0f} MiB")
+        print(f"{kind}: {starts(world, url, max(rounds, 1))}", flush=True)
+        if scale >= 1:
+            print(f"{kind}: {resident(world, url, templates[-1], 100_000)}", flush=True)
     return found
 
 

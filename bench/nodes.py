@@ -3,12 +3,16 @@
 import contextlib
 import http.client
 import os
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from msgspec import Raw
+
+from upcall.model.activation import Activation, Response
 from upcall.model.entities import Action
 from upcall.model.store_url import PostgresUrl
 from upcall.store.postgres import PostgresStore
@@ -46,9 +50,30 @@ def _children(pid: int) -> list[int]:
 
 async def stored(url: str, actions: Sequence[Action]) -> list[str]:
     """The actions are put into a fresh store; their revisions."""
-    store = SqliteStore(Path(url)) if url.startswith("/") else PostgresStore(PostgresUrl(url))
-    async with store:
+    async with _store(url) as store:
         return [await store.put(action) for action in actions]
+
+
+async def committed(url: str, count: int) -> float:
+    """p50 in ms of taking one record and waiting until it is durable."""
+    times = []
+    async with _store(url) as store:
+        for number in range(count):
+            began = time.perf_counter()
+            store.record(_record(number))
+            await store.flush()
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1e3
+
+
+def _record(number: int) -> Activation:
+    response = Response(0, Raw(b'{"n":"Ada"}'), 11)
+    return Activation("bench", "alone", "guest", f"{number:032x}", 1, 2, 1, None, response, [], annotations=Raw(b"[]"))
+
+
+def _store(url: str) -> SqliteStore | PostgresStore:
+    """A file's path, or a server's URL."""
+    return SqliteStore(Path(url)) if url.startswith("/") else PostgresStore(PostgresUrl(url))
 
 
 @contextlib.contextmanager
