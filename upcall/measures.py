@@ -77,8 +77,8 @@ def counter(name: str, help: str, labels: tuple[str, ...] = (), untagged: str = 
     return _add(Measure(name, "counter", help, labels, untagged))
 
 
-def gauge(name: str, help: str, labels: tuple[str, ...] = ()) -> str:
-    return _add(Measure(name, "gauge", help, labels))
+def gauge(name: str, help: str, labels: tuple[str, ...] = (), untagged: str = "") -> str:
+    return _add(Measure(name, "gauge", help, labels, untagged))
 
 
 def histogram(name: str, help: str, labels: tuple[str, ...] = (), untagged: str = "") -> str:

@@ -1,7 +1,7 @@
 """The metrics: names, labels and meaning (spec: metrics.md §2, §3).
 
 Names of OpenWhisk's are as its exporter writes them; what it has no name for begins with `upcall_`. Of OpenWhisk's
-those are missing whose subject is not here: Kafka's lag, CouchDB's calls, the commands of docker, runc and kubernetes.
+those are missing whose subject is not here: CouchDB's calls, the commands of docker, runc and kubernetes.
 `docs/reference/metrics.md` is made from this table.
 """
 
@@ -105,6 +105,17 @@ POOL_REMOVING = gauge("upcall_pool_removing_bytes", "Memory of containers that a
 POOL_RESERVE = gauge("upcall_pool_reserve_bytes", "Memory above the limit, of the one container that a probe may have.")
 POOL_FREE = gauge("upcall_pool_free_bytes", "Memory that no container has.")
 POOL_USED = gauge("upcall_pool_used_bytes", "Memory that containers use now, as the kernel counts it.")
+
+# --- the bus
+QUEUE = gauge(
+    "gauge_kafka_topic_counter", "Messages in Kafka that have not been taken.", ("topic",), "gauge_kafka_{0}_counter"
+)
+DELAYS = histogram(
+    "histogram_kafka_topic_delay_start_seconds",
+    "From a message's sending to its arrival.",
+    ("topic",),
+    "histogram_kafka_{0}_delay_start_seconds",
+)
 
 # --- what is kept
 CACHE_HITS = counter("counter_database_cacheHit_counter", "Actions that were at hand.")

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from upcall import __version__
 from upcall.app.addresses import names, reachable
+from upcall.app.folders import write_properties
 from upcall.app.parts import freeze_heap, hosted_manifest, make_controller, opened_bus
 from upcall.app.readiness import Ready
 from upcall.config import Settings
@@ -93,7 +94,9 @@ async def controller(settings: Settings, say: Callable[[str], None], logs: Log) 
         tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, names(settings.host))
         url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
         role = Role(settings, data, url)
-        watch = Watch(f"controller{settings.controller_id}", store, logs, role.facts, role.state)
+        watch = Watch(
+            f"controller{settings.controller_id}", store, logs, role.facts, state=role.state, hindered=role.hindrances
+        )
         stack.enter_context(watch.running())
         credentials = operator_credentials(data, settings.operator_username, settings.operator_password)
         routes = {**process_routes(watch), "/disable": {"POST": role.disable}}
@@ -107,11 +110,12 @@ async def controller(settings: Settings, say: Callable[[str], None], logs: Log) 
                 tls=tls,
                 manifest=settings.runtimes or hosted_manifest(),
                 operator=Operator(credentials, routes, texts.CONTROLLER_REFUSED),
-                ready=Ready(store, lambda: [*role.hindrances(), *watch.hindrances], role.invokers).answer,
+                ready=Ready(store, lambda: watch.hindrances, role.invokers).answer,
             )
         )
         await stack.enter_async_context(retained(store, settings.keep))
         owner.announce(made.port)
+        write_properties(data, url, settings.auth)
         freeze_heap()
         if not stop.asked.done():
             say(f"upcall {__version__} controller{settings.controller_id} is ready at {url}")

@@ -28,10 +28,11 @@ def remove(run: Path) -> None:
         run.rmdir()
 
 
-def write_properties(data: Path, url: str, auth: str) -> None:
-    """`.wskprops` of the data folder, for OpenWhisk's own tools; readable by this user alone."""
+def write_properties(data: Path, url: str, auth: str | None = None) -> None:
+    """`.wskprops` of the data folder, for OpenWhisk's own tools and the operator's; readable by this user alone."""
     path, fresh = data / ".wskprops", data / ".wskprops.new"
-    text = f"APIHOST={url}\nAUTH={auth}\nNAMESPACE=_\nAPIVERSION=v1\n"
+    key = f"AUTH={auth}\n" if auth else ""
+    text = f"APIHOST={url}\n{key}NAMESPACE=_\nAPIVERSION=v1\n"
     try:
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -14,8 +14,10 @@ from starlette.types import ASGIApp
 
 from upcall import __version__
 from upcall.app.addresses import reachable
-from upcall.app.folders import remove, run_folder
+from upcall.app.folders import remove, run_folder, write_properties
 from upcall.app.parts import (
+    bus_condition,
+    bus_metrics,
     freeze_heap,
     make_containers,
     make_invoker,
@@ -42,10 +44,11 @@ from upcall.lifetime import Stop
 from upcall.model.messages import invoker_topic
 from upcall.model.names import Json
 from upcall.ownership import owned, private_folder
+from upcall.ports import Bus
 from upcall.store.choice import opened
 from upcall.telemetry import Log
 from upcall.watch.credentials import operator_credentials
-from upcall.watch.invoker import InvokerWatch, hindrances
+from upcall.watch.invoker import InvokerWatch
 
 log = logging.getLogger("upcall")
 
@@ -63,34 +66,37 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         bus = await stack.enter_async_context(opened_bus(settings, store))
         listener = stack.enter_context(listen(settings.host, settings.port))
         port = listener.getsockname()[1]
+        url = f"http://{reachable(settings.host)}:{port}"
         containers = _containers(settings, data, stack)
         manifest = offered(settings.runtimes or manifest_of(containers.kinds), containers.kinds)
         pool = pool_config(settings, memory, manifest.kinds)
         worker = await stack.enter_async_context(
             make_invoker(settings, pool, bus, store, containers, manifest=manifest)
         )
-        facts = _facts(settings, f"http://{reachable(settings.host)}:{port}", worker, containers, manifest.kinds)
+        facts = _facts(settings, url, bus, containers, manifest.kinds)
         watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags)
         stack.enter_context(watch.running())
-        await stack.enter_async_context(Server(_app(settings, worker, watch, data), listener))
+        await stack.enter_async_context(Server(_app(settings, bus, watch, data), listener))
         owner.announce(port)
+        write_properties(data, url)
         await proven(worker)
         freeze_heap()
         if not stop.asked.done():
-            say(_ready_text(settings, worker, manifest.kinds, memory, port))
+            say(_ready_text(settings, worker, manifest.kinds, memory, url))
         await stop.asked
         log.info("stopping: running activations may take %g s to end; a second signal stops at once", settings.grace)
         await worker.drain(settings.grace)
     return 1 if store.lost else 0
 
 
-def _app(settings: Settings, worker: Invoker, watch: InvokerWatch, data: Path) -> ASGIApp:
+def _app(settings: Settings, bus: Bus, watch: InvokerWatch, data: Path) -> ASGIApp:
     async def ready() -> Answer:
-        return readiness(hindrances(worker, watch), {"invoker": worker.name})
+        return readiness(watch.hindrances, {"invoker": watch.name})
 
     times = Requests()
     credentials = operator_credentials(data, settings.operator_username, settings.operator_password)
-    metrics = Metrics([watch.metrics, lambda: times.metrics(settings.metrics_tags)], watch.measure)
+    sources = [watch.metrics, lambda: times.metrics(settings.metrics_tags), *bus_metrics(bus, settings)]
+    metrics = Metrics(sources, watch.measure)
     return make_app(
         settings.transactions_header,
         ready,
@@ -119,15 +125,16 @@ def _containers(settings: Settings, data: Path, stack: contextlib.AsyncExitStack
 
 
 def _facts(
-    settings: Settings, url: str, worker: Invoker, containers: ProcessContainers, kinds: Sequence[str]
+    settings: Settings, url: str, bus: Bus, containers: ProcessContainers, kinds: Sequence[str]
 ) -> Callable[[], dict[str, Json]]:
-    """What does not change while it runs."""
+    """What else its status has."""
+    topic = invoker_topic(settings.invoker_id, topic_prefix(settings)).name
     return lambda: {
         "role": "invoker",
         "address": url,
-        "invoker": worker.name,
         "id": settings.invoker_id,
-        "topic": invoker_topic(settings.invoker_id, topic_prefix(settings)).name,
+        "topic": topic,
+        "bus": bus_condition(bus, settings, topic),
         "data": str(settings.data),
         "kinds": list(kinds),
         "durability": settings.durability,
@@ -135,9 +142,9 @@ def _facts(
     }
 
 
-def _ready_text(settings: Settings, worker: Invoker, kinds: Sequence[str], memory: int, port: int) -> str:
+def _ready_text(settings: Settings, worker: Invoker, kinds: Sequence[str], memory: int, url: str) -> str:
     topic = invoker_topic(settings.invoker_id, topic_prefix(settings)).name
     return (
-        f"upcall {__version__} {worker.name} is ready at http://{reachable(settings.host)}:{port} "
+        f"upcall {__version__} {worker.name} is ready at {url} "
         f"(topic {topic}, {memory / 1024:.1f} GB for actions of {' '.join(kinds)})"
     )

@@ -26,12 +26,13 @@ from upcall.core.stems import stem_cells
 from upcall.errors import Misconfigured
 from upcall.extras import missing
 from upcall.http.envelope import Answer
+from upcall.http.metrics import Collect
 from upcall.http.operator import Operator
 from upcall.invoker.canary import fly
 from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
 from upcall.model.messages import Topic
-from upcall.model.names import InvokerId
+from upcall.model.names import InvokerId, Json
 from upcall.model.runtimes import Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
 from upcall.ports import Bus
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("upcall")
 
-PROOF = 10.0
+PROOF = STAFFING = 10.0
 """Seconds that a start waits for the canary."""
 
 
@@ -68,6 +69,26 @@ async def opened_bus(settings: Settings, store: Storage) -> AsyncIterator[Bus]:
         yield over
     finally:
         await over.close()
+
+
+def bus_metrics(bus: Bus, settings: Settings) -> list[Collect]:
+    """Of a bus that has a queue of its own."""
+    if settings.bus == "memory":
+        return []
+    from upcall.bus.kafka import KafkaBus
+
+    assert isinstance(bus, KafkaBus)
+    return [lambda: bus.metrics(settings.metrics_tags)]
+
+
+def bus_condition(bus: Bus, settings: Settings, topic: str) -> Json:
+    """How the bus is, for people."""
+    if settings.bus == "memory":
+        return None
+    from upcall.bus.kafka import KafkaBus
+
+    assert isinstance(bus, KafkaBus)
+    return bus.condition(topic)
 
 
 def _kafka(settings: Settings, store: Storage) -> "KafkaBus":
@@ -147,6 +168,12 @@ def manifest_of(kinds: Sequence[str]) -> Manifest:
     return Manifest(families, [images.NATIVE])
 
 
+async def staffed(controller: Controller) -> None:
+    """Wait for the first Invoker that is up, for a while."""
+    if not await controller.fleet.staffed(STAFFING):
+        log.warning("no Invoker is up yet: activations are refused with 503 until one is")
+
+
 async def proven(invoker: Invoker) -> None:
     """Wait for the canary, though not for long."""
     if not await invoker.proof.known(PROOF):
@@ -210,7 +237,7 @@ def make_controller(
         local=local,
         balancing=settings.balancing,
         tid_header=settings.transactions_header,
-        metrics=[watch.metrics] if settings.metrics else None,
+        metrics=[watch.metrics, *bus_metrics(bus, settings)] if settings.metrics else None,
         tags=settings.metrics_tags,
         measure=watch.measure,
         operator=operator,

@@ -24,6 +24,7 @@ from upcall.app.parts import (
     opened_bus,
     pool_config,
     proven,
+    staffed,
 )
 from upcall.app.readiness import Ready
 from upcall.config import Settings
@@ -45,7 +46,7 @@ from upcall.places import GUEST, default_data
 from upcall.store.choice import Storage, opened, retained
 from upcall.telemetry import Log
 from upcall.watch.credentials import operator_credentials
-from upcall.watch.invoker import InvokerWatch, hindrances
+from upcall.watch.invoker import InvokerWatch
 
 log = logging.getLogger("upcall")
 
@@ -84,7 +85,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
                 listener=listener,
                 manifest=manifest,
                 operator=Operator(credentials, machine_routes(watch)),
-                ready=Ready(store, lambda: hindrances(invoker, watch), lambda: {"invoker": invoker.name}).answer,
+                ready=Ready(store, lambda: watch.hindrances, lambda: {"invoker": invoker.name}).answer,
                 tls=tls,
                 doors=doors,
                 local=(lambda: watch.enabled) if settings.bus == "memory" else None,
@@ -93,6 +94,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         await stack.enter_async_context(retained(store, settings.keep))
         owner.announce(controller.port)
         await proven(invoker)
+        await staffed(controller)
         freeze_heap()
         if tls is None and not is_loopback(listener):
             log.warning("--host %s: other machines reach the API, by HTTP without encryption", settings.host)

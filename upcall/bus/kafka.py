@@ -7,18 +7,26 @@ never blocked by a call of it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import AdminClient
 
+from upcall import metrics as names
 from upcall.brokers import Brokers
 from upcall.bus.kafka_client import Complaints, common_config, consumer_config, made, producer_config
 from upcall.bus.kafka_feed import KafkaFeed
 from upcall.bus.kafka_follower import Follower, KafkaFollowing
 from upcall.bus.kafka_sender import Sender
 from upcall.bus.kafka_topics import ensure_topic
+from upcall.measures import many
 from upcall.model.messages import Message, Topic
+from upcall.model.names import Json
 from upcall.ports import Deliver, Lost, Sent
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 FLUSH = 5.0
 """Seconds for what was sent, when the bus is closed."""
@@ -34,6 +42,7 @@ class KafkaBus:
         self._settle = settle
         self._admin: AdminClient = made(AdminClient, common_config(brokers, Complaints("topics")))
         self._follower: Follower | None = None
+        self._feeds: dict[str, KafkaFeed] = {}
         self._sender = Sender(producer_config(brokers, self._largest, Complaints("sending"), once=False))
         self._activations: Sender | None = None
 
@@ -66,6 +75,7 @@ class KafkaBus:
             settle=self._settle if topic.carries == "activation" else None,
         )
         await feed.opened()
+        self._feeds[topic.name] = feed
         return feed
 
     async def follow(self, topic: Topic, deliver: Callable[[Message], None], lost: Lost) -> KafkaFollowing:
@@ -75,6 +85,18 @@ class KafkaBus:
             config = consumer_config(self._brokers, "follower", complain)
             self._follower = Follower(config, self._admin, self._brokers.silence, complain)
         return await self._follower.follow(topic, deliver, lost)
+
+    def metrics(self, tags: bool = True) -> Iterator["Metric"]:
+        """Of each topic that is read."""
+        yield from many(names.QUEUE, [((topic,), feed.waiting) for topic, feed in self._feeds.items()], tags=tags)
+        yield from many(names.DELAYS, [((topic,), feed.delays) for topic, feed in self._feeds.items()], tags=tags)
+
+    def condition(self, topic: str) -> dict[str, Json] | None:
+        """Of a topic that is read, for people: how many messages wait, seconds since the brokers were heard."""
+        feed = self._feeds.get(topic)
+        if feed is None:
+            return None
+        return {"topic": topic, "behind": feed.waiting, "heard": round(max(monotonic() - feed.heard, 0.0), 1)}
 
     async def close(self) -> None:
         if self._follower is not None:

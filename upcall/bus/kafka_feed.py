@@ -22,6 +22,7 @@ stopped and goes on has an old clock.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -35,6 +36,7 @@ from upcall.bus.kafka_reader import Reader
 from upcall.bus.kafka_window import Window
 from upcall.core.offsets import Commit, Offsets, Verdict
 from upcall.errors import Unavailable, Unreadable
+from upcall.measures import Histogram
 from upcall.model.messages import Topic
 from upcall.ports import Deliver, Lost
 
@@ -86,6 +88,8 @@ class KafkaFeed:
         self._tracks: list[Track] = []
         self._current: dict[int, Track] = {}
         self._arrived: deque[Record] = deque()
+        self.delays = Histogram()
+        """From the sending of messages to their arrival."""
         self._busy = self._full = False
         self._running: set[int] = set()
         self._starting: list[Callable[[], None]] = []
@@ -112,6 +116,16 @@ class KafkaFeed:
         except asyncio.CancelledError:
             self._fall()
             raise
+
+    @property
+    def waiting(self) -> int:
+        """Messages that nobody has taken yet."""
+        return self._reader.waiting + len(self._arrived)
+
+    @property
+    def heard(self) -> float:
+        """The moment, on the monotonic clock, in which all was well the last time."""
+        return self._reader.alive
 
     def pull(self, count: int) -> None:
         if not self._closed:
@@ -173,6 +187,9 @@ class KafkaFeed:
 
     def _arrive(self, batch: list[Record]) -> None:
         if not self._closed:
+            now = time.time()
+            for record in batch:
+                self.delays.observe(max(now - record.timestamp()[1] / 1000, 0.0))
             self._window.arrived(len(batch))
             self._arrived.extend(batch)
             self._hand_over()

@@ -47,6 +47,8 @@ class Reader:
         self._wake = threading.Event()
         self._closing = False
         self.alive = monotonic()
+        self.waiting = 0
+        """Messages that are there and have not been read, as of the last fetch."""
         self.ended = run_thread(f"kafka-reader-{topic}", self._read)
 
     def pull(self, count: int) -> None:
@@ -73,6 +75,7 @@ class Reader:
         while not self._closing:
             if self._places:
                 self._take_places()
+            self._count()
             room = self._pulled - self._taken
             if room <= 0 or not self._positions:
                 self._rest()
@@ -89,6 +92,13 @@ class Reader:
     def _take_places(self) -> None:
         self._positions |= self._places.pop(0)
         self._consumer.assign([TopicPartition(self._topic, part, at) for part, at in self._positions.items()])
+
+    def _count(self) -> None:
+        """What the client knows costs no request."""
+        places = ((TopicPartition(self._topic, partition), at) for partition, at in self._positions.items())
+        with contextlib.suppress(KafkaException):
+            marks = [(self._consumer.get_watermark_offsets(place, cached=True), at) for place, at in places]
+            self.waiting = sum(max(found[1] - at, 0) for found, at in marks if found)
 
     def _rest(self) -> None:
         self.alive = monotonic()

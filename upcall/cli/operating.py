@@ -1,7 +1,8 @@
 """What the operator's verbs that ask a running platform share: `status`, `top`, `log-level`.
 
-They find the server as other verbs do, and show it the operator's credentials: those of UPCALL_OPERATOR, else of the
-data folder, which only the user who runs `upcall serve` can read.
+They find the server as other verbs do: a whole platform, an Invoker or a controller. They show it the operator's
+credentials: those of --auth, else of UPCALL_OPERATOR, else of the data folder, which only the user who runs the process
+can read.
 """
 
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import click
 
 from upcall.cli.client import Answer, Client, address, reason
-from upcall.cli.properties import Properties
+from upcall.cli.flags import given
+from upcall.cli.properties import Properties, Value
 from upcall.cli.refusal import GENERAL, NETWORK, USAGE, Refused
 from upcall.cli.session import connect_as, properties
 
@@ -19,14 +21,20 @@ STOPPING = 503
 def connect(context: click.Context) -> Client:
     """Raises Refused where no server or no key is known."""
     found = properties(context)
-    operator = found.values.get("operator")
+    operator = _given(context) or found.values.get("operator")
     if operator is None:
         raise Refused(
             f"no operator's key for {address(found)} is known: run this as the user of 'upcall serve' on its machine "
-            "(UPCALL_DATA names another data folder), or set UPCALL_OPERATOR=USER:PASSWORD",
+            "(UPCALL_DATA names another data folder), set UPCALL_OPERATOR=USER:PASSWORD, or give --auth USER:PASSWORD",
             USAGE,
         )
     return connect_as(context, Properties({**found.values, "auth": operator}, found.files))
+
+
+def _given(context: click.Context) -> Value | None:
+    """Of the command line."""
+    auth = given(context).get("auth")
+    return Value(str(auth), "--auth") if auth else None
 
 
 def ask(client: Client, method: str, path: str, body: Any = None) -> Answer:

@@ -40,20 +40,16 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     green = status["state"] == READY
     state = click.style(status["state"], fg="green" if green else "red")
     up = duration((status["now"] - status["started"]) / 1000)
-    yield f"{bold('upcall ' + status['version'])} at {status['address']}: {state} (process {status['pid']}, up {up})"
-    if status["trouble"]:
-        yield _row("trouble", click.style(f"the store takes no writes: {status['trouble']}", fg="red"))
-    if status["state"] == "disabled":
+    yield f"{bold(name(status))} at {status['address']}: {state} (process {status['pid']}, up {up})"
+    for number, reason in enumerate(status["hindrances"]):
+        yield _row("not ready" if not number else "", click.style(reason, fg="red"))
+    if status["state"] == "disabled" and "held_back" in status:
         yield _row("disabled", f"takes no activations, {status['held_back']} wait; POST /enable lets it go on")
-    yield _row("actions", f"{status['driver']} driver, isolation {status['isolation']}; they reach {status['network']}")
-    yield _row("cgroups", status["cgroups"])
-    yield _row("kinds", " ".join(status["kinds"]))
-    pool = status["pool"]
-    yield _row("memory", memory(pool["memory"]))
-    yield _row("containers", containers(pool))
-    counts, rates = status["activations"], status["rates"]
-    yield _row("activations", f"{pool['running']} running, {pool['waiting']} waiting; {rate(rates)}")
-    yield _row("since start", f"{counts['taken']} activations, {counts['failed']} failed, {counts['cold']} containers")
+    if "invokers" in status:
+        yield _row("invokers", f"{status['healthy']} of {status['invokers']} are healthy")
+    yield from _bus(status.get("bus"))
+    if "pool" in status:
+        yield from _work(status)
     journal = status["journal"]
     yield _row(
         "kept",
@@ -67,6 +63,34 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         yield _row("warnings" if not number else "", f"{warning['time'][:19]} {warning['level']}: {warning['message']}")
     if len(warnings) > WARNINGS:
         yield _row("", f"and {len(warnings) - WARNINGS} more: --json shows them")
+
+
+def name(status: dict[str, Any]) -> str:
+    """`upcall 0.1.0`, and of one process of several which it is."""
+    whole = f"upcall {status['version']}"
+    match status["role"]:
+        case "invoker":
+            return f"{whole} {status['invoker']}"
+        case "controller":
+            return f"{whole} controller{status['id']}"
+    return whole
+
+
+def _bus(bus: dict[str, Any] | None) -> Iterator[str]:
+    if bus is not None:
+        yield _row("bus", f"topic {bus['topic']}, {bus['behind']} messages wait; heard {bus['heard']:.0f} s ago")
+
+
+def _work(status: dict[str, Any]) -> Iterator[str]:
+    """What runs actions."""
+    yield _row("actions", f"{status['driver']} driver, isolation {status['isolation']}; they reach {status['network']}")
+    yield _row("cgroups", status["cgroups"])
+    yield _row("kinds", " ".join(status["kinds"]))
+    pool, counts, rates = status["pool"], status["activations"], status["rates"]
+    yield _row("memory", memory(pool["memory"]))
+    yield _row("containers", containers(pool))
+    yield _row("activations", f"{pool['running']} running, {pool['waiting']} waiting; {rate(rates)}")
+    yield _row("since start", f"{counts['taken']} activations, {counts['failed']} failed, {counts['cold']} containers")
 
 
 def memory(numbers: dict[str, int]) -> str:

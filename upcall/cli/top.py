@@ -12,7 +12,8 @@ import click
 
 from upcall.cli.flags import Verb
 from upcall.cli.operating import ask, connect
-from upcall.cli.status import clock, containers, duration, memory, rate
+from upcall.cli.refusal import Refused
+from upcall.cli.status import clock, containers, duration, memory, name, rate
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -46,6 +47,8 @@ def command(context: click.Context, once: bool, interval: float) -> None:
 
     def look() -> Status:
         status: Status = ask(client, "GET", "/status").document
+        if "pool" not in status:
+            raise Refused(f"{client.address} is a controller, which runs no actions: ask an Invoker")
         return status
 
     if once:
@@ -122,7 +125,7 @@ def _head(status: Status) -> "Text":
     up = duration((status["now"] - status["started"]) / 1000)
     state = (status["state"], "green" if status["state"] == "ready" else "red")
     trouble = f"\nthe store takes no writes: {status['trouble']}" if status["trouble"] else ""
-    title = f"upcall {status['version']}"
+    title = name(status)
     where = f" at {status['address']}: "
     return Text.assemble((title, "bold"), where, state, f"  {clock(status['now'])}, up {up}", (trouble, "red"))
 

@@ -31,7 +31,14 @@ class InvokerWatch(Watch):
     def __init__(
         self, invoker: Invoker, store: Storage, log: Log, facts: Callable[[], Mapping[str, Json]], tags: bool
     ) -> None:
-        super().__init__(invoker.name, store, log, facts, lambda: condition(invoker))
+        super().__init__(
+            invoker.name,
+            store,
+            log,
+            facts,
+            state=lambda: condition(invoker),
+            hindered=lambda: hindrances(invoker),
+        )
         self._invoker = invoker
         self._tags = tags
         self._samples: deque[tuple[float, int, int, int]] = deque(maxlen=SAMPLES + 1)
@@ -86,6 +93,7 @@ class InvokerWatch(Watch):
         counters = self._invoker.counters
         return {
             **await super().status(),
+            "invoker": self.name,
             "pool": self._invoker.inside.pool(),
             "held_back": self._invoker.held_back,
             "activations": {
@@ -138,12 +146,11 @@ def condition(invoker: Invoker) -> str:
     return "disabled" if invoker.disabled else READY if invoker.proof.trouble is None else "without containers"
 
 
-def hindrances(invoker: Invoker, watch: Watch) -> list[str]:
-    """Why it does not do its work, in sentences."""
+def hindrances(invoker: Invoker) -> list[str]:
+    """Why it fetches nothing, in sentences."""
     found = ["it stops"] if invoker.stopping else []
     found += ["it is disabled"] if invoker.disabled else []
-    found += [] if invoker.proof.trouble is None else [invoker.proof.trouble]
-    return found + watch.hindrances
+    return found + ([] if invoker.proof.trouble is None else [invoker.proof.trouble])
 
 
 def _quantile(times: Histogram, part: float) -> float | None:

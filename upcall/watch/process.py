@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from upcall import __version__
@@ -21,17 +21,25 @@ READY = "ready"
 
 
 class Watch:
-    """Implements `upcall.http.operator.Process`. `state` says in a word or two how the process is, where it is not its
-    store that is in trouble; `facts` are what does not change while it runs."""
+    """Implements `upcall.http.operator.Process`. `state` says in a word or two how the process is, and `hindered` in
+    sentences why it does not do its work, where it is not its store that is in trouble; `facts` are more to show."""
 
     def __init__(
-        self, name: str, store: Storage, log: Log, facts: Callable[[], Mapping[str, Json]], state: Callable[[], str]
+        self,
+        name: str,
+        store: Storage,
+        log: Log,
+        facts: Callable[[], Mapping[str, Json]],
+        *,
+        state: Callable[[], str],
+        hindered: Callable[[], Sequence[str]],
     ) -> None:
         self.name = name
         self._store = store
         self._log = log
         self._facts = facts
         self._condition = state
+        self._hindered = hindered
         self._began = time.time()
         self.lag = Lag()
 
@@ -65,6 +73,7 @@ class Watch:
             "pid": os.getpid(),
             "state": self.state,
             "trouble": self._store.trouble,
+            "hindrances": list(self.hindrances),
             "started": round(self._began * 1000),
             "now": round(time.time() * 1000),
             **self._facts(),
@@ -78,7 +87,8 @@ class Watch:
     @property
     def hindrances(self) -> list[str]:
         """Why it does not do its work, in sentences."""
-        return [f"the store takes no writes: {self._store.trouble}"] if self._store.trouble else []
+        trouble = self._store.trouble
+        return [*self._hindered(), *([f"the store takes no writes: {trouble}"] if trouble else [])]
 
     @property
     def state(self) -> str:

@@ -165,11 +165,12 @@ def _python(start: str) -> list[str]:
 
 
 def _environment(api_host: str) -> dict[str, str]:
+    """Without an API its address is not set, and not empty."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",  # noqa: S108 - the sandbox's own
-        "__OW_API_HOST": api_host,
+        **({"__OW_API_HOST": api_host} if api_host else {}),
     }
 
 
