@@ -241,7 +241,7 @@ def make_controller(
         tags=settings.metrics_tags,
         measure=watch.measure,
         operator=operator,
-        several=settings.role == "controller",
+        several=settings.bus == "kafka",
         events=events_topic(settings),
         ready=ready,
     )
