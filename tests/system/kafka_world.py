@@ -91,10 +91,7 @@ class World:
 
     def story(self) -> str:
         """What the group has committed."""
-        consumer = self._consumer()
-        place = consumer.committed([TopicPartition(self.topic.name, 0)], timeout=10)[0]
-        consumer.close()
-        return Offsets(Commit(place.offset, place.metadata or "")).story()
+        return committed(self.broker.bootstrap, self.topic.name)
 
     async def close(self) -> None:
         for feed in self._feeds:
@@ -116,6 +113,14 @@ class World:
 
     def _consumer(self) -> Consumer:
         return Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": self.topic.name, "log_level": 0})
+
+
+def committed(bootstrap: str, topic: str) -> str:
+    """What the group of this name tells of the topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": topic, "log_level": 0})
+    place = consumer.committed([TopicPartition(topic, 0)], timeout=10)[0]
+    consumer.close()
+    return Offsets(Commit(place.offset, place.metadata or "")).story()
 
 
 def numbered(number: int, size: int = 0) -> ActivationMessage:
