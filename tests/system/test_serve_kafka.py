@@ -22,6 +22,9 @@ ECHO = "def main(args):\n    print('said')\n    return {'got': args}"
 SLOW = "import time\ndef main(args):\n    time.sleep(args['seconds'])\n    return {'slept': True}"
 LARGE = "def main(args):\n    return {'text': '\"' * args['count']}"
 
+DONE = re.compile(r"base (\d+), top \1, next \1, open 0, started 0")
+"""Of a topic that has probes, too."""
+
 
 @pytest.fixture
 def options(kafka: "Broker") -> dict[str, str]:
@@ -88,7 +91,7 @@ def test_a_life_that_was_killed_is_continued_by_the_next(folder: Path, options: 
         statuses = [second.call("GET", f"activations/{id}").body["response"]["status"] for id in ids]
         assert statuses == ["whisk internal error", "success"]
         assert second.call("GET", "activations?count=true").body["activations"] == 2
-        wait("all is committed", lambda: story(options) == "base 2, top 2, next 2, open 0, started 0")
+        wait("all is committed", lambda: DONE.fullmatch(story(options)) is not None)
 
 
 def test_who_loses_the_place_ends_with_the_reason(platform: Platform, folder: Path, options: dict[str, str]) -> None:

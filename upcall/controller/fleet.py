@@ -5,6 +5,8 @@ shown. In one process with its Invoker there is no supervision and nothing to di
 everything, and keeps what it cannot take now.
 """
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -84,6 +86,16 @@ class Fleet:
     def controllers(self) -> int:
         """That share the Invokers."""
         return self._balancer.cluster
+
+    async def staffed(self, patience: float) -> bool:
+        """Whether an Invoker is up, as soon as one is; none in `patience` seconds: no."""
+        if self.supervisor is None:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.supervisor.until(1)
+                return True
+        return False
 
     def learn(self, instance: InvokerId, megabytes: int) -> None:
         """An Invoker is new, or is not what it was."""
