@@ -37,7 +37,7 @@ def beat():
         time.sleep(0.02)
 threading.Thread(target=beat, daemon=True).start()
 def main(args):
-    beats = list(BEATS)
+    beats = [*BEATS, time.monotonic()]
     gap = max((b - a for a, b in zip(beats, beats[1:])), default=0)
     BEATS.clear()
     return {"me": ME, "gap": gap}

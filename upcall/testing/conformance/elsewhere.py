@@ -10,4 +10,67 @@ class Elsewhere(NamedTuple):
     why: str
 
 
-ELSEWHERE: tuple[Elsewhere, ...] = ()
+_DOCKER = "there is no Docker driver yet"
+_KUBERNETES = "there is no Kubernetes driver yet"
+_DROP_IN = "comes with OpenWhisk's own stores, ids and images"
+_INSIDE = "cannot be told from outside; tests/unit has it"
+
+ELSEWHERE: tuple[Elsewhere, ...] = tuple(
+    Elsewhere(*row)
+    for row in (
+        ("docker.client", "invoker.md §11", "id syntax, ps, pulls that collapse, parallel runs, exit codes", _DOCKER),
+        ("docker.files", "invoker.md §11", "address and OOM flag from config.v2.json, inspect as a fallback", _DOCKER),
+        (
+            "docker.container",
+            "invoker.md §11",
+            "arguments, pull policy, pause by runc or docker, logs by offset",
+            _DOCKER,
+        ),
+        ("docker.names", "container.md §4.5", "name scheme, clean-up by prefix before anything is consumed", _DOCKER),
+        ("docker.cpu", "invoker.md §11", "cpu shares and limits from memory", _DOCKER),
+        ("kubernetes.pods", "invoker.md §11", "pod spec, failed pods, logs, init and run", _KUBERNETES),
+        (
+            "couchdb.documents",
+            "store.md §1",
+            "reads by revision, attachments mem:, couch:, bare; bulk writes",
+            _DROP_IN,
+        ),
+        ("couchdb.blacklist", "store.md §7", "the view blockedNamespaces", _DROP_IN),
+        ("start.zookeeper", "invoker.md §4", "--uniqueName alone, --overwriteId, byte formats of the nodes", _DROP_IN),
+        ("start.environment", "invoker.md §2.1", "INVOKER_OPTS, encoded HOCON, /init.sh", _DROP_IN),
+        ("proxy.decrypt", "container.md §2.4", "values locked by aes-128 and aes-256", _DROP_IN),
+        ("logs.stores", "logs.md §6", "LogStores that write files or leave logs to a driver", _DROP_IN),
+        ("logs.failure", "logs.md §4", "a failed collection destroys the container, and is acknowledged", _INSIDE),
+        ("feed.bounds", "bus.md §4", "hand-over in units, prefetch of 2 × maxPeek, when it stops to poll", _INSIDE),
+        (
+            "pool.selection",
+            "invoker.md §11",
+            "warm before warming before warmingCold; all-or-nothing of remove()",
+            _INSIDE,
+        ),
+        ("pool.counts", "invoker.md §11", "memory accounting in every order of events; active counts", _INSIDE),
+        (
+            "pool.reactive",
+            "container.md §6.4",
+            "growth, expiry and limit per round of reactive stem cells",
+            "not there yet",
+        ),
+        (
+            "proxy.resume",
+            "container.md §7.1",
+            "a failing pause or resume: the job goes back, the container goes",
+            _INSIDE,
+        ),
+        ("proxy.tcp-check", "container.md §7.5", "TCP checks of stem cells: off in upstream by default", "not there"),
+        ("proxy.errors-logged", "container.md §7", "log-activation-errors.*: off in upstream by default", "not there"),
+        ("rest.names", "bus.md §8", "new names in pings after a start with others", "needs another command line"),
+        (
+            "start.fenced",
+            "invoker.md §12",
+            "a second process with the same id ends; tests/system has it",
+            "needs a second one",
+        ),
+        ("fpc", "invoker.md §10", "messages of the function-pulling scheduler: refused at the start", "sharding only"),
+        ("markers", "metrics.md", "log markers of upstream's tests; names of metrics", _DROP_IN),
+    )
+)

@@ -1,6 +1,7 @@
 """The Invoker that is looked at: where it is, what is known of its settings, and how it is stopped and started."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -54,16 +55,26 @@ class Target(msgspec.Struct, kw_only=True):
     """As SIGKILL does."""
 
 
-def stopped(target: Target) -> None:
-    _deed(target.stop, "stop")()
+@contextlib.contextmanager
+def stopped(target: Target) -> Iterator[None]:
+    """Stop it in order; it is started again in the end, whatever happens."""
+    stop, start = _deed(target.stop, "stop"), _deed(target.start, "start")
+    stop()
+    try:
+        yield
+    finally:
+        start()
 
 
-def started(target: Target) -> None:
-    _deed(target.start, "start")()
-
-
-def killed(target: Target) -> None:
-    _deed(target.kill, "kill")()
+@contextlib.contextmanager
+def killed(target: Target) -> Iterator[None]:
+    """The same, by SIGKILL."""
+    kill, start = _deed(target.kill, "kill"), _deed(target.start, "start")
+    kill()
+    try:
+        yield
+    finally:
+        start()
 
 
 def _deed(deed: Deed | None, name: str) -> Deed:

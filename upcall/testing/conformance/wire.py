@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
 from upcall.testing.conformance.check import Failed
 
@@ -83,10 +83,12 @@ class Wire:
 
     def set_up(self, topic: str, **values: str) -> None:
         """Change settings of a topic."""
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-        for name, value in values.items():
-            resource.set_config(name.replace("_", "."), value)
-        self._admin.alter_configs([resource], request_timeout=_ASK)[resource].result(_ASK)
+        entries = [
+            ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in values.items()
+        ]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+        self._admin.incremental_alter_configs([resource], request_timeout=_ASK)[resource].result(_ASK)
 
     def ends(self, topic: str) -> list[int]:
         """The offset that the next message of each partition gets."""

@@ -3,7 +3,7 @@ them (spec: invoker.md §9, §12); these are checks of what ours does instead (d
 
 from upcall.testing.conformance.check import check, equal, true
 from upcall.testing.conformance.code import MARKED
-from upcall.testing.conformance.target import killed, started, stopped
+from upcall.testing.conformance.target import killed, stopped
 from upcall.testing.conformance.world import Action, World
 
 WHOLE = "import time\ndef main(args):\n    print('ran')\n    time.sleep(args['sleep'])\n    return {'slept': True}"
@@ -25,8 +25,8 @@ def dies(world: World) -> None:
     running = [world.begin(action, {"sleep": 6}, blocking=False) for _ in range(slots(world))]
     waiting = [world.begin(action, {"sleep": 0}, blocking=False) for _ in range(3)]
     world.sleep(1.5)
-    killed(world.target)
-    started(world.target)
+    with killed(world.target):
+        pass
     equal("status of what ran", [each.kept()["response"]["statusCode"] for each in running], [3] * len(running))
     equal("status of what waited", [each.kept()["response"]["statusCode"] for each in waiting], [0] * 3)
     for each in (*running, *waiting):
@@ -38,8 +38,8 @@ def ended(world: World) -> None:
     action = world.action(MARKED)
     before = [world.begin(action, {}) for _ in range(5)]
     records = [each.ended().kept() for each in before]
-    killed(world.target)
-    started(world.target)
+    with killed(world.target):
+        pass
     world.result(action)
     equal("records", [each.kept() for each in before], records)
     true(
@@ -59,11 +59,8 @@ def stops(world: World) -> None:
     running = [world.begin(action, {"sleep": 2}) for _ in range(slots(world))]
     waiting = world.begin(action, {"sleep": 0}, blocking=False)
     world.sleep(1)
-    stopped(world.target)
-    try:
+    with stopped(world.target):
         equal("status of what ran", [each.told()["response"]["statusCode"] for each in running], [0] * len(running))
         equal("acks of what waits", waiting.shapes, [])
-    finally:
-        started(world.target)
     equal("status of what waited", waiting.kept()["response"]["statusCode"], 0)
     waiting.ended()

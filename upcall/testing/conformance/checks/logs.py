@@ -61,7 +61,7 @@ def init(world: World) -> None:
     equal("texts", [text for _, text in logged(world, "print('loaded')\ndef main(args): return {}")], ["loaded"])
 
 
-@check("logs.none", "logs.md §5", "a log limit of 0: no lines, and none of them in a later record")
+@check("logs.none", "logs.md §5", "a log limit of 0: no lines")
 def none(world: World) -> None:
     code = "def main(args):\n    print('unheard')\n    return {}"
     equal("lines", logged(world, code, limits={"logs": 0}), [])

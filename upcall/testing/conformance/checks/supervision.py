@@ -8,7 +8,7 @@ from upcall.testing.conformance.check import check, equal, faultless, true
 from upcall.testing.conformance.code import MARKED
 from upcall.testing.conformance.health import SILENCE
 from upcall.testing.conformance.http import operate
-from upcall.testing.conformance.target import killed, started, stopped
+from upcall.testing.conformance.target import killed, stopped
 from upcall.testing.conformance.world import World
 
 
@@ -95,11 +95,8 @@ def goes_down(world: World) -> None:
 )
 def silence(world: World) -> None:
     world.up()
-    killed(world.target)
-    try:
+    with killed(world.target):
         world.wait("the state down", lambda: world.health.state == "down", SILENCE + 5)
-    finally:
-        started(world.target)
     world.up()
     equal("states", world.health.history[-3:], ["down", "unhealthy", "up"])
 
@@ -108,8 +105,8 @@ def silence(world: World) -> None:
 def restart(world: World) -> None:
     world.up()
     begun = len(world.health.history)
-    killed(world.target)
-    started(world.target)
+    with killed(world.target):
+        pass
     equal("result", world.result(world.action(), {"a": 1}), {"a": 1})
     equal("states since", world.health.history[begun:], [])
 
@@ -117,12 +114,8 @@ def restart(world: World) -> None:
 @check("supervision.stop", "invoker.md §9", "stopped in order, it says so: down at once, not after 10 s")
 def stop(world: World) -> None:
     world.up()
-    stopped(world.target)
-    try:
-        world.advance()
+    with stopped(world.target):
         world.wait("the ping that says so", lambda: world.health.state == "down", 2)
-    finally:
-        started(world.target)
     world.up()
 
 
