@@ -2,17 +2,20 @@
 
 import asyncio
 import http.client
+import json
 import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import Consumer
 
 from tests.system.fleet.member import Member
 from tests.system.operating import upcall
@@ -51,7 +54,7 @@ class Fleet:
         for member in (*self.controllers, self.invoker):
             member.start()
         for member in self.controllers:
-            eventually(lambda member=member: member.states() == {0: "up"})
+            eventually(partial(ready, member))
 
     def operate(self, *words: str) -> str:
         done = upcall(*words, data=self.folder / "elsewhere", environment=self.environment)
@@ -72,6 +75,10 @@ class Fleet:
     def end(self) -> None:
         for member in (self.invoker, *self.controllers):
             member.kill()
+
+
+def ready(controller: Member) -> bool:
+    return controller.states() == {0: "up"}
 
 
 def eventually(test: Callable[[], bool], seconds: float = 30) -> None:
@@ -99,34 +106,40 @@ one_store = pytest.mark.parametrize("fleet", ["postgresql"], indirect=True)
 
 def test_what_one_writes_blocks_or_limits_holds_for_both_at_once(fleet: Fleet) -> None:
     """Without being told they would know only when their caches forget, after 5 minutes."""
+
+    def says(controller: int, said: int) -> bool:
+        return bool(fleet.invoke(controller, "hello").body == {"says": said})
+
+    def statuses(auth: str) -> list[int]:
+        return [fleet.invoke(number, "hers", auth).status for number in (0, 1)]
+
     fleet.start()
     first, second = fleet.controllers
     fleet.create(0, "hello", 1)
-    for number in (0, 1):
-        assert fleet.invoke(number, "hello").body == {"says": 1}
+    assert says(0, 1)
+    assert says(1, 1)
     for writer, said in ((1, 2), (0, 3), (1, 4)):
         fleet.create(writer, "hello", said)
-        assert fleet.invoke(writer, "hello").body == {"says": said}
-        eventually(lambda said=said, writer=writer: fleet.invoke(1 - writer, "hello").body == {"says": said}, 5)
+        assert says(writer, said)
+        eventually(partial(says, 1 - writer, said))
     assert first.call("DELETE", "actions/hello").status == 200
-    eventually(lambda: fleet.invoke(1, "hello").status == 404, 5)
+    eventually(lambda: fleet.invoke(1, "hello").status == 404)
 
     alice = fleet.operate("user", "create", "alice")
     action = {"exec": {"kind": "python:3", "code": SAYS.format(0)}}
     assert second.request("PUT", "/api/v1/namespaces/_/actions/hers", alice, action).status == 200
-    statuses = lambda: [fleet.invoke(number, "hers", alice).status for number in (0, 1)]  # noqa: E731
-    assert statuses() == [200, 200]
+    assert statuses(alice) == [200, 200]
     fleet.operate("limits", "set", "alice", "--invocationsPerMinute", "0")
-    eventually(lambda: statuses() == [429, 429], 5)
+    eventually(lambda: statuses(alice) == [429, 429])
     fleet.operate("limits", "delete", "alice")
-    eventually(lambda: statuses() == [200, 200], 5)
+    eventually(lambda: statuses(alice) == [200, 200])
     fleet.operate("user", "block", "alice")
-    eventually(lambda: statuses() == [401, 401], 5)
+    eventually(lambda: statuses(alice) == [401, 401])
     fleet.operate("user", "unblock", "alice")
-    eventually(lambda: statuses() == [200, 200], 5)
+    eventually(lambda: statuses(alice) == [200, 200])
     new = fleet.operate("user", "create", "alice", "--revoke").splitlines()[-1]
-    eventually(lambda: statuses() == [401, 401], 5)
-    assert [fleet.invoke(number, "hers", new).status for number in (0, 1)] == [200, 200]
+    eventually(lambda: statuses(alice) == [401, 401])
+    assert statuses(new) == [200, 200]
 
 
 def burst(fleet: Fleet) -> list[tuple[int, Any, dict[str, str]]]:
@@ -174,6 +187,30 @@ def test_a_limit_a_minute_is_one_for_both_and_the_refusal_shows_it(fleet: Fleet)
 
 
 @one_store
+def test_a_refusal_is_a_metric_event(fleet: Fleet, kafka: "Broker") -> None:
+    only = fleet.controllers[0]
+    prefix = f"u{uuid4().hex[:8]}-"
+    only._environment = {
+        **only._environment,
+        "CONFIG_whisk_userEvents_enabled": "true",
+        "CONFIG_whisk_kafka_topics_userEvent_prefix": prefix,
+        "LIMITS_ACTIONS_INVOKES_PERMINUTE": "0",
+    }
+    only.start()
+    assert fleet.invoke(0, "hello").status == 429
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": prefix, "auto.offset.reset": "earliest"})
+    try:
+        consumer.subscribe([f"{prefix}events"])
+        record = consumer.poll(30)
+        assert record is not None
+        event = json.loads(record.value() or b"")
+    finally:
+        consumer.close()
+    assert (event["source"], event["eventType"], event["namespace"]) == ("controller0", "Metric", "guest")
+    assert event["body"] == {"metricName": "TimedRateLimit", "metricValue": 1}
+
+
+@one_store
 def test_a_controller_that_is_killed_and_comes_back_is_missed_and_known_again(fleet: Fleet) -> None:
     fleet.start()
     first, second = fleet.controllers
@@ -186,7 +223,7 @@ def test_a_controller_that_is_killed_and_comes_back_is_missed_and_known_again(fl
     eventually(lambda: "1 controllers share the Invokers" in fleet.logs(0))
     second.start()
     eventually(lambda: fleet.logs(0).count("2 controllers share the Invokers") == 2)
-    eventually(lambda: second.states() == {0: "up"})
+    eventually(lambda: ready(second))
     assert fleet.invoke(1, "hello").body == {"says": 1}
     assert second.terminate(30) == ""
     eventually(lambda: "controller 1 has left" in fleet.logs(0))
@@ -207,6 +244,6 @@ def test_what_was_cached_before_the_broker_was_away_is_not_served_after_it(fleet
         fleet.controllers[0].kill()
     finally:
         kafka.start()
-    eventually(lambda: fleet.controllers[1].states() == {0: "up"})
+    eventually(lambda: ready(fleet.controllers[1]))
     eventually(lambda: fleet.invoke(1, "hello").status == 200)
     assert fleet.invoke(1, "hello").body == {"says": 2}
