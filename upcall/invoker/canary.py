@@ -138,6 +138,11 @@ class Proof:
         if self._canary is not None:
             self._task = tasks.create_task(self._prove(self._canary))
 
+    @property
+    def relapsed(self) -> bool:
+        """They have worked and do not now: no controller should send anything."""
+        return self.trouble is not None and self.seconds > 0
+
     def stop(self) -> None:
         """Try no more."""
         self._tasks = None

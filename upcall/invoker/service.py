@@ -99,7 +99,7 @@ class Invoker:
         self._events = events
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
-        self._earlier = Earlier(store, actions, self._knowledge, epoch_ms)
+        self._earlier = Earlier(store, actions, self._knowledge, Told(bus, prefix), levels, epoch_ms)
         self._specs = Specs(instance, manifest)
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = False
@@ -360,7 +360,7 @@ class Invoker:
 
     async def _ping(self) -> None:
         while True:
-            self._report(enabled=True)
+            self._report(enabled=not self.proof.relapsed)
             await asyncio.sleep(PING)
 
     def _report(self, enabled: bool) -> None:
