@@ -1,4 +1,4 @@
-"""What the operator's commands share: they work on the store of a platform, whether a `serve` runs on it or not.
+"""What the operator's commands share: they work on the store of a platform, whether a process of it runs or not.
 
 Beside a running platform they are guests of its database: they wait for their turn, migrate nothing, and what they
 change it sees at once (`upcall.store.changes`). What a command says goes to stdout, refusals too: scripts that were
@@ -62,7 +62,9 @@ def on_data(function: Callable[..., Any]) -> Callable[..., Any]:
             help="TOML file of serve.",
         ),
         click.option(
-            "--store", metavar="URL", help="Store of serve.  [default: UPCALL_STORE, else a file in the data folder]"
+            "--store",
+            metavar="URL",
+            help="Store of the platform.  [default: UPCALL_STORE, else upcall.db in the data folder of serve]",
         ),
         click.option(
             "--data", metavar="FOLDER", help="Data folder of serve.  [default: UPCALL_DATA, else $XDG_DATA_HOME/upcall]"
@@ -89,7 +91,7 @@ def database(store: SqliteUrl) -> Path:
     if not store.path.exists():
         raise Misconfigured(
             f"there is no database in {store.path.parent}: start 'upcall serve' or make a subject with 'upcall user "
-            "create', or name another folder with --data"
+            "create', or name another folder with --data, or a store with --store"
         )
     return store.path
 
