@@ -29,7 +29,7 @@ from upcall.model.messages import (
 )
 
 encode: Final = msgspec.json.Encoder().encode
-_NULL = Raw(b"null")
+_NULL, _FALSE = Raw(b"null"), Raw(b"false")
 _UNKNOWN = Raw(b'["sid_unknown"]')
 """A transaction id in the place of one that cannot be read (spec: bus.md §6.1)."""
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -104,6 +104,8 @@ def _mended(data: bytes) -> bytes:
     if bytes(action).startswith(b'"'):
         path, _, name = msgspec.json.decode(action, type=str).strip("/").rpartition("/")
         members["action"] = Raw(encode({"path": path, "name": name}))
+    if "instance" in members:  # an ack that frees a slot
+        members.setdefault("isSystemError", _FALSE)
     activation_id = bytes(members.get("activationId", Raw(b"")))
     if activation_id.isdigit():
         members["activationId"] = Raw(b'"%b"' % activation_id)

@@ -98,7 +98,7 @@ def test_null_stands_for_what_may_be_absent(name: str) -> None:
 def test_without_a_member_that_each_version_sends_it_is_no_message(name: str) -> None:
     must = {
         "activation": ("transid", "action", "user", "activationId", "rootControllerIndex", "blocking"),
-        "ack": ("transid", "isSystemError"),
+        "ack": ("transid",),
         "ping": ("name",),
         "event": ("source", "eventType", "body"),
         "invalidation": ("key", "instanceId"),
@@ -108,6 +108,16 @@ def test_without_a_member_that_each_version_sends_it_is_no_message(name: str) ->
     for member in must[carried(name)]:
         with pytest.raises(Unreadable, match=member):
             decode(carried(name), encode({key: value for key, value in message.items() if key != member}))
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if name.startswith(("ack-completion", "ack-combined"))])
+@pytest.mark.parametrize("absent", [{}, {"isSystemError": None}])
+def test_an_ack_that_does_not_say_so_is_no_system_error(name: str, absent: dict[str, None]) -> None:
+    message = plain(GOLDEN[name])
+    del message["isSystemError"]
+    decoded = decode("ack", encode({**message, **absent}))
+    assert isinstance(decoded, CompletionMessage | CombinedMessage)
+    assert decoded.is_system_error is False
 
 
 @pytest.mark.parametrize("transid", SHAPES)
