@@ -40,6 +40,10 @@ SHARES = gauge("upcall_balancer_share_bytes", "Memory of an Invoker that this co
 PERMITS = gauge("upcall_balancer_free_bytes", "What is left of it; below zero in overload.", ("invoker",))
 PROBES = counter("upcall_probes_sent", "Test actions sent to Invokers.")
 
+# --- other controllers
+CONTROLLERS = gauge("upcall_controllers", "Controllers on the bus, with this one.")
+HELD = counter("upcall_throttle_held", "Attempts that waited until other controllers had told what they count.")
+
 # --- activations
 ACTIVATIONS = counter("counter_invoker_activation_start", "Messages taken.")
 INITS = counter("counter_invoker_activationInit_start", "Calls of /init.")

@@ -29,6 +29,7 @@ pytest_plugins = ["tests.system.kafka", "tests.system.postgres"]
 
 AUTH = f"{uuid4()}:{'k' * 64}"
 SAYS = "def main(args): return {{'says': {0}}}"
+MB = 1024 * 1024
 CALLERS, CALLS, LIMIT = 20, 10, 60
 
 
@@ -75,6 +76,23 @@ class Fleet:
     def end(self) -> None:
         for member in (self.invoker, *self.controllers):
             member.kill()
+
+
+def metric(controller: Member, name: str) -> float:
+    text = controller.request("GET", "/metrics").body
+    match = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
+    assert match, f"{name} is not there"
+    return float(match[1])
+
+
+def controllers(member: Member) -> float:
+    """That it knows of."""
+    return metric(member, "upcall_controllers")
+
+
+def share(member: Member) -> float:
+    """Bytes of the Invoker that are its own."""
+    return metric(member, "upcall_balancer_share_bytes")
 
 
 def ready(controller: Member) -> bool:
@@ -177,6 +195,7 @@ def test_a_limit_a_minute_is_one_for_both_and_the_refusal_shows_it(fleet: Fleet)
         time.sleep(60 - time.time() % 60 + 0.5)
     passed = sum(status == 202 for status, _, _ in answers)
     assert LIMIT - 1 <= passed <= LIMIT, "both together; of a burst one place may be left"
+    assert metric(fleet.controllers[0], "upcall_throttle_held_total") > 0
     refused = [(text, headers) for status, text, headers in answers if status == 429]
     assert len(refused) == len(answers) - passed
     texts = re.compile(rf"Too many requests in the last minute \(count: (\d+), allowed: {LIMIT}\)\.")
@@ -214,15 +233,16 @@ def test_a_refusal_is_a_metric_event(fleet: Fleet, kafka: "Broker") -> None:
 def test_a_controller_that_is_killed_and_comes_back_is_missed_and_known_again(fleet: Fleet) -> None:
     fleet.start()
     first, second = fleet.controllers
-    assert "2 controllers share the Invokers" in fleet.logs(0)
+    eventually(lambda: controllers(first) == controllers(second) == 2)
     fleet.create(1, "hello", 1)
     assert fleet.invoke(0, "hello").status == 200
     second.kill()
     assert fleet.invoke(0, "hello").status == 200
     eventually(lambda: "controller 1 was not heard for 10 s" in fleet.logs(0))
-    eventually(lambda: "1 controllers share the Invokers" in fleet.logs(0))
+    eventually(lambda: controllers(first) == 1)
+    assert share(first) == 512 * MB
     second.start()
-    eventually(lambda: fleet.logs(0).count("2 controllers share the Invokers") == 2)
+    eventually(lambda: share(first) == 256 * MB)
     eventually(lambda: ready(second))
     assert fleet.invoke(1, "hello").body == {"says": 1}
     assert second.terminate(30) == ""

@@ -14,11 +14,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from upcall import metrics as names
 from upcall.core.throttle import Held, Throttles
+from upcall.measures import one
 from upcall.model.messages import ClusterMessage, Message, cluster_topic
 from upcall.ports import Bus, Following, Lost
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +106,7 @@ class Cluster:
         self._number = 0
         self._peers: dict[str, Peer] = {}
         self._rounds: dict[int, Round] = {}
-        self._held = 0
+        self._held = self._held_ever = 0
         self._asks = self._whole = True  # of the first message
         self._tells_all = False
         self._said = self._echo = 0.0
@@ -140,6 +145,7 @@ class Cluster:
 
     async def agree(self, held: Held) -> None:
         """Return when the attempt may pass. Raises Throttled."""
+        self._held_ever += 1
         if self._held < WAITING:
             self._held += 1
             try:
@@ -152,6 +158,10 @@ class Cluster:
             finally:
                 self._held -= 1
         self._throttles.settle(held, self._clock())
+
+    def metrics(self) -> Iterator["Metric"]:
+        yield from one(names.CONTROLLERS, self.size)
+        yield from one(names.HELD, self._held_ever)
 
     # --- what we say
 

@@ -96,6 +96,7 @@ class Controller:
         self._prefix = prefix
         self._several = several
         self._events = events
+        self._cluster: Cluster | None = None
         self._ready = ready
         self.hindrances: list[str] = []
         """Why it does not do its work, in sentences."""
@@ -185,7 +186,7 @@ class Controller:
         invalidation = await stack.enter_async_context(
             Invalidation(self._bus, self._name, actions, self._fail, prefix=prefix)
         )
-        cluster = await stack.enter_async_context(
+        cluster = self._cluster = await stack.enter_async_context(
             Cluster(
                 self._bus,
                 self._name,
@@ -287,5 +288,7 @@ class Controller:
             yield from self._figures.metrics(acks.count, list(self.fleet.states().values()), self._tags)
             yield from many(names.COMPLETIONS, [((how,), count) for how, count in acks.completions.items()])
             yield from self.fleet.metrics(self._tags)
+            if self._cluster is not None:
+                yield from self._cluster.metrics()
 
         return Metrics([own, *self._metrics], self._measure)
