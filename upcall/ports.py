@@ -89,6 +89,11 @@ class Bus(Protocol):
         acknowledged, nothing of it comes again to a next life. A topic that is deleted and made anew is followed from
         its beginning, and some of it may come twice then."""
 
+    async def recall(self, topic: Topic, since: int, heard: Callable[[Message], None]) -> None:
+        """Return when `heard` has been called with all that was sent to `topic` since that moment (epoch ms, by its
+        senders' clocks) and is there now; perhaps in another thread. So a next life learns what an earlier one has
+        said."""
+
     async def close(self) -> None:
         """Flush what was sent (bounded in time) and let go."""
 

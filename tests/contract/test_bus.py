@@ -1,7 +1,8 @@
 """What every bus does (spec: `upcall.ports.Bus`, bus.md §4): order, flow control, groups, what comes again."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -294,3 +295,23 @@ async def test_what_is_followed_and_in_no_group_waits_for_nobody(pings: Topic) -
     feed.pull(9)
     bus.send(pings, ping(9))
     assert late == [ping(9)] == seen[5:]
+
+
+@pytest.mark.parametrize("bus", ["kafka"], indirect=True)
+async def test_what_was_sent_since_a_moment_can_be_recalled(bus: Bus, pings: Topic) -> None:
+    await bus.ensure(pings)
+    told, heard = list[BaseException | None](), list[Message]()
+    bus.send(pings, ping(1), told.append)
+    await until(lambda: len(told) == 1)
+    await asyncio.sleep(0.002)
+    since = int(time() * 1000)
+    await bus.recall(pings, since, heard.append)
+    assert heard == []
+    for instance in range(2, 2000):
+        bus.send(pings, ping(instance), told.append)
+    await until(lambda: len(told) == 1999)
+    await bus.recall(pings, since, heard.append)
+    assert heard == [ping(instance) for instance in range(2, 2000)]
+    await bus.recall(pings, 0, heard.append)
+    assert heard[1998] == ping(1)
+    await bus.recall(Topic(f"{pings.name}-nowhere", "ping"), 0, unexpected)  # type: ignore[arg-type]

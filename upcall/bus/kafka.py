@@ -18,6 +18,7 @@ from upcall.brokers import Brokers
 from upcall.bus.kafka_client import Complaints, common_config, consumer_config, made, producer_config
 from upcall.bus.kafka_feed import KafkaFeed
 from upcall.bus.kafka_follower import Follower, KafkaFollowing
+from upcall.bus.kafka_recall import recall
 from upcall.bus.kafka_sender import Sender
 from upcall.bus.kafka_topics import ensure_topic
 from upcall.measures import many
@@ -97,6 +98,11 @@ class KafkaBus:
         if feed is None:
             return None
         return {"topic": topic, "behind": feed.waiting, "heard": round(max(monotonic() - feed.heard, 0.0), 1)}
+
+    async def recall(self, topic: Topic, since: int, heard: Callable[[Message], None]) -> None:
+        """Raises Unavailable."""
+        config = consumer_config(self._brokers, "recall", Complaints("recall"))
+        await asyncio.to_thread(recall, config, topic, since, heard)
 
     async def close(self) -> None:
         if self._follower is not None:

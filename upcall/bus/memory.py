@@ -96,6 +96,9 @@ class MemoryBus:
             self._groups(topic).pop("", None)  # what nobody's group reads need not wait for one
         return self._followers.setdefault(topic.name, Followers()).join(deliver)
 
+    async def recall(self, topic: Topic, since: int, heard: Callable[[Message], None]) -> None:
+        """What an earlier life has said went with it."""
+
     async def close(self) -> None:
         self._lines.clear()
         self._followers.clear()

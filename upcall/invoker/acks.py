@@ -65,6 +65,10 @@ class Acks:
         system = record.response.status_code == WHISK_ERROR
         self._send(message, CompletionMessage(message.transid, message.activation_id, system, self.instance), then)
 
+    def freed(self, message: ActivationMessage, then: Then) -> None:
+        """The slot is free; an earlier life has told the result."""
+        self._send(message, CompletionMessage(message.transid, message.activation_id, False, self.instance), then)
+
     def combined(self, message: ActivationMessage, record: Activation, then: Then) -> None:
         """Both at once; shrunk where nobody waits."""
         if self._tell is not None:

@@ -1,5 +1,9 @@
 """What an earlier life has started and not ended: whether it has an outcome, and if not, which one (D7).
 
+    a record                                     it stands
+    none, and a success would not be stored      what was acknowledged stands (`told`), and needs no record
+    none                                         status 3, unless the action is `idempotent`: then it runs again
+
 As long as the store cannot be asked, nothing is said: what stands in it is the truth, and another answer would
 contradict it.
 """
@@ -7,13 +11,15 @@ contradict it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Protocol
 
-from upcall.core.record import Times, activation_record, fallback_record
+from upcall.core.record import StoreLevels, Times, activation_record, fallback_record, is_stored
 from upcall.errors import NotFound, Unavailable
 from upcall.invoker.known import Knowledge
+from upcall.invoker.told import Told
 from upcall.model import texts
-from upcall.model.activation import WHISK_ERROR, Activation, error
+from upcall.model.activation import SUCCESS, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
 from upcall.model.messages import ActivationMessage
 from upcall.ports import Store, Stored
@@ -25,6 +31,14 @@ IDEMPOTENT = "idempotent"
 """The annotation of an action that may run twice."""
 AGAIN = 0.5
 """Seconds after which a store that could not be asked is asked again."""
+
+
+class Past(Enum):
+    """Of what has started and has no record, and needs none. HALF_TOLD: its slot is not freed."""
+
+    AGAIN = "it may run again"
+    TOLD = "it was acknowledged"
+    HALF_TOLD = "its result was acknowledged"
 
 
 class Actions(Protocol):
@@ -40,15 +54,25 @@ class Actions(Protocol):
 class Earlier:
     """`clock` gives epoch ms."""
 
-    def __init__(self, store: Store, actions: Actions, knowledge: Knowledge, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        actions: Actions,
+        knowledge: Knowledge,
+        told: Told,
+        *,
+        levels: StoreLevels,
+        clock: Callable[[], int],
+    ) -> None:
         self._store = store
+        self._told = told
+        self._levels = levels
         self._actions = actions
         self._knowledge = knowledge
         self._clock = clock
 
-    async def outcome(self, message: ActivationMessage) -> Activation | None:
-        """The record that the earlier life has left, else that of its failure; None where the action may run again.
-        Waits for the store."""
+    async def outcome(self, message: ActivationMessage) -> Activation | Past:
+        """The record that the earlier life has left, else that of its failure. Waits for the store."""
         tag = about(message)
         id = f"{message.user.namespace.name}/{message.activation_id}"
         try:
@@ -59,13 +83,17 @@ class Earlier:
             log.info("started by an earlier life, without a record", extra=tag)
         except Exception:
             log.exception("whether there is a record cannot be read", extra=tag)
+        if not is_stored(message, Response(SUCCESS), self._levels):
+            freed = await self._told.freed(message)
+            if freed is not None:
+                return Past.TOLD if freed else Past.HALF_TOLD
         response, now = error(WHISK_ERROR, texts.INTERRUPTED), self._clock()
         try:
             stored = await _answered(lambda: self._actions.fetch(message.action.id, message.revision), tag)
             action = stored.doc
             assert isinstance(action, Action)
             if action.annotation(IDEMPOTENT) is True:
-                return None
+                return Past.AGAIN
             known = await self._knowledge.learn(action, stored.rev, message.user)
         except Exception as cause:  # noqa: BLE001 - whatever it is, nothing says that it may run again
             log.info("%s is not known: %s", message.action.id, cause, extra=tag)

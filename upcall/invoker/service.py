@@ -35,7 +35,7 @@ from upcall.invoker.activate import Desk, Work
 from upcall.invoker.blacklist import Blacklist
 from upcall.invoker.canary import Canary, Proof
 from upcall.invoker.counters import Counters
-from upcall.invoker.earlier import Actions, Earlier
+from upcall.invoker.earlier import Actions, Earlier, Past
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
@@ -43,6 +43,7 @@ from upcall.invoker.known import Knowledge
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
 from upcall.invoker.specs import Specs, default_units
+from upcall.invoker.told import Told
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
@@ -99,7 +100,7 @@ class Invoker:
         self._events = events
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
-        self._earlier = Earlier(store, actions, self._knowledge, Told(bus, prefix), levels, epoch_ms)
+        self._earlier = Earlier(store, actions, self._knowledge, Told(bus, prefix), levels=levels, clock=epoch_ms)
         self._specs = Specs(instance, manifest)
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = False
@@ -257,12 +258,16 @@ class Invoker:
 
     async def _settle(self, offset: int, message: ActivationMessage) -> None:
         """End what an earlier life has started."""
-        record = await self._earlier.outcome(message)
-        if record is None:
+        past = await self._earlier.outcome(message)
+        if past is Past.AGAIN:
             self._deliver(offset, message, False)
+        elif past is Past.TOLD:
+            self._release(offset)
+        elif past is Past.HALF_TOLD:
+            self._acks.freed(message, lambda: self._release(offset))
         else:
             self.counters.activations += 1
-            self._answer(offset, message, record)
+            self._answer(offset, message, past)
 
     async def _fetch(self, offset: int, message: ActivationMessage) -> None:
         try:
