@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
@@ -92,13 +93,19 @@ async def _post(runtime: Runtime, path: bytes, value: Json, retry: bool = False)
     done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     deadline = str(int((time.time() + PATIENCE) * 1000))
     body = msgspec.json.encode({"value": value, "deadline": deadline})
-    runtime.post(path, body, Allowance(PATIENCE, _LIMIT, _LIMIT), done.set_result, retry)
+    runtime.post(path, body, Allowance(PATIENCE, _LIMIT, _LIMIT), partial(_settle, done), retry)
     outcome = await done
     if outcome.ending is not ANSWERED:
         raise Failed(f"no answer: {outcome.ending.value}")
     if outcome.status != 200:
         raise Failed(f"status {outcome.status}: {outcome.body[:_WORDS].decode(errors='replace')}")
     return msgspec.json.decode(outcome.body)
+
+
+def _settle(done: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    """Unless nobody waits any more."""
+    if not done.done():
+        done.set_result(outcome)
 
 
 @contextmanager
