@@ -70,7 +70,13 @@ def deed(text: str | None) -> Deed | None:
 @click.option("--store", default="", metavar="URL", help="The Invoker's store: sqlite:////FILE or postgresql://…")
 @click.option("--url", default="", metavar="URL", help="The Invoker's HTTP, as http://HOST:8080.")
 @click.option("--username", default="invoker.user", show_default=True, help="The Invoker's operator.")
-@click.option("--password", default="invoker.pass", show_default=True, envvar="INVOKER_PASSWORD")
+@click.option(
+    "--password",
+    default="invoker.pass",
+    show_default=True,
+    envvar="INVOKER_PASSWORD",
+    help="Else the variable INVOKER_PASSWORD.",
+)
 @click.option("--prefix", default="", help="What its topics begin with.")
 @click.option("--event-prefix", default="", help="What the topic of user events begins with.")
 @click.option("--controller", default="conformance", show_default=True, help="What this controller is called.")

@@ -10,9 +10,9 @@ class Elsewhere(NamedTuple):
     why: str
 
 
-_DOCKER = "there is no Docker driver yet"
-_KUBERNETES = "there is no Kubernetes driver yet"
-_DROP_IN = "comes with OpenWhisk's own stores, ids and images"
+_DOCKER = "there is no Docker driver yet (issue 8)"
+_KUBERNETES = "there is no Kubernetes driver yet (issue 11)"
+_DROP_IN = "comes with OpenWhisk's own stores, ids and images (issue 10)"
 _INSIDE = "cannot be told from outside; tests/unit has it"
 
 ELSEWHERE: tuple[Elsewhere, ...] = tuple(

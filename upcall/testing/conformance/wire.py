@@ -40,6 +40,7 @@ class Wire:
 
     def __init__(self, bootstrap: str, prefix: str = "") -> None:
         self.prefix = prefix
+        self._bootstrap = bootstrap
         common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._admin = AdminClient(common)
         self._producer = Producer({**common, "linger.ms": 0, "message.max.bytes": 4 << 20, "acks": "all"})
@@ -62,9 +63,9 @@ class Wire:
     def topics(self) -> dict[str, int]:
         """Names, and how many partitions each has. Raises Failed without a broker."""
         try:
-            found = self._admin.list_topics(timeout=_ASK).topics
+            found = self._admin.list_topics(timeout=_ASK / 2).topics
         except KafkaException as error:
-            raise Failed(f"no broker answers: {error.args[0].str()}") from error
+            raise Failed(f"no broker answers at {self._bootstrap}: {error.args[0].str()}") from error
         return {name: len(topic.partitions) for name, topic in found.items()}
 
     def ensure(self, topic: str, kind: str) -> None:
@@ -92,8 +93,7 @@ class Wire:
 
     def ends(self, topic: str) -> list[int]:
         """The offset that the next message of each partition gets."""
-        places = [TopicPartition(topic, number) for number in range(self.topics()[topic])]
-        return [self._asking.get_watermark_offsets(place, timeout=_ASK)[1] for place in places]
+        return [self._end(TopicPartition(topic, number)) for number in range(self.topics()[topic])]
 
     def committed(self, group: str, topic: str) -> list[int]:
         """What a group has committed for each partition; below 0 where it has not."""
@@ -147,6 +147,17 @@ class Wire:
         self._thread.join()
         self._consumer.close()
         self._asking.close()
+
+    def _end(self, place: TopicPartition) -> int:
+        """A topic that has just been made may have no leader yet."""
+        deadline = time.monotonic() + _ASK
+        while True:
+            try:
+                return int(self._asking.get_watermark_offsets(place, timeout=_ASK)[1])
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise Failed(f"{place.topic} cannot be read: {error.args[0].str()}") from error
+            time.sleep(0.05)
 
     def _read(self) -> None:
         while not self._over:

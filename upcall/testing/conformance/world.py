@@ -210,7 +210,7 @@ class World:
 
     def up(self) -> None:
         """Wait until the Invoker is healthy."""
-        self.wait("a healthy Invoker", lambda: self.health.state == "up", 60)
+        self.wait("a healthy Invoker", lambda: self.health.state == "up", 2 * self.target.patience)
 
     def ping(self) -> Any:
         """The newest one, decoded; waits for the first."""

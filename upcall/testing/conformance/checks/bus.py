@@ -7,7 +7,7 @@ from upcall.testing.conformance import shapes
 from upcall.testing.conformance.check import check, equal, faultless, true
 from upcall.testing.conformance.target import stopped
 from upcall.testing.conformance.wire import LIMIT
-from upcall.testing.conformance.world import World
+from upcall.testing.conformance.world import Action, World
 
 
 @check("bus.topic", "bus.md §2", "the Invoker's topic exists and has one partition")
@@ -66,13 +66,13 @@ def poison(world: World) -> None:
 
 @check("bus.units", "bus.md §4", "each message gives its place back once: 400 that end in any way leave none taken")
 def units(world: World) -> None:
-    action, missing = world.action(), world.action()._replace(revision="1-0")
-    missing.document["name"] = "not-there"
-    small = world.action(limits={"memory": 128})
+    action = world.action()
+    missing = Action({**action.document, "name": "not-there"}, "1-0")
+    illegal = world.action(limits={"memory": world.target.memory_max + 128})
     sent = []
     for number in range(100):
         world.wire.send(world.invoker_topic, b"not JSON")
-        sent += [world.begin(each, {"n": number}, blocking=number % 2 == 0) for each in (action, missing, small)]
+        sent += [world.begin(each, {"n": number}, blocking=number % 2 == 0) for each in (action, missing, illegal)]
     for each in sent:
         each.ended()
     equal("result", world.result(action, {"a": 1}), {"a": 1})
