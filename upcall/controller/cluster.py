@@ -198,6 +198,7 @@ class Cluster:
             asks, whole = self._asks and last, self._whole and last
             self._send(rates, running, len(parts) if last and self._tells_all else 0, asks=asks, whole=whole)
         self._asks = self._whole = self._tells_all = False
+        self._settle()
 
     def _parts(self) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
         """Whose counts go into which message; one at least."""
