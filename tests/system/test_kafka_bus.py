@@ -243,6 +243,26 @@ async def test_a_broker_started_again_gets_what_was_sent_meanwhile_once_and_in_o
     assert taker.numbers == list(range(151))
 
 
+async def test_a_broker_away_for_longer_than_a_session_takes_nobodys_place(kafka: "Broker") -> None:
+    """A commit that waits for the broker gets there together with the wish to join again, and is refused as that of
+    somebody whose place was taken. The client keeps it for a session's length; it has to last until the broker is
+    back, and the session, which began earlier, must not."""
+    world = await World(kafka, consumer={"session.timeout.ms": "6000", "heartbeat.interval.ms": "1000"}).make()
+    taker = Taker()
+    feed = await world.feed(taker, 1000)
+    world.send(0)
+    await until(lambda: taker.taken != [])
+    kafka.kill()
+    await asyncio.sleep(4.5)
+    began: list[int] = []
+    feed.started(taker.tokens[0], lambda: began.append(1))
+    await asyncio.sleep(0.2)  # it is with the client
+    kafka.start()
+    await until(lambda: began == [1] or taker.lost != [], 40)
+    assert taker.lost == []
+    await world.close()
+
+
 async def test_what_no_broker_takes_is_refused_at_the_bound_and_given_back_in_the_end(kafka: "Broker") -> None:
     nobody = Brokers(
         hosts="127.0.0.1:1",

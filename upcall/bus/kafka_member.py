@@ -4,6 +4,11 @@ Membership is static (`group.instance.id` is the group): the next life of this p
 one is fenced from then on. A commit waits while the place is not ours (the brokers were away, and we have to join
 again) and is tried again when it is, for `patience` seconds. Another commit than ours, found then, means that another
 has had the place.
+
+Odd: when brokers are away for longer than a session, the client forgets by what name the group knows it. When they are
+back it sends what has waited, a heartbeat or a commit, without that name, and is refused as one whose place was taken:
+by itself. To the client that is fatal. So whoever is told that asks who is in the group, and takes another client where
+it is alone.
 """
 
 import asyncio
@@ -12,9 +17,10 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from upcall.bus.kafka_client import Config, made
 from upcall.bus.kafka_thread import run_thread
@@ -43,10 +49,13 @@ class Member:
         self._group = str(config["group.id"])
         self._patience = patience
         self._placed = placed
-        self._consumer: Consumer = made(Consumer, {**config, "group.instance.id": self._group})
+        self._config = {**config, "group.instance.id": self._group}
+        self._consumer: Consumer = made(Consumer, self._config)
         self._orders: SimpleQueue[tuple[Commits, Callable[[], None]] | None] = SimpleQueue()
         self._held: list[TopicPartition] = []
         self._unseen = False
+        self._known: str | None = None
+        """By what name the group knew us last."""
         self._since = monotonic()
         self._ours: dict[int, list[Commit]] = {}
         """What may stand in the broker: the last that was acknowledged, and the one tried."""
@@ -63,9 +72,7 @@ class Member:
     # --- the thread
 
     def _live(self) -> None:
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-        )
+        self._subscribe()
         try:
             while True:
                 self._look()
@@ -81,12 +88,18 @@ class Member:
         finally:
             self._consumer.close()
 
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
     def _look(self, wait: float = 0) -> None:
         """Take part in the group. Raises Unavailable when the place is lost, or does not come."""
         message = self._consumer.poll(wait)
         error = message.error() if message is not None else None
         if error is not None and (error.fatal() or error.name() in (*_FENCED, *_FINAL)):
-            raise self._reason(error)
+            self._refused(error)
+            return
         if self._unseen:
             self._compare()
         if not self._held and monotonic() - self._since > self._patience:
@@ -99,6 +112,7 @@ class Member:
         consumer.assign(partitions)
         consumer.pause(partitions)
         self._held, self._unseen = partitions, bool(partitions)
+        self._known = consumer.memberid()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._held, self._unseen, self._since = [], False, monotonic()
@@ -110,7 +124,8 @@ class Member:
             new = {place.partition: self._usable(place) for place in found if place.partition not in self._ours}
         except KafkaException as error:
             if error.args[0].fatal():
-                raise
+                self._refused(error.args[0])
+                return
             log.warning("the commits of group %s cannot be read yet: %s", self._group, error.args[0].str())
             return
         self._unseen = False
@@ -144,7 +159,7 @@ class Member:
         begun = monotonic()
         while (error := self._try(places)) is not None:
             if error.fatal() or error.name() in (*_FENCED, *_FINAL) or monotonic() - begun > self._patience:
-                raise self._reason(error)
+                self._refused(error)
             self._look(0.1)
         self._ours |= {partition: [commit] for partition, commit in commits.items()}
         self._call(then)
@@ -157,6 +172,29 @@ class Member:
         except KafkaException as error:
             return error.args[0]  # type: ignore[no-any-return]
         return next((place.error for place in written if place.error), None)
+
+    def _refused(self, error: KafkaError) -> None:
+        """Raises the reason, unless nobody has the place but ourselves: then another client takes it."""
+        if error.name() not in _FENCED or not self._alone():
+            raise self._reason(error)
+        log.info("group %s: the place is still ours, it is taken once more", self._group)
+        self._consumer.close()
+        self._held, self._unseen, self._since = [], False, monotonic()
+        self._consumer = made(Consumer, self._config)
+        self._subscribe()
+
+    def _alone(self) -> bool:
+        """Nobody is in the group but who we are, or were, there."""
+        ours, begun = {self._known, self._consumer.memberid()}, monotonic()
+        admin = AdminClient(self._config)
+        while True:
+            try:
+                found = admin.describe_consumer_groups([self._group], request_timeout=_QUERY)[self._group].result()
+                return all(member.member_id in ours for member in found.members)
+            except KafkaException as error:
+                if monotonic() - begun > self._patience:
+                    raise self._reason(error.args[0]) from error
+                sleep(_PAUSE)
 
     def _reason(self, error: KafkaError) -> Unavailable:
         if error.name() in _FENCED:
