@@ -58,6 +58,10 @@ class Ledger:
         self.complaints: list[str] = []
         """What was seen to be wrong at once."""
 
+    def restart(self) -> None:
+        """The load begins now."""
+        self._zero = time.monotonic()
+
     def now(self) -> float:
         return time.monotonic() - self._zero
 

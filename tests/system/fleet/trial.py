@@ -38,7 +38,8 @@ def trial(
     with made(folder) as world:
         world.start()
         make_actions(world.controllers[0], KINDS)
-        ledger = Ledger()
+        _settle(world, ledger := Ledger())
+        ledger.restart()
         zero = time.time() - ledger.now()
         _load(seed, plan(seed, seconds, deeds), world, ledger, seconds)
         _settle(world, ledger)

@@ -149,18 +149,20 @@ class Verdict:
         return any(ack.free for ack in self._evidence.acks.get(id, []))
 
     def _misacknowledged(self) -> list[str]:
-        """A slot may be freed before the record is durable (docs/adr/0003-delivery.md): a result may not."""
+        """A slot may be freed before the record is durable (docs/adr/0003-delivery.md), and once more by the next life;
+        a result may not be told before."""
         return [
             id
             for id, acks in self._evidence.acks.items()
-            if (record := self._records.get(id)) is not None
-            and not all(_agrees(ack, record) for ack in acks if ack.status or _error(record) != texts.INTERRUPTED)
+            if (record := self._records.get(id)) is not None and not _agree(acks, record)
         ]
 
 
-def _agrees(ack: Ack, record: Record) -> bool:
+def _agree(acks: Sequence[Ack], record: Record) -> bool:
     system = record.status == "whisk internal error"
-    return (ack.status is None or ack.status == record.status) and (not ack.free or ack.system == system)
+    freed = [ack.system == system for ack in acks if ack.free]
+    right = any(freed) or not freed or _error(record) == texts.INTERRUPTED
+    return right and all(ack.status in (None, record.status) for ack in acks)
 
 
 def _error(record: Record) -> str:
