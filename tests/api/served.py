@@ -12,8 +12,10 @@ from tests.api.client import KEY, MANIFEST, UUIDS
 from tests.api.contract import LIMITS
 from tests.api.platform import StubInvoker, a_record
 from upcall.bus.memory import MemoryBus
+from upcall.controller.server import Front
 from upcall.controller.service import Controller
 from upcall.http.listening import listen
+from upcall.http.metrics import Exposed
 from upcall.model.activation import Response
 from upcall.model.entities import NamespaceKey, Subject
 from upcall.model.messages import ActivationMessage
@@ -48,11 +50,11 @@ def served() -> Iterator[str]:
             "0",
             bus,
             store,
-            listener=listener,
+            front=Front(listener),
             manifest=MANIFEST,
             limits=structs.replace(LIMITS, invocations_per_minute=1_000_000),
             local=lambda: True,
-            metrics=[],
+            metrics=Exposed([]),
         ) as controller:
             ready.set()
             await stop.wait()

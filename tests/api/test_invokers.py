@@ -11,11 +11,13 @@ import pytest
 from tests.api.platform import KEY, UUID, Answered, Client, a_request, an_action
 from upcall.bus.memory import MemoryBus
 from upcall.controller.probe import SYSTEM
+from upcall.controller.server import Front
 from upcall.controller.service import Controller
 from upcall.core.balance import java_hash
 from upcall.core.pool import PoolConfig
 from upcall.errors import Internal, StartFailed
 from upcall.http.listening import listen
+from upcall.http.metrics import Exposed
 from upcall.invoker.canary import Failed
 from upcall.invoker.service import Invoker
 from upcall.model import texts
@@ -87,7 +89,13 @@ class World:
         self.bus, self.store = MemoryBus(), FakeStore()
         self.places: list[Place] = []
         self.controller = Controller(
-            "0", self.bus, self.store, listener=listen("127.0.0.1", 0), manifest=MANIFEST, limits=LIMITS, metrics=[]
+            "0",
+            self.bus,
+            self.store,
+            front=Front(listen("127.0.0.1", 0)),
+            manifest=MANIFEST,
+            limits=LIMITS,
+            metrics=Exposed([]),
         )
 
     @asynccontextmanager

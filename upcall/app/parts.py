@@ -3,10 +3,8 @@
 import contextlib
 import gc
 import logging
-import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,19 +13,15 @@ from msgspec import UNSET
 from upcall.app.folders import run_folder
 from upcall.bus.memory import MemoryBus
 from upcall.config import Settings
-from upcall.containers import images, kinds
+from upcall.containers import images
 from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox.interior import Serve
-from upcall.controller.doors import Doors
-from upcall.controller.service import Controller
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
 from upcall.core.stems import stem_cells
 from upcall.errors import Misconfigured
 from upcall.extras import missing
-from upcall.http.envelope import Answer
 from upcall.http.metrics import Collect
-from upcall.http.operator import Operator
 from upcall.invoker.canary import fly
 from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
@@ -38,14 +32,13 @@ from upcall.model.sizes import MB, bytes_text
 from upcall.ports import Bus
 from upcall.store.cache import ActionCache
 from upcall.store.choice import Storage
-from upcall.watch.process import Watch
 
 if TYPE_CHECKING:
     from upcall.bus.kafka import KafkaBus
 
 log = logging.getLogger("upcall")
 
-PROOF = STAFFING = 10.0
+PROOF = 10.0
 """Seconds that a start waits for the canary."""
 
 
@@ -168,12 +161,6 @@ def manifest_of(kinds: Sequence[str]) -> Manifest:
     return Manifest(families, [images.NATIVE])
 
 
-async def staffed(controller: Controller) -> None:
-    """Wait for the first Invoker that is up, for a while."""
-    if not await controller.fleet.staffed(STAFFING):
-        log.warning("no Invoker is up yet: activations are refused with 503 until one is")
-
-
 async def proven(invoker: Invoker) -> None:
     """Wait for the canary, though not for long."""
     if not await invoker.proof.known(PROOF):
@@ -202,49 +189,6 @@ def freeze_heap() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-
-
-def hosted_manifest() -> Manifest:
-    """What a controller offers where nobody has said what Invokers run: what this machine would."""
-    return manifest_of((*kinds.python_kinds(), *kinds.node_kinds(kinds.find_node())))
-
-
-def make_controller(
-    settings: Settings,
-    bus: Bus,
-    store: Storage,
-    watch: Watch,
-    *,
-    listener: socket.socket,
-    manifest: Manifest,
-    operator: Operator,
-    ready: Callable[[], Awaitable[Answer]],
-    tls: ssl.SSLContext | None,
-    doors: Doors | None = None,
-    local: Callable[[], bool] | None = None,
-) -> Controller:
-    """`local`: whether the one Invoker is enabled, where it is in this process."""
-    return Controller(
-        settings.controller_id,
-        bus,
-        store,
-        listener=listener,
-        doors=doors,
-        tls=tls,
-        manifest=manifest,
-        limits=settings.limits,
-        prefix=topic_prefix(settings),
-        local=local,
-        balancing=settings.balancing,
-        tid_header=settings.transactions_header,
-        metrics=[watch.metrics, *bus_metrics(bus, settings)] if settings.metrics else None,
-        tags=settings.metrics_tags,
-        measure=watch.measure,
-        operator=operator,
-        several=settings.bus == "kafka",
-        events=events_topic(settings),
-        ready=ready,
-    )
 
 
 def events_topic(settings: Settings) -> Topic | None:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
+import msgspec
 import uvicorn
 
 from upcall.controller.doors import Door, Doors, Visitor
@@ -27,6 +28,16 @@ log = logging.getLogger(__name__)
 
 LAST_ANSWERS = 1.0
 """Seconds for clients to read their answers when nothing is waited for any more."""
+
+
+class Front(msgspec.Struct, frozen=True):
+    """Where requests come in: a socket, doors inside tenants' networks, https where there is `tls`. `tid_header` has a
+    transaction's id."""
+
+    listener: socket.socket
+    doors: Doors | None = None
+    tls: ssl.SSLContext | None = None
+    tid_header: str = "X-Request-ID"
 
 
 class Server:

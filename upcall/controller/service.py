@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import socket
-import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Self
 
 from upcall import metrics as names
@@ -17,7 +15,6 @@ from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
 from upcall.controller.cluster import Cluster
-from upcall.controller.doors import Doors
 from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
 from upcall.controller.figures import Figures
@@ -26,12 +23,12 @@ from upcall.controller.http import make_app
 from upcall.controller.invalidation import Invalidation
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
-from upcall.controller.server import Server
+from upcall.controller.server import Front, Server
 from upcall.controller.supervisor import Supervisor
 from upcall.core.throttle import Held, Throttles
 from upcall.errors import Unavailable
 from upcall.http.envelope import Answer
-from upcall.http.metrics import Collect, Metrics
+from upcall.http.metrics import Exposed, Metrics
 from upcall.http.operator import Operator
 from upcall.measures import many
 from upcall.model import texts
@@ -50,9 +47,9 @@ log = logging.getLogger(__name__)
 class Controller:
     """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
     wrong, or after `stop`. `local` says whether the one Invoker is enabled, where it is in this process; without it the
-    bus has Invokers, and they are supervised. `metrics` are what others in this process have for `GET /metrics`, after
-    `measure`; None: no such route. `tags` are the labels of OpenWhisk's metrics. `several`: there may be other
-    controllers on the bus. `events` is where user events go, if anywhere."""
+    bus has Invokers, and they are supervised. `metrics` are what others in this process have for `GET /metrics`; None:
+    no such route. `several`: there may be other controllers on the bus. `events` is where
+    user events go, if anywhere."""
 
     def __init__(
         self,
@@ -60,17 +57,12 @@ class Controller:
         bus: Bus,
         store: Store,
         *,
-        listener: socket.socket,
+        front: Front,
         manifest: Manifest,
         limits: SystemLimits,
         local: Callable[[], bool] | None = None,
         balancing: Balancing = Balancing(),  # noqa: B008 - frozen
-        doors: Doors | None = None,
-        tls: ssl.SSLContext | None = None,
-        tid_header: str = "X-Request-ID",
-        metrics: Sequence[Collect] | None = None,
-        tags: bool = True,
-        measure: Callable[[], Awaitable[None]] | None = None,
+        metrics: Exposed | None = None,
         operator: Operator | None = None,
         prefix: str = "",
         several: bool = False,
@@ -80,18 +72,13 @@ class Controller:
         self._name = name
         self._bus = bus
         self._store = store
-        self._listener = listener
-        self._doors = doors
-        self._tls = tls
+        self._front = front
         self._manifest = manifest
         self._limits = limits
         self._balancing = balancing
         self.fleet = Fleet(balancing, limits, local=local)
         self._supervised = local is None
-        self._tid_header = tid_header.encode()
         self._metrics = metrics
-        self._tags = tags
-        self._measure = measure
         self._operator = operator
         self._prefix = prefix
         self._several = several
@@ -134,8 +121,9 @@ class Controller:
                 figures=self._figures,
             )
             app = make_app(self._parts(authenticator, written, acks))
-            edge = Edge(route, tid_header=self._tid_header)
-            self._server = Server(edge, app, self._listener, doors=self._doors, tls=self._tls, expire=acks.end_waits)
+            front = self._front
+            edge = Edge(route, tid_header=front.tid_header.encode())
+            self._server = Server(edge, app, front.listener, doors=front.doors, tls=front.tls, expire=acks.end_waits)
             self.ended = asyncio.create_task(self._serve(), name="http")
             stack.push_async_callback(self._end)
             await self._listening()
@@ -265,7 +253,7 @@ class Controller:
             invokers=self.fleet.states,
             readiness=self._balancing.readiness_fraction,
             in_flight=acks.active,
-            tid_header=self._tid_header,
+            tid_header=self._front.tid_header.encode(),
             figures=self._figures,
             metrics=self._make_metrics(acks),
             operator=self._operator,
@@ -281,14 +269,15 @@ class Controller:
         )
 
     def _make_metrics(self, acks: Acks) -> Metrics | None:
-        if self._metrics is None:
+        exposed = self._metrics
+        if exposed is None:
             return None
 
         def own() -> Iterator["Metric"]:
-            yield from self._figures.metrics(acks.count, list(self.fleet.states().values()), self._tags)
+            yield from self._figures.metrics(acks.count, list(self.fleet.states().values()), exposed.tags)
             yield from many(names.COMPLETIONS, [((how,), count) for how, count in acks.completions.items()])
-            yield from self.fleet.metrics(self._tags)
+            yield from self.fleet.metrics(exposed.tags)
             if self._cluster is not None:
                 yield from self._cluster.metrics()
 
-        return Metrics([own, *self._metrics], self._measure)
+        return Metrics([own, *exposed.sources], exposed.measure)

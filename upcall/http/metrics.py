@@ -3,9 +3,10 @@
 import asyncio
 import gzip
 import importlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.types import Scope
 
 from upcall.http.envelope import CORS_ROOT, Answer, Headers
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 Collect = Callable[[], Iterable["Metric"]]
 PLAIN: Headers = ((b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8"), *CORS_ROOT)
+
+
+class Exposed(msgspec.Struct, frozen=True):
+    """What a role shows: `sources` after `measure`; `tags` are the labels of OpenWhisk's metrics."""
+
+    sources: Sequence[Collect]
+    tags: bool = True
+    measure: Callable[[], Awaitable[None]] | None = None
 
 
 class Metrics:

@@ -3,6 +3,7 @@
 import pytest
 
 from upcall.bus.memory import MemoryBus, MemoryFeed
+from upcall.controller.server import Front
 from upcall.controller.service import Controller
 from upcall.errors import Unavailable
 from upcall.http.listening import listen
@@ -29,7 +30,7 @@ async def test_without_acknowledgements_it_ends_loudly(caplog: pytest.LogCapture
         "0",
         bus,
         FakeStore(),
-        listener=listen("127.0.0.1", 0),
+        front=Front(listen("127.0.0.1", 0)),
         manifest=MANIFEST,
         limits=SystemLimits(),
         local=lambda: True,
