@@ -56,10 +56,14 @@ class World:
         }
         self.members: list[Member] = []
 
-    def member(self, role: Role, number: int = 0, folder: Path | None = None, **settings: str) -> Member:
+    def member(self, role: Role, **settings: str) -> Member:
         """Not started."""
+        return self.elsewhere(role, self.folder, **settings)
+
+    def elsewhere(self, role: Role, folder: Path, **settings: str) -> Member:
+        """With its files in another folder."""
         auth = {"UPCALL_AUTH": AUTH} if role == "controller" else {}
-        made = Member(role, number, folder or self.folder, {**self.settings, **auth, **settings}, AUTH)
+        made = Member(role, 0, folder, {**self.settings, **auth, **settings}, AUTH)
         self.members.append(made)
         return made
 
@@ -190,7 +194,7 @@ def test_a_second_one_on_another_machine_takes_its_place_and_it_ends_with_one_se
     first = world.start("invoker")
     other = world.folder / "other"
     other.mkdir()
-    second = world.member("invoker", folder=other, UPCALL_STORE=f"sqlite:///{other / 'shared.db'}")
+    second = world.elsewhere("invoker", other, UPCALL_STORE=f"sqlite:///{other / 'shared.db'}")
     second.start()
     assert first.process is not None
     assert first.process.wait(30) == 1

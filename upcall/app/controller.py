@@ -11,8 +11,9 @@ from starlette.requests import Request
 
 from upcall import __version__
 from upcall.app.addresses import names, reachable
+from upcall.app.api import hosted_manifest, make_controller
 from upcall.app.folders import write_properties
-from upcall.app.parts import freeze_heap, hosted_manifest, make_controller, opened_bus
+from upcall.app.parts import freeze_heap, opened_bus
 from upcall.app.readiness import Ready
 from upcall.config import Settings
 from upcall.controller.subjects import ensure_subject

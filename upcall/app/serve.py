@@ -14,17 +14,16 @@ from pathlib import Path
 
 from upcall import __version__
 from upcall.app.addresses import is_loopback, names, reachable
+from upcall.app.api import make_controller, staffed
 from upcall.app.folders import remove, run_folder, write_properties
 from upcall.app.parts import (
     freeze_heap,
     make_containers,
-    make_controller,
     make_invoker,
     manifest_of,
     opened_bus,
     pool_config,
     proven,
-    staffed,
 )
 from upcall.app.readiness import Ready
 from upcall.config import Settings

@@ -1,0 +1,71 @@
+"""The controller, out of the settings."""
+
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+from upcall.app.parts import bus_metrics, events_topic, manifest_of, topic_prefix
+from upcall.config import Settings
+from upcall.containers import kinds
+from upcall.controller.doors import Doors
+from upcall.controller.server import Front
+from upcall.controller.service import Controller
+from upcall.http.envelope import Answer
+from upcall.http.metrics import Exposed
+from upcall.http.operator import Operator
+from upcall.model.runtimes import Manifest
+from upcall.ports import Bus
+from upcall.store.choice import Storage
+from upcall.watch.process import Watch
+
+log = logging.getLogger("upcall")
+
+STAFFING = 10.0
+"""Seconds that a start waits for an Invoker."""
+
+
+def make_controller(
+    settings: Settings,
+    bus: Bus,
+    store: Storage,
+    watch: Watch,
+    *,
+    listener: socket.socket,
+    manifest: Manifest,
+    operator: Operator,
+    ready: Callable[[], Awaitable[Answer]],
+    tls: ssl.SSLContext | None,
+    doors: Doors | None = None,
+    local: Callable[[], bool] | None = None,
+) -> Controller:
+    """`local`: whether the one Invoker is enabled, where it is in this process."""
+    return Controller(
+        settings.controller_id,
+        bus,
+        store,
+        front=Front(listener, doors, tls, settings.transactions_header),
+        manifest=manifest,
+        limits=settings.limits,
+        prefix=topic_prefix(settings),
+        local=local,
+        balancing=settings.balancing,
+        metrics=Exposed([watch.metrics, *bus_metrics(bus, settings)], settings.metrics_tags, watch.measure)
+        if settings.metrics
+        else None,
+        operator=operator,
+        several=settings.bus == "kafka",
+        events=events_topic(settings),
+        ready=ready,
+    )
+
+
+def hosted_manifest() -> Manifest:
+    """What a controller offers where nobody has said what Invokers run: what this machine would."""
+    return manifest_of((*kinds.python_kinds(), *kinds.node_kinds(kinds.find_node())))
+
+
+async def staffed(controller: Controller) -> None:
+    """Wait for the first Invoker that is up, for a while."""
+    if not await controller.fleet.staffed(STAFFING):
+        log.warning("no Invoker is up yet: activations are refused with 503 until one is")
