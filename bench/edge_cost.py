@@ -25,6 +25,7 @@ from upcall.controller.exchange import Edge
 from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
+from upcall.core.throttle import Throttles
 from upcall.model.activation import Activation, Response
 from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subject
 from upcall.model.messages import ActivationMessage, CombinedMessage, Topic
@@ -66,12 +67,18 @@ class ImmediateBus:
             1,
             2,
             1,
-            response=Response(0, message.content),  # type: ignore[arg-type]
+            response=Response(0, message.content),
         )
         self.deliver(0, CombinedMessage(message.transid, record, False, INSTANCE), False)
 
     def keep(self, topic: Topic, message: Any, then: Any) -> None:
         then()
+
+    async def follow(self, topic: Topic, deliver: Any, lost: Any) -> Any:
+        return self
+
+    async def recall(self, topic: Topic, since: int, heard: Any) -> None:
+        pass
 
     async def feed(self, topic: Topic, group: str, deliver: Any, lost: Any) -> "ImmediateBus":
         self.deliver = deliver
@@ -124,7 +131,7 @@ async def measure(repeats: int) -> dict[str, float]:
     await cache.fetch("guest/hello")
     limits = SystemLimits(invocations_per_minute=10**9)
     async with Invocations(store, bus, acks, cache, fleet=fleet, controller="0") as invocations:
-        edge = Edge(InvokeRoute(invocations, auth, limits))
+        edge = Edge(InvokeRoute(invocations, auth, limits, throttles=Throttles(limits, acks.in_flight)))
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]
         config = uvicorn.Config(lambda *_: None, ws="none", lifespan="off", log_config=None)
