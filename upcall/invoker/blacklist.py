@@ -2,7 +2,9 @@
 (spec: store.md §7, invoker.md §5).
 
 They are read at the start, within `LOOK` seconds after the store says that a subject or a limit has changed, and each
-`interval` seconds whatever it says. What cannot be read leaves the names as they were.
+`interval` seconds whatever it says. What cannot be read leaves the names as they were. While the store tells of a
+change that is not read yet nobody is refused: a controller that has just unblocked a namespace knows better, and one
+that has blocked it lets nothing through.
 """
 
 import asyncio
@@ -24,6 +26,9 @@ class Blacklist:
         self._interval = interval
         self._seen: int | None = None
         self.names: frozenset[str] = frozenset()
+
+    def refuses(self, namespace: str) -> bool:
+        return namespace in self.names and self._accounts.changes() in (None, self._seen)
 
     async def follow(self, look: float = LOOK) -> None:
         """Keep it as the store has it, for ever."""

@@ -245,7 +245,7 @@ class Invoker:
             self._pull(1)
             return
         self.counters.activations += 1
-        if message.user.namespace.name in self._blacklist.names:
+        if self._blacklist.refuses(message.user.namespace.name):
             self.counters.blocked += 1
             self._refuse(offset, message, error(APPLICATION_ERROR, texts.NAMESPACE_BLOCKED), record=False)
             return
@@ -276,8 +276,9 @@ class Invoker:
             response = error(APPLICATION_ERROR, texts.ACTION_REMOVED)
         except (Unreadable, Conflict):
             response = error(WHISK_ERROR, texts.ACTION_MISMATCH)
-        except Exception:
-            log.exception("%s cannot be read", message.action.id, extra=about(message))
+        except Exception as cause:
+            bug = not isinstance(cause, Unavailable)
+            log.error("%s cannot be read: %s", message.action.id, cause, exc_info=bug, extra=about(message))
             response = error(WHISK_ERROR, texts.ACTION_FETCH)
         else:
             self._admit(offset, message, stored)

@@ -58,6 +58,16 @@ async def test_what_the_store_tells_is_read_and_undone() -> None:
         await until(lambda: blacklist.names == frozenset())
 
 
+async def test_nobody_is_refused_by_names_that_are_older_than_the_store() -> None:
+    store = FakeStore()
+    revision = await store.put(Limits("guest", UserLimits(concurrent_invocations=0)))
+    blacklist = Blacklist(store, 3600.0)
+    await blacklist.read()
+    assert blacklist.refuses("guest")
+    await store.delete(Limits, "guest/limits", revision)
+    assert not blacklist.refuses("guest")
+
+
 async def test_each_interval_it_is_read_whatever_the_store_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     store = FakeStore()
     monkeypatch.setattr(store, "changes", lambda: None)
