@@ -335,7 +335,7 @@ class Cluster:
         self._throttles.seen = seen
         for number in [number for number in self._rounds if number <= seen]:
             done = self._rounds.pop(number)
-            self._throttles.asked = max(self._throttles.asked, done.sent)
+            self._throttles.asked = done.sent
             if not done.done.done():
                 done.done.set_result(None)
 

@@ -138,7 +138,7 @@ class Throttles:
     def _judge_running(self, held: Held, now: float) -> bool:
         """What others told may have ended since, so it refuses nobody unless it is fresh; and where less is left than
         there are controllers, each may take one."""
-        uuid, limit, fresh = held.uuid, held.concurrency, now - self.asked < FRESH
+        uuid, limit, fresh = held.uuid, held.concurrency, 0 <= now - self.asked < FRESH
         own = self.running.own.get(uuid, 0)
         if own >= limit or fresh:
             self._check_running(uuid, limit)

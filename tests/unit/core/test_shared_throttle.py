@@ -142,9 +142,10 @@ def test_the_texts_show_what_all_have_and_the_limit_of_all() -> None:
         rates.charge("u", 60, NOON)
 
 
-def test_what_others_had_in_flight_a_while_ago_refuses_nobody_before_they_are_asked() -> None:
+@pytest.mark.parametrize("since", [-1, 3600], ids=["a while ago", "before the clock was set back"])
+def test_what_others_had_in_flight_refuses_nobody_before_they_are_asked_again(since: float) -> None:
     made = throttles({"u": 10}, {"u": 20})
-    made.asked = NOON - 1
+    made.asked = NOON + since
     held = made.admit(USER, NOON)
     assert held is not None
     made.running.hear("1@1", {"u": 3})
