@@ -49,9 +49,23 @@ async def test_an_action_that_is_gone_is_answered_with_a_fallback_record(
 
 
 @pytest.mark.parametrize(
-    ("raised", "text"), [(Unreadable("bad"), texts.ACTION_MISMATCH), (OSError("net"), texts.ACTION_FETCH)]
+    ("raised", "text", "traced"),
+    [
+        (Unreadable("bad"), texts.ACTION_MISMATCH, False),
+        (Unavailable("away"), texts.ACTION_FETCH, False),
+        (OSError("net"), texts.ACTION_FETCH, True),
+    ],
 )
-async def test_read_failures(stage: Stage, raised: Exception, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_read_failures(
+    stage: Stage,
+    raised: Exception,
+    text: str,
+    traced: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A store that is away is no bug: its trace would say nothing."""
+
     async def fail(*_: Any) -> None:
         raise raised
 
@@ -63,6 +77,7 @@ async def test_read_failures(stage: Stage, raised: Exception, text: str, monkeyp
         await stage.controller.ended(message.activation_id)
         record = stage.controller.record(message.activation_id)
         assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": text})
+    assert ("Traceback" in caplog.text) is traced
 
 
 @pytest.mark.parametrize(("kind", "text"), [("cobol:68", texts.ACTION_MISMATCH), ("sequence", texts.ACTION_FETCH)])
