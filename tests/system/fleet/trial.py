@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from confluent_kafka import KafkaException
 
 from tests.system.chaos.ledger import Ledger
@@ -54,6 +55,7 @@ def trial(
             say(fault.line())
         for complaint in found:
             say(f"WRONG: {complaint}")
+        (world.folder / "calls.json").write_bytes(msgspec.json.encode(ledger.calls))
     return not found
 
 
