@@ -32,7 +32,7 @@ PERIOD, IDLE = 0.25, 1.0
 SPACING = 0.005
 """Seconds between two messages, whatever is asked."""
 SILENT, GONE = 2.0, 10.0
-PATIENCE = 0.25
+PATIENCE = 1.0
 """Seconds that an attempt waits for the others."""
 WAITING = 1000
 """Attempts that may wait; more are decided by what is known."""
