@@ -3,13 +3,18 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from upcall.app import run
 from upcall.app.addresses import reachable
 from upcall.app.folders import run_folder
+from upcall.app.parts import manifest_of, offered
+from upcall.app.readiness import Ready
 from upcall.config import load
-from upcall.errors import Misconfigured
+from upcall.errors import Misconfigured, Unavailable
+from upcall.http.envelope import JSON
+from upcall.store.fake import FakeStore
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,43 @@ def test_sockets_lie_in_a_runtime_folder_that_is_this_users(tmp_path: Path, monk
     assert run_folder(Path("/data")).parent == Path(f"/tmp/upcall-{user + 1}")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert run_folder(Path("/data")).parent == Path(f"/tmp/upcall-{user + 1}")
+
+
+def test_of_a_manifest_is_offered_what_runs_here(caplog: pytest.LogCaptureFixture) -> None:
+    manifest = manifest_of(["python:3", "python:3.11", "nodejs:20"])
+    here = offered(manifest, ["nodejs:20", "python:3.11", "python:3.12"])
+    assert here.kinds == ["python:3.11", "nodejs:20"]
+    assert here.blackboxes == manifest.blackboxes
+    assert "the manifest has them: python:3" in caplog.text
+    with pytest.raises(Misconfigured, match=r"none of its kinds \(python:3, .*\) runs here; these do: ruby:2"):
+        offered(manifest, ["ruby:2"])
+
+
+async def test_ready_is_what_the_store_says_for_a_second() -> None:
+    store = FakeStore()
+    asked = 0
+    trouble: Exception | None = None
+
+    async def identity(uuid: str, key: str) -> None:
+        nonlocal asked
+        asked += 1
+        if trouble:
+            raise trouble
+
+    store.identity = identity  # type: ignore[method-assign]
+    hindrances: list[str] = []
+    ready = Ready(store, lambda: hindrances, lambda: {"invokers": 2})
+    assert await ready.answer() == (200, JSON, b'{"ready":true,"invokers":2}')
+    trouble = Unavailable("the server is away")
+    assert (await ready.answer())[0] == 200
+    assert asked == 1
+    ready = Ready(store, lambda: hindrances, dict)
+    hindrances.append("it stops")
+    status, _, body = await ready.answer()
+    assert (status, msgspec.json.decode(body)["reason"]) == (
+        503,
+        "it stops; the store does not answer: the server is away",
+    )
 
 
 @pytest.mark.parametrize("network", ["none", "private"])

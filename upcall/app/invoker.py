@@ -69,7 +69,7 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         url = f"http://{reachable(settings.host)}:{port}"
         containers = _containers(settings, data, stack)
         manifest = offered(settings.runtimes or manifest_of(containers.kinds), containers.kinds)
-        pool = pool_config(settings, memory, manifest.kinds)
+        pool = pool_config(settings, memory, manifest)
         worker = await stack.enter_async_context(
             make_invoker(settings, pool, bus, store, containers, manifest=manifest)
         )

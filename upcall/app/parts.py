@@ -18,7 +18,7 @@ from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox.interior import Serve
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
-from upcall.core.stems import stem_cells
+from upcall.core.stems import manifest_cells, stem_cells
 from upcall.errors import Misconfigured
 from upcall.extras import missing
 from upcall.http.metrics import Collect
@@ -117,8 +117,12 @@ def make_containers(settings: Settings, data: Path, api_host: str, serve_api: Se
     )
 
 
-def pool_config(settings: Settings, memory: int, kinds: Sequence[str]) -> PoolConfig:
-    cells = stem_cells(settings.prewarm, kinds, memory, settings.limits.memory.std)
+def pool_config(settings: Settings, memory: int, manifest: Manifest) -> PoolConfig:
+    """`manifest` has what is offered; with memory in MB."""
+    if settings.prewarm is None and settings.runtimes is not None:
+        cells = manifest_cells(manifest)
+    else:
+        cells = stem_cells(settings.prewarm, manifest.kinds, memory, settings.limits.memory.std)
     return PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container, prewarm=cells)
 
 

@@ -68,7 +68,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         doors = Doors()
         containers = make_containers(settings, data, url, doors.open)
         manifest = manifest_of(containers.kinds)
-        pool = pool_config(settings, memory, containers.kinds)
+        pool = pool_config(settings, memory, manifest)
         invoker = await stack.enter_async_context(
             make_invoker(settings, pool, bus, store, containers, manifest=manifest)
         )

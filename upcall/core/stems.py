@@ -1,11 +1,12 @@
-"""Which stem cells `upcall serve` keeps (`core.prewarm`): the setting `prewarm`, and what stands in for an absent one.
+"""Which stem cells are kept (`core.prewarm`): the setting `prewarm`, and what stands in for an absent one.
 
     nodejs:20=2             two of them, of the usual memory of an action
     python:3=1/512m,…       one, of 512 MB; several with commas between them
     none                    none
 
 By default there is one of Node.js, whose start takes some 50 ms, in pools that have room for more than that. It is
-reactive: cold starts make more of it for a while, and it goes where an action needs its memory.
+reactive: cold starts make more of it for a while, and it goes where an action needs its memory. A runtimes manifest
+that is given says for itself what is wanted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,9 @@ from typing import NamedTuple
 from upcall.core.prewarm import Reactive, StemCell
 from upcall.errors import Misconfigured
 from upcall.model.forms import count, megabytes
+from upcall.model.runtimes import Manifest
+from upcall.model.runtimes import Reactive as Given
+from upcall.model.sizes import parse_duration
 
 _NONE = "none"
 _FAMILY = "nodejs"
@@ -57,3 +61,22 @@ def stem_cells(wishes: Iterable[Wish] | None, kinds: Sequence[str], pool: int, u
     if needed > pool:
         raise Misconfigured(f"prewarm: {needed} MB are asked for, and all actions together have {pool} MB (--memory)")
     return cells
+
+
+def manifest_cells(manifest: Manifest) -> tuple[StemCell, ...]:
+    """Those that a runtimes manifest asks for (spec: container.md §1). Raises Misconfigured."""
+    return tuple(
+        StemCell(runtime.kind, cell.megabytes, cell.wanted, _reactive(runtime.kind, cell.reactive))
+        for runtime in manifest.all
+        for cell in runtime.stem_cells
+    )
+
+
+def _reactive(kind: str, given: Given | None) -> Reactive | None:
+    if given is None:
+        return None
+    try:
+        ttl = parse_duration(given.ttl)
+    except ValueError as error:
+        raise Misconfigured(f"the runtimes manifest: stemCells of {kind}: ttl: {error}") from error
+    return Reactive(given.min_count, given.max_count, ttl, given.threshold, given.increment)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from upcall.core.prewarm import StemCell
-from upcall.core.stems import Wish, parse_prewarm, stem_cells
+from upcall.core.prewarm import Reactive, StemCell
+from upcall.core.stems import Wish, manifest_cells, parse_prewarm, stem_cells
 from upcall.errors import Misconfigured
+from upcall.model.runtimes import parse_manifest
 
 KINDS = ("python:3", "python:3.11", "nodejs:20")
 
@@ -44,3 +45,24 @@ def test_wishes_that_cannot_be_had_are_refused_with_what_can() -> None:
         stem_cells([Wish("nodejs:18", 1, None)], KINDS, 4096, 256)
     with pytest.raises(Misconfigured, match=r"1024 MB are asked for, and all actions together have 1000 MB"):
         stem_cells([Wish("nodejs:20", 4, None)], KINDS, 1000, 256)
+
+
+def a_manifest(cells: str) -> str:
+    return f'{{"runtimes":{{"nodejs":[{{"kind":"nodejs:20","image":{{"name":"n"}},"stemCells":[{cells}]}}]}}}}'
+
+
+def test_a_manifest_says_for_itself_what_is_wanted() -> None:
+    plain = '{"initialCount":2,"memory":"256 MB"}'
+    ttl = '{"minCount":1,"maxCount":4,"ttl":"2 minutes","threshold":1,"increment":2}'
+    cells = manifest_cells(parse_manifest(a_manifest(f'{plain},{{"count":1,"memory":"512 MB","reactive":{ttl}}}')))
+    assert cells == (
+        StemCell("nodejs:20", 256, 2),
+        StemCell("nodejs:20", 512, 1, Reactive(1, 4, 120.0, 1, 2)),
+    )
+
+
+def test_a_time_that_is_none_is_told_with_its_kind() -> None:
+    reactive = '{"minCount":1,"maxCount":4,"ttl":"soon","threshold":1,"increment":2}'
+    manifest = parse_manifest(a_manifest(f'{{"count":1,"memory":"512 MB","reactive":{reactive}}}'))
+    with pytest.raises(Misconfigured, match=r"stemCells of nodejs:20: ttl: .*soon"):
+        manifest_cells(manifest)
