@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,32 @@ async def test_a_topic_deleted_and_made_again_is_read_from_its_beginning(world: 
     for token in taker.tokens[5:]:
         feed.done(token)
     await until(lambda: world.story() == "base 8, top 8, next 8, open 0, started 0")
+    assert taker.lost == []
+
+
+async def test_a_topic_made_again_and_filled_at_once_is_read_as_a_whole_and_nothing_comes_twice(world: World) -> None:
+    taker = Taker()
+    feed = await world.feed(taker, 100)
+    await world.sent(*range(3))
+    await until(lambda: len(taker.taken) == 3)
+    for token in taker.tokens:
+        feed.done(token)
+    await until(lambda: world.story().startswith("base 3,"))
+    world.admin.delete_topics([world.topic.name])[world.topic.name].result(10)
+    await until(lambda: world.topic.name not in world.admin.list_topics(timeout=5).topics)
+    await world.bus.ensure(world.topic)
+    world.put(*map(encoded, range(10, 30)))  # more than it had
+    ran: list[int] = []
+    for count in range(1, 21):
+        await until(lambda: len(taker.taken) >= 3 + count, 30)  # noqa: B023
+        token, message, _ = taker.taken[2 + count]
+        feed.started(token, partial(ran.append, number_of(message)))
+    await until(lambda: len(ran) == 20)
+    assert sorted(ran) == sorted(taker.numbers[3:]) == list(range(10, 30))
+    await until(lambda: world.story() == "base 0, top 20, next 0, open 20, started 20")
+    for token in taker.tokens[3:]:
+        feed.done(token)
+    await until(lambda: world.story() == "base 20, top 20, next 20, open 0, started 0")
     assert taker.lost == []
 
 

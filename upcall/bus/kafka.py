@@ -8,6 +8,7 @@ never blocked by a call of it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from upcall.bus.kafka_feed import KafkaFeed
 from upcall.bus.kafka_follower import Follower, KafkaFollowing
 from upcall.bus.kafka_recall import recall
 from upcall.bus.kafka_sender import Sender
-from upcall.bus.kafka_topics import ensure_topic
+from upcall.bus.kafka_topics import ensure_topic, topic_id
 from upcall.measures import many
 from upcall.model.messages import Message, Topic
 from upcall.model.names import Json
@@ -74,6 +75,7 @@ class KafkaBus:
             silence=self._brokers.silence,
             metadata=self._brokers.offset_metadata,
             settle=self._settle if topic.carries == "activation" else None,
+            identify=partial(topic_id, self._admin, topic.name) if topic.carries == "activation" else None,
         )
         await feed.opened()
         self._feeds[topic.name] = feed

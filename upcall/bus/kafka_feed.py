@@ -10,9 +10,8 @@ One commit is under way at a time; whatever starts meanwhile shares the next one
 began later. What does not fit into the commit's text is held back until something is done, within what was pulled.
 
 A message that cannot be read is told with its offset and skipped. An offset that comes a second time means that the
-topic was deleted and made anew: it is read from there, and what ran of the old one ends without a trace in it. One
-that has grown past our position before the client looks again cannot be told from the old one; what lies below that is
-not read.
+topic was deleted and made anew: it is read from there, and what ran of the old one ends without a trace in it. One that
+has grown past our position is known by its id (`kafka_remade`).
 
 `lost` is called when the place in the group is gone, when no commit succeeds, or when nothing could be read for
 `silence` seconds although there is something, or no broker answers. Two looks have to agree on that: a process that was
@@ -33,6 +32,7 @@ from upcall.bus.codec import decode
 from upcall.bus.kafka_client import Complaints, Config
 from upcall.bus.kafka_member import Commits, Member
 from upcall.bus.kafka_reader import Reader
+from upcall.bus.kafka_remade import Remade
 from upcall.bus.kafka_window import Window
 from upcall.core.offsets import Commit, Offsets, Verdict
 from upcall.errors import Unavailable, Unreadable
@@ -77,6 +77,7 @@ class KafkaFeed:
         silence: float,
         metadata: int,
         settle: Callable[[], Awaitable[None]] | None = None,
+        identify: Callable[[], str | None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._topic = topic
@@ -102,7 +103,10 @@ class KafkaFeed:
         self._lazy: asyncio.TimerHandle | None = None
         self._settling: asyncio.Task[None] | None = None
         self._member = Member(config, topic.name, silence, self._place)
-        self._reader = Reader(config, topic.name, silence / 4, self._arrive, complain)
+        self._remade = Remade()
+        self._reader = Reader(
+            config, topic.name, silence / 4, self._arrive, complain, identify=identify, looked=self._remade.look
+        )
         self._window = Window(deliver, self._reader.pull)
         for thread in (self._member.ended, self._reader.ended):
             thread.add_done_callback(self._thread_ended)
@@ -120,7 +124,7 @@ class KafkaFeed:
     @property
     def waiting(self) -> int:
         """Messages that nobody has taken yet."""
-        return self._reader.waiting + len(self._arrived)
+        return self._reader.waiting + len(self._arrived) + self._window.waiting
 
     @property
     def heard(self) -> float:
@@ -135,11 +139,12 @@ class KafkaFeed:
     def started(self, offset: int, then: Callable[[], None]) -> None:
         if self._closed:
             return
-        track = self._tracks[offset >> _TRACK]
+        token = self._remade.token(offset)
+        track = self._tracks[token >> _TRACK]
         if self._current[track.partition] is not track:
             then()  # its topic is no more: nobody gets it again
             return
-        track.offsets.start(offset & _OFFSET)
+        track.offsets.start(token & _OFFSET)
         self._running.add(offset)
         self._starting.append(then)
         self._dirty.add(track.partition)
@@ -225,8 +230,22 @@ class KafkaFeed:
         except Unreadable as error:
             log.error("offset %d of %s is skipped: %s", offset, self._topic.name, error)
             self.done(token)
-        else:
+            return
+        before = self._remade.take(partition, offset, message, token)
+        if before is None:
             self._window.put(token, message, verdict is Verdict.STARTED, len(data))
+        else:
+            self._take_over(before, track, offset)
+
+    def _take_over(self, before: int, track: Track, offset: int) -> None:
+        """What was delivered already is counted here from now on."""
+        begun = self._tracks[before >> _TRACK].offsets.begun(before & _OFFSET)
+        if begun is None:
+            track.offsets.done(offset)
+        elif begun:
+            track.offsets.start(offset)
+        self._dirty.add(track.partition)
+        self._write_soon()
 
     def _renew(self, partition: int, offset: int) -> Track:
         log.warning("%s was made anew: it is read from offset %d on", self._topic.name, offset)
@@ -238,6 +257,7 @@ class KafkaFeed:
     # --- what is committed
 
     def _end(self, token: int) -> None:
+        token = self._remade.token(token)
         track = self._tracks[token >> _TRACK]
         if self._current[track.partition] is track:
             track.offsets.done(token & _OFFSET)

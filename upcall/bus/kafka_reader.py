@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
@@ -22,22 +23,39 @@ log = logging.getLogger(__name__)
 
 Arrived = Callable[[list[Record]], None]
 
+T = TypeVar("T")
+
 _BATCH = 256
+_LOOK = 1.0
+"""Seconds between two looks at the topic's id."""
 _POLL = 0.2
 """Seconds that a poll waits for the first message, and so for what else this thread is told."""
 
 
 class Reader:
-    """Make it on the loop, where `arrived` is called. `probe` in seconds: how often it asks when nothing comes."""
+    """Make it on the loop, where `arrived` is called. `probe` in seconds: how often it asks when nothing comes.
+    `identify` asks for the topic's id; `looked` hears on the loop, in order with what arrives, whether it is the same:
+    if not, the topic is read from its beginning."""
 
     def __init__(
-        self, config: Config, topic: str, probe: float, arrived: Arrived, complain: Callable[[KafkaError], None]
+        self,
+        config: Config,
+        topic: str,
+        probe: float,
+        arrived: Arrived,
+        complain: Callable[[KafkaError], None],
+        *,
+        identify: Callable[[], str | None] | None,
+        looked: Callable[[bool], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._topic = topic
         self._probe = probe
         self._arrived = arrived
         self._complain = complain
+        self._identify = identify
+        self._looked = looked
+        self._id = ""
         self._consumer: Consumer = made(Consumer, config)
         self._positions: dict[int, int] = {}
         """The next offset of each partition, as the thread sees it."""
@@ -72,9 +90,13 @@ class Reader:
 
     def _read(self) -> None:
         asked = monotonic()
+        looked = float("-inf")
         while not self._closing:
             if self._places:
                 self._take_places()
+            if self._positions and monotonic() - looked >= _LOOK:
+                self._look()
+                looked = monotonic()
             self._count()
             room = self._pulled - self._taken
             if room <= 0 or not self._positions:
@@ -92,6 +114,23 @@ class Reader:
     def _take_places(self) -> None:
         self._positions |= self._places.pop(0)
         self._consumer.assign([TopicPartition(self._topic, part, at) for part, at in self._positions.items()])
+
+    def _look(self) -> None:
+        """Whether the topic is the one that it was."""
+        found = self._identify() if self._identify is not None else None
+        if found is None:
+            return
+        same = not (found and self._id and found != self._id)
+        if not same:
+            self._begin_again()
+        self._id = found or self._id
+        self._call(self._looked, same)
+
+    def _begin_again(self) -> None:
+        log.warning("%s was made anew: it is read from its beginning", self._topic)
+        places = [TopicPartition(self._topic, part, 0) for part in self._positions]  # or what is left of it
+        self._positions = dict.fromkeys(self._positions, 0)
+        self._consumer.assign(places)
 
     def _count(self) -> None:
         """What the client knows costs no request."""
@@ -134,5 +173,8 @@ class Reader:
             self.alive = monotonic()
 
     def _tell(self, batch: list[Record]) -> None:
+        self._call(self._arrived, batch)
+
+    def _call(self, then: Callable[[T], None], about: T) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has gone
-            self._loop.call_soon_threadsafe(self._arrived, batch)
+            self._loop.call_soon_threadsafe(then, about)

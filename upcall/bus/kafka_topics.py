@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from time import monotonic, sleep
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from upcall.brokers import Brokers
@@ -21,6 +21,9 @@ HOUR = 3_600_000
 PATIENCE = 20.0
 """Seconds for brokers that do not answer, or are not ready."""
 _MINUTES = 5 * 60_000
+_ANSWER = 2.0
+"""Seconds for a question that is asked again anyway."""
+_SILENCE = ("_TRANSPORT", "_TIMED_OUT", "_TIMED_OUT_QUEUE", "_ALL_BROKERS_DOWN", "REQUEST_TIMED_OUT")
 _KEYS: dict[Carried, str] = {
     "activation": "invoker",
     "ack": "completed",
@@ -74,6 +77,19 @@ def ensure_topic(admin: AdminClient, topic: Topic, brokers: Brokers, largest: in
             if not _passing(cause.name(), cause.retriable()) or monotonic() > deadline:
                 raise _refused(topic, brokers, cause.str()) from error
         sleep(1)
+
+
+def topic_id(admin: AdminClient, name: str) -> str | None:
+    """Of the topic that has this name now, and no other ever has; empty where there is none, or ids are not told; None
+    where nobody answers. Blocks."""
+    try:
+        found = admin.describe_topics(TopicCollection([name]), request_timeout=_ANSWER)[name].result(_ANSWER * 2)
+    except KafkaException as error:
+        cause = error.args[0]
+        return None if cause.name() in _SILENCE else ""
+    except TimeoutError:
+        return None
+    return str(found.topic_id)
 
 
 def _passing(name: str, retriable: bool) -> bool:

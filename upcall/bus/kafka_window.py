@@ -34,6 +34,11 @@ class Window:
         """What the reader may still bring."""
         self._open = self._busy = False
 
+    @property
+    def waiting(self) -> int:
+        """Messages without a unit."""
+        return len(self._ready)
+
     def pull(self, count: int) -> None:
         """Deliver `count` more."""
         self._open = True

@@ -118,6 +118,10 @@ class Offsets:
         if offset >= self._told:
             self._told = offset + 1
 
+    def begun(self, offset: int) -> bool | None:
+        """Whether an offset that was delivered has started; None where it is done."""
+        return self._open.get(offset)
+
     def commit(self) -> Commit:
         """The state as of now, for the broker."""
         base = self.base
