@@ -98,8 +98,9 @@ def _mended(data: bytes) -> bytes:
         for name, value in _members(data).items()
         if value != _NULL or name in ("revision", "transid")
     }
-    if not bytes(members.get("transid", _UNKNOWN)).startswith(b"["):
+    if not bytes(members.get("transid", b"")).startswith(b"["):
         members["transid"] = _UNKNOWN
+    members.setdefault("revision", _NULL)
     action = members.get("action", Raw(b""))
     if bytes(action).startswith(b'"'):
         path, _, name = msgspec.json.decode(action, type=str).strip("/").rpartition("/")
