@@ -1,5 +1,5 @@
 """An `upcall invoker` that is killed at chosen moments, and what its next life says (D7; docs/adr/0003-delivery.md,
-0015-recovery.md).
+0017-recovery.md).
 
 The moment is made by the broker: what it does not answer to cannot have left the process.
 """

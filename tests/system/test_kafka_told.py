@@ -1,5 +1,5 @@
 """What has started, has no record and needed none: its acknowledgements in a real topic say how it ended
-(docs/adr/0015-recovery.md). The earlier life is what it left: messages, a commit, acknowledgements."""
+(docs/adr/0017-recovery.md). The earlier life is what it left: messages, a commit, acknowledgements."""
 
 import time
 from collections.abc import AsyncIterator

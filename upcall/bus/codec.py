@@ -98,7 +98,7 @@ def _mended(data: bytes) -> bytes:
         for name, value in _members(data).items()
         if value != _NULL or name in ("revision", "transid")
     }
-    if not bytes(members.get("transid", b"")).startswith(b"["):
+    if not bytes(members.get("transid", _UNKNOWN)).startswith(b"["):
         members["transid"] = _UNKNOWN
     members.setdefault("revision", _NULL)
     action = members.get("action", Raw(b""))

@@ -1,4 +1,4 @@
-"""What an earlier life of this Invoker has told controllers of its activations (docs/adr/0015-recovery.md).
+"""What an earlier life of this Invoker has told controllers of its activations (docs/adr/0017-recovery.md).
 
 An activation that has started and has no record has either not ended, or it has, and its record was not to be stored.
 Its acknowledgements tell the two apart: what was acknowledged stands in its controller's topic for an hour.

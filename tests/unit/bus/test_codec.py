@@ -99,12 +99,12 @@ def test_absent_lists_and_maps_are_empty_and_null_is_absent() -> None:
     assert (message.user.limits, message.user.rights, message.revision) == (UserLimits(), [], None)
 
 
-def test_without_transaction_id_and_revision_both_are_unknown() -> None:
+def test_without_a_revision_it_is_unknown() -> None:
     data = msgspec.json.decode(ACTIVATION)
-    del data["transid"], data["revision"]
+    del data["revision"]
     message = decode("activation", encode(data))
     assert isinstance(message, ActivationMessage)
-    assert (message.transid, message.revision) == (["sid_unknown"], None)
+    assert message.revision is None
 
 
 def test_null_inside_the_arguments_stays() -> None:
