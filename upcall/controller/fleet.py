@@ -101,9 +101,6 @@ class Fleet:
         """An Invoker is new, or is not what it was."""
         number = instance.instance
         self._names[number] = str(instance)
-        places = self._balancer.places
-        if number < len(places) and places[number].memory == megabytes:
-            return
         if not balance.set_memory(self._balancer, number, megabytes):
             self._tell_raised([number])
 

@@ -168,6 +168,14 @@ def test_a_probe_each_minute_until_it_is_healthy(state: State) -> None:
     assert [command for second in range(201, 400) for command in fed(health, PING, TICK, now=second)] == []
 
 
+def test_the_minutes_probe_ends_the_silence_too() -> None:
+    health = in_state(BAD)
+    fed(health, PING, now=55.0)
+    assert fed(health, TICK, now=60.0) == [Probe()]
+    assert fed(health, TICK, now=69.9) == []
+    assert fed(health, TICK, now=70.0) == [Move(DOWN)]
+
+
 def test_another_failing_state_begins_the_minute_anew() -> None:
     health = in_state(BAD)
     fed(health, PING, TIMEOUT, now=50.0)
