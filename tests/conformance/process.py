@@ -51,6 +51,11 @@ class Process:
         self._process.kill()
         self._process.wait(60)
 
+    def revive(self) -> None:
+        """Start it where it has ended, so that one failure is one."""
+        if self._process.poll() is not None:
+            self.start()
+
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()

@@ -7,7 +7,7 @@ cell, a short idle time and a store level. What a check cannot look at here is a
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -38,6 +38,11 @@ COMMON = {
 }
 
 
+class Stand(NamedTuple):
+    world: World
+    process: Process
+
+
 def node_kind() -> str:
     from upcall.containers.kinds import find_node, node_kinds
 
@@ -59,7 +64,7 @@ def target(process: Process, **facts: object) -> Target:
 
 
 @pytest.fixture(scope="session")
-def first(kafka: "Broker", postgres: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def first(kafka: "Broker", postgres: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     prefix = f"c{uuid4().hex[:6]}-"
     store = asyncio.run(postgres.database())
     environment = {
@@ -82,7 +87,7 @@ def first(kafka: "Broker", postgres: "Server", tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def second(kafka: "Broker", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def second(kafka: "Broker", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     prefix = f"d{uuid4().hex[:6]}-"
     folder: Path = tmp_path_factory.mktemp("second")
     environment = {
@@ -103,26 +108,27 @@ def second(kafka: "Broker", tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield from looking(facts, process)
 
 
-def looking(facts: Target, process: Process) -> Iterator[World]:
+def looking(facts: Target, process: Process) -> Iterator[Stand]:
     world = World(facts)
     try:
         world.up()
-        yield world
+        yield Stand(world, process)
     finally:
         world.close()
         process.close()
 
 
 @pytest.mark.parametrize("id", [id for id in CHECKS if id not in SECOND])
-def test_on_postgresql(id: str, first: World) -> None:
+def test_on_postgresql(id: str, first: Stand) -> None:
     passes(first, id)
 
 
 @pytest.mark.parametrize("id", [*SECOND, *BOTH])
-def test_on_sqlite(id: str, second: World) -> None:
+def test_on_sqlite(id: str, second: Stand) -> None:
     passes(second, id)
 
 
-def passes(world: World, id: str) -> None:
-    result = look(world, CHECKS[id])
+def passes(stand: Stand, id: str) -> None:
+    stand.process.revive()
+    result = look(stand.world, CHECKS[id])
     assert result.verdict == PASSED, f"{result.what}\n{result.why}"
