@@ -1,10 +1,10 @@
 """The controller, out of the settings."""
 
+import asyncio
 import logging
-import socket
-import ssl
 from collections.abc import Awaitable, Callable
 
+from upcall.app.ground import Ground
 from upcall.app.parts import bus_metrics, events_topic, manifest_of, topic_prefix
 from upcall.config import Settings
 from upcall.containers import kinds
@@ -14,9 +14,8 @@ from upcall.controller.service import Controller
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Exposed
 from upcall.http.operator import Operator
+from upcall.lifetime import Stop
 from upcall.model.runtimes import Manifest
-from upcall.ports import Bus
-from upcall.store.choice import Storage
 from upcall.watch.process import Watch
 
 log = logging.getLogger("upcall")
@@ -27,30 +26,27 @@ STAFFING = 10.0
 
 def make_controller(
     settings: Settings,
-    bus: Bus,
-    store: Storage,
+    ground: Ground,
     watch: Watch,
     *,
-    listener: socket.socket,
     manifest: Manifest,
     operator: Operator,
     ready: Callable[[], Awaitable[Answer]],
-    tls: ssl.SSLContext | None,
     doors: Doors | None = None,
     local: Callable[[], bool] | None = None,
 ) -> Controller:
     """`local`: whether the one Invoker is enabled, where it is in this process."""
     return Controller(
         settings.controller_id,
-        bus,
-        store,
-        front=Front(listener, doors, tls, settings.transactions_header),
+        ground.bus,
+        ground.store,
+        front=Front(ground.listener, doors, ground.tls, settings.transactions_header),
         manifest=manifest,
         limits=settings.limits,
         prefix=topic_prefix(settings),
         local=local,
         balancing=settings.balancing,
-        metrics=Exposed([watch.metrics, *bus_metrics(bus, settings)], settings.metrics_tags, watch.measure)
+        metrics=Exposed([watch.metrics, *bus_metrics(ground.bus, settings)], settings.metrics_tags, watch.measure)
         if settings.metrics
         else None,
         operator=operator,
@@ -69,3 +65,10 @@ async def staffed(controller: Controller) -> None:
     """Wait for the first Invoker that is up, for a while."""
     if not await controller.fleet.staffed(STAFFING):
         log.warning("no Invoker is up yet: activations are refused with 503 until one is")
+
+
+async def until(controller: Controller, stop: Stop) -> None:
+    """Return when a stop is asked for. Raises what has ended the controller."""
+    await asyncio.wait({controller.ended, stop.asked}, return_when=asyncio.FIRST_COMPLETED)
+    if controller.ended.done():
+        await controller.ended

@@ -1,6 +1,5 @@
 """`upcall controller`: the REST API alone; its Invokers are other processes on the same brokers."""
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
@@ -10,24 +9,21 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from upcall import __version__
-from upcall.app.addresses import names, reachable
-from upcall.app.api import hosted_manifest, make_controller
+from upcall.app.api import hosted_manifest, make_controller, until
 from upcall.app.folders import write_properties
-from upcall.app.parts import freeze_heap, opened_bus
+from upcall.app.ground import taken, url_of
+from upcall.app.parts import freeze_heap
 from upcall.app.readiness import Ready
 from upcall.config import Settings
 from upcall.controller.subjects import ensure_subject
 from upcall.controller.system import UP
-from upcall.controller.tls import tls_context
 from upcall.http.envelope import Answer
-from upcall.http.listening import listen
 from upcall.http.operator import Operator, process_routes, text_answer
 from upcall.lifetime import Stop
 from upcall.model import texts
 from upcall.model.names import Json
-from upcall.ownership import owned, private_folder
 from upcall.places import GUEST
-from upcall.store.choice import opened, retained
+from upcall.store.choice import retained
 from upcall.telemetry import Log
 from upcall.watch.credentials import operator_credentials
 from upcall.watch.process import Watch
@@ -82,18 +78,12 @@ class Role:
 
 async def controller(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
-    assert settings.data is not None
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
-        data = private_folder(settings.data)
-        owner = stack.enter_context(owned(data))
-        store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))
+        ground = await taken(settings, stack)
+        data, store, url = ground.data, ground.store, url_of(settings, ground)
         if settings.auth is not None:
             await ensure_subject(store, GUEST, settings.auth)
-        bus = await stack.enter_async_context(opened_bus(settings, store))
-        listener = stack.enter_context(listen(settings.host, settings.port))
-        tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, names(settings.host))
-        url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
         role = Role(settings, data, url)
         watch = Watch(
             f"controller{settings.controller_id}", store, logs, role.facts, state=role.state, hindered=role.hindrances
@@ -104,25 +94,20 @@ async def controller(settings: Settings, say: Callable[[str], None], logs: Log) 
         made = role.controller = await stack.enter_async_context(
             make_controller(
                 settings,
-                bus,
-                store,
+                ground,
                 watch,
-                listener=listener,
-                tls=tls,
                 manifest=settings.runtimes or hosted_manifest(),
                 operator=Operator(credentials, routes, texts.CONTROLLER_REFUSED),
                 ready=Ready(store, lambda: watch.hindrances, role.invokers).answer,
             )
         )
         await stack.enter_async_context(retained(store, settings.keep))
-        owner.announce(made.port)
+        ground.owner.announce(made.port)
         write_properties(data, url, settings.auth)
         freeze_heap()
         if not stop.asked.done():
             say(f"upcall {__version__} controller{settings.controller_id} is ready at {url}")
-        await asyncio.wait({made.ended, stop.asked}, return_when=asyncio.FIRST_COMPLETED)
-        if made.ended.done():
-            await made.ended
+        await until(made, stop)
         role.stopping = True
         log.info("stopping: callers have %g s to get their answers; a second signal stops at once", settings.grace)
         await made.stop(settings.grace)

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp
 
 from upcall import __version__
-from upcall.app.addresses import reachable
-from upcall.app.folders import remove, run_folder, write_properties
+from upcall.app.folders import write_properties
+from upcall.app.ground import taken, url_of
 from upcall.app.parts import (
     bus_condition,
     bus_metrics,
@@ -23,8 +23,6 @@ from upcall.app.parts import (
     make_invoker,
     manifest_of,
     offered,
-    opened_bus,
-    pool_config,
     proven,
     topic_prefix,
 )
@@ -32,7 +30,6 @@ from upcall.config import Settings
 from upcall.containers.process import ProcessContainers
 from upcall.host import pool_memory
 from upcall.http.envelope import Answer
-from upcall.http.listening import listen
 from upcall.http.metrics import Metrics
 from upcall.http.operator import Operator, machine_routes
 from upcall.http.readiness import readiness
@@ -43,9 +40,7 @@ from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
 from upcall.model.messages import invoker_topic
 from upcall.model.names import Json
-from upcall.ownership import owned, private_folder
 from upcall.ports import Bus
-from upcall.store.choice import opened
 from upcall.telemetry import Log
 from upcall.watch.credentials import operator_credentials
 from upcall.watch.invoker import InvokerWatch
@@ -56,28 +51,19 @@ log = logging.getLogger("upcall")
 async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
     memory = pool_memory(settings.memory, settings.limits.memory)
-    assert settings.data is not None
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
-        data = private_folder(settings.data)
-        owner = stack.enter_context(owned(data))
-        stack.callback(remove, run_folder(data))
-        store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))
-        bus = await stack.enter_async_context(opened_bus(settings, store))
-        listener = stack.enter_context(listen(settings.host, settings.port))
-        port = listener.getsockname()[1]
-        url = f"http://{reachable(settings.host)}:{port}"
+        ground = await taken(settings, stack)
+        data, store, bus, url = ground.data, ground.store, ground.bus, url_of(settings, ground)
         containers = _containers(settings, data, stack)
         manifest = offered(settings.runtimes or manifest_of(containers.kinds), containers.kinds)
-        pool = pool_config(settings, memory, manifest)
-        worker = await stack.enter_async_context(
-            make_invoker(settings, pool, bus, store, containers, manifest=manifest)
-        )
+        made = make_invoker(settings, bus, store, containers, memory=memory, manifest=manifest)
+        worker = await stack.enter_async_context(made)
         facts = _facts(settings, url, bus, containers, manifest.kinds)
         watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags)
         stack.enter_context(watch.running())
-        await stack.enter_async_context(Server(_app(settings, bus, watch, data), listener))
-        owner.announce(port)
+        await stack.enter_async_context(Server(_app(settings, bus, watch, data), ground.listener))
+        ground.owner.announce(ground.port)
         write_properties(data, url)
         await proven(worker)
         freeze_heap()

@@ -127,8 +127,10 @@ def pool_config(settings: Settings, memory: int, manifest: Manifest) -> PoolConf
 
 
 def make_invoker(
-    settings: Settings, pool: PoolConfig, bus: Bus, store: Storage, containers: ProcessContainers, *, manifest: Manifest
+    settings: Settings, bus: Bus, store: Storage, containers: ProcessContainers, *, memory: int, manifest: Manifest
 ) -> Invoker:
+    """`memory` of its pool in MB."""
+    pool = pool_config(settings, memory, manifest)
     return Invoker(
         InvokerId(
             settings.invoker_id,

@@ -9,20 +9,20 @@ import asyncio
 import contextlib
 import logging
 import shlex
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from upcall import __version__
-from upcall.app.addresses import is_loopback, names, reachable
-from upcall.app.api import make_controller, staffed
-from upcall.app.folders import remove, run_folder, write_properties
+from upcall.app.addresses import is_loopback
+from upcall.app.api import make_controller, staffed, until
+from upcall.app.folders import write_properties
+from upcall.app.ground import taken, url_of
 from upcall.app.parts import (
     freeze_heap,
     make_containers,
     make_invoker,
     manifest_of,
-    opened_bus,
-    pool_config,
     proven,
 )
 from upcall.app.readiness import Ready
@@ -31,18 +31,17 @@ from upcall.containers.process import ProcessContainers
 from upcall.controller.doors import Doors
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
-from upcall.controller.tls import PUBLIC, tls_context
+from upcall.controller.tls import PUBLIC
 from upcall.errors import Misconfigured, Unavailable
 from upcall.host import pool_memory
-from upcall.http.listening import listen
 from upcall.http.operator import Operator, machine_routes
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
 from upcall.model.names import Json
 from upcall.model.store_url import PostgresUrl
-from upcall.ownership import owned, private_folder, unusable
+from upcall.ownership import unusable
 from upcall.places import GUEST, default_data
-from upcall.store.choice import Storage, opened, retained
+from upcall.store.choice import Storage, retained
 from upcall.telemetry import Log
 from upcall.watch.credentials import operator_credentials
 from upcall.watch.invoker import InvokerWatch
@@ -55,56 +54,46 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
     memory = pool_memory(settings.memory, settings.limits.memory)
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
-        data = private_folder(settings.data or default_data())
-        owner = stack.enter_context(owned(data))
-        stack.callback(remove, run_folder(data))
-        store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))
-        auth = await _guest(store, data, settings)
-        bus = await stack.enter_async_context(opened_bus(settings, store))
-        listener = stack.enter_context(listen(settings.host, settings.port))
-        tls = tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, names(settings.host))
-        url = f"{'https' if tls else 'http'}://{reachable(settings.host)}:{listener.getsockname()[1]}"
-        write_properties(data, url, auth)
+        ground = await taken(settings, stack)
+        data, store, bus, url = ground.data, ground.store, ground.bus, url_of(settings, ground)
+        write_properties(data, url, await _guest(store, data, settings))
         doors = Doors()
         containers = make_containers(settings, data, url, doors.open)
         manifest = manifest_of(containers.kinds)
-        pool = pool_config(settings, memory, manifest)
-        invoker = await stack.enter_async_context(
-            make_invoker(settings, pool, bus, store, containers, manifest=manifest)
-        )
-        watch = InvokerWatch(invoker, store, logs, _facts(settings, url, data, containers), settings.metrics_tags)
-        stack.enter_context(watch.running())
-        credentials = operator_credentials(data, settings.operator_username, settings.operator_password)
+        made = make_invoker(settings, bus, store, containers, memory=memory, manifest=manifest)
+        invoker = await stack.enter_async_context(made)
+        facts = _facts(settings, url, data, containers)
+        watch = stack.enter_context(InvokerWatch(invoker, store, logs, facts, settings.metrics_tags).running())
         controller = await stack.enter_async_context(
             make_controller(
                 settings,
-                bus,
-                store,
+                ground,
                 watch,
-                listener=listener,
                 manifest=manifest,
-                operator=Operator(credentials, machine_routes(watch)),
+                operator=_operator(settings, data, watch),
                 ready=Ready(store, lambda: watch.hindrances, lambda: {"invoker": invoker.name}).answer,
-                tls=tls,
                 doors=doors,
                 local=(lambda: watch.enabled) if settings.bus == "memory" else None,
             )
         )
         await stack.enter_async_context(retained(store, settings.keep))
-        owner.announce(controller.port)
+        ground.owner.announce(controller.port)
         await proven(invoker)
         await staffed(controller)
         freeze_heap()
-        if tls is None and not is_loopback(listener):
-            log.warning("--host %s: other machines reach the API, by HTTP without encryption", settings.host)
+        if ground.tls is None:
+            _warn(settings.host, ground.listener)
         if not stop.asked.done():
             say(_ready_text(settings, url, memory, data))
-        await asyncio.wait({controller.ended, stop.asked}, return_when=asyncio.FIRST_COMPLETED)
-        if controller.ended.done():
-            await controller.ended
+        await until(controller, stop)
         await _drain(controller, invoker, settings.grace)
         _tell_left(len(store.journal))
     return 1 if store.lost else 0
+
+
+def _warn(host: str, listener: socket.socket) -> None:
+    if not is_loopback(listener):
+        log.warning("--host %s: other machines reach the API, by HTTP without encryption", host)
 
 
 def _tell_left(count: int) -> None:
@@ -134,6 +123,11 @@ async def _guest(store: Storage, data: Path, settings: Settings) -> str:
         if isinstance(settings.store, PostgresUrl):
             raise Misconfigured(f"the store {settings.store.masked} cannot be used: {error}") from error
         raise unusable(data, store.trouble or "it takes no writes") from error
+
+
+def _operator(settings: Settings, data: Path, watch: InvokerWatch) -> Operator:
+    credentials = operator_credentials(data, settings.operator_username, settings.operator_password)
+    return Operator(credentials, machine_routes(watch))
 
 
 def _facts(settings: Settings, url: str, data: Path, containers: ProcessContainers) -> Callable[[], dict[str, Json]]:

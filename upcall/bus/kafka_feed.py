@@ -64,7 +64,8 @@ class Track:
 
 
 class KafkaFeed:
-    """Implements `upcall.ports.Feed`. Make it on the loop, then wait for `opened`."""
+    """Implements `upcall.ports.Feed`. Make it on the loop, then wait for `opened`. `delays` are from the sending of
+    messages to their arrival."""
 
     def __init__(
         self,
@@ -82,24 +83,19 @@ class KafkaFeed:
         self._loop = asyncio.get_running_loop()
         self._topic = topic
         self._lost = lost
-        self._silence = silence
-        self._metadata = metadata
-        self._settle = settle
+        self._silence, self._metadata, self._settle = silence, metadata, settle
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._tracks: list[Track] = []
         self._current: dict[int, Track] = {}
         self._arrived: deque[Record] = deque()
         self.delays = Histogram()
-        """From the sending of messages to their arrival."""
-        self._busy = self._full = False
+        self._busy = self._full = self._suspect = False
         self._running: set[int] = set()
         self._starting: list[Callable[[], None]] = []
         self._ended: list[int] = []
         self._dirty: set[int] = set()
-        self._writing = self._scheduled = False
-        self._closed = self._over = False
+        self._writing = self._scheduled = self._closed = self._over = False
         self._begun = 0.0
-        self._suspect = False
         self._lazy: asyncio.TimerHandle | None = None
         self._settling: asyncio.Task[None] | None = None
         self._member = Member(config, topic.name, silence, self._place)

@@ -17,7 +17,7 @@ class Gate:
     def __init__(self, deliver: Callable[[int, Message, bool], None], pull: Callable[[int], None]) -> None:
         self._deliver = deliver
         self._pull = pull
-        self._reasons: set[str] = set()
+        self.reasons: set[str] = set()
         self._kept: list[tuple[int, Message, bool]] = []
         self._owed = 0
         self.closed = False
@@ -26,13 +26,13 @@ class Gate:
         return len(self._kept)
 
     def shut(self, reason: str) -> None:
-        self._reasons.add(reason)
+        self.reasons.add(reason)
         self.closed = True
 
     def open(self, reason: str) -> None:
         """That is not in the way any more."""
-        self._reasons.discard(reason)
-        if self._reasons or not self.closed:
+        self.reasons.discard(reason)
+        if self.reasons or not self.closed:
             return
         self.closed = False
         kept, self._kept = self._kept, []

@@ -66,7 +66,7 @@ LAST_WORDS = 5.0
 
 class Invoker:
     """`async with` starts and stops it. `units` is how many activations it takes from the feed at a time. `canary`
-    proves that containers work; without it they are trusted."""
+    proves that containers work, as `proof` says; without it they are trusted."""
 
     def __init__(
         self,
@@ -95,21 +95,17 @@ class Invoker:
         self._pool_config = pool
         self._levels = levels
         self._units = units or default_units(pool, limits)
-        self._prefix = prefix
-        self._grace = grace
+        self._prefix, self._grace = prefix, grace
         self._events = events
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
         self._earlier = Earlier(store, actions, self._knowledge, Told(bus, prefix), levels=levels, clock=epoch_ms)
         self._specs = Specs(instance, manifest)
         self._stack = contextlib.AsyncExitStack()
-        self._held = self._drained = False
-        self._broken = False
+        self._held = self._drained = self._broken = False
         self._settling: set[asyncio.Task[None]] = set()
-        self._disabled = False
         self._gate = Gate(self._deliver, self._pull)
         self.proof = Proof(canary, containers, self._specs.canary(limits.memory.std), self._gate)
-        """Whether containers work."""
         self.enabled = False
         self.counters = Counters()
 
@@ -150,9 +146,8 @@ class Invoker:
 
     def disable(self) -> bool:
         """Fetch no more; what is there is run. False where it is so already."""
-        if self._disabled:
+        if self.disabled:
             return False
-        self._disabled = True
         self._gate.shut(DISABLED)
         self._pings.cancel()
         self._report(enabled=False)
@@ -161,9 +156,8 @@ class Invoker:
 
     def enable(self) -> bool:
         """Undo it. False where it is so already, and in a shutdown."""
-        if not self._disabled or self._held:
+        if not self.disabled or self._held:
             return False
-        self._disabled = False
         self._pings = self._tasks.create_task(self._ping())
         log.info("%s is enabled", self._instance)
         self._gate.open(DISABLED)
@@ -213,7 +207,7 @@ class Invoker:
 
     @property
     def disabled(self) -> bool:
-        return self._disabled
+        return DISABLED in self._gate.reasons
 
     @property
     def stopping(self) -> bool:

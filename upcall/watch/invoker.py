@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from upcall.invoker.service import Invoker
 from upcall.measures import BOUNDS, Histogram
@@ -45,12 +45,12 @@ class InvokerWatch(Watch):
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[Self]:
         """Takes samples."""
         self._sample()
         try:
             with super().running():
-                yield
+                yield self
         finally:
             assert self._timer is not None
             self._timer.cancel()

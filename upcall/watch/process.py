@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from upcall import __version__
 from upcall import metrics as names
@@ -44,10 +44,10 @@ class Watch:
         self.lag = Lag()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[Self]:
         """Measures."""
         with self.lag.measured():
-            yield
+            yield self
 
     def log_level(self) -> str:
         return self._log.level

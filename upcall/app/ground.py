@@ -1,0 +1,58 @@
+"""What every role stands on: its data folder, the store, the bus, the address; in this order, and let go backwards."""
+
+import contextlib
+import socket
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from upcall.app.addresses import names, reachable
+from upcall.app.folders import remove, run_folder
+from upcall.app.parts import opened_bus
+from upcall.config import Settings
+from upcall.http.listening import listen
+from upcall.ownership import Ownership, owned, private_folder
+from upcall.places import default_data
+from upcall.ports import Bus
+from upcall.store.choice import Storage, opened
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """Of one process. `tls` None: by HTTP."""
+
+    data: Path
+    owner: Ownership
+    store: Storage
+    bus: Bus
+    listener: socket.socket
+    tls: ssl.SSLContext | None
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.getsockname()[1]
+        return port
+
+
+async def taken(settings: Settings, stack: contextlib.AsyncExitStack) -> Ground:
+    """Held until the stack is left. Raises Misconfigured."""
+    data = private_folder(settings.data or default_data())
+    owner = stack.enter_context(owned(data))
+    stack.callback(remove, run_folder(data))
+    store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))
+    bus = await stack.enter_async_context(opened_bus(settings, store))
+    listener = stack.enter_context(listen(settings.host, settings.port))
+    return Ground(data, owner, store, bus, listener, _tls(settings, data))
+
+
+def url_of(settings: Settings, ground: Ground) -> str:
+    """As this machine can use it."""
+    return f"{'https' if ground.tls else 'http'}://{reachable(settings.host)}:{ground.port}"
+
+
+def _tls(settings: Settings, data: Path) -> ssl.SSLContext | None:
+    if settings.tls == "off" and settings.tls_cert is None and settings.tls_key is None:
+        return None
+    from upcall.controller.tls import tls_context
+
+    return tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, names(settings.host))
