@@ -3,7 +3,7 @@
 import statistics
 
 from bench.controller import Template
-from bench.nodes import memory
+from bench.nodes import cpu, memory
 from bench.stage import World, invoker
 
 BACKLOG = 10_000
@@ -12,11 +12,13 @@ BACKLOG = 10_000
 
 def starts(world: World, url: str, count: int) -> str:
     """`count` lives, one after another."""
-    seconds = []
+    seconds, spent = [], []
     for _ in range(count):
         with invoker(world, url, 4) as node:
             seconds.append(node.seconds)
-    return f"exec to /ready {statistics.median(seconds):.2f} s ({min(seconds):.2f}-{max(seconds):.2f})"
+            spent.append(cpu(node.pid))
+    wall = f"{statistics.median(seconds):.2f} s ({min(seconds):.2f}-{max(seconds):.2f})"
+    return f"exec to /ready {wall}, CPU of its process {statistics.median(spent):.2f} s"
 
 
 def resident(world: World, url: str, template: Template, count: int) -> str:
