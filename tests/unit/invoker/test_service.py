@@ -13,15 +13,14 @@ from upcall.bus.memory import MemoryFeed
 from upcall.core.events import Created
 from upcall.core.pool import PoolConfig
 from upcall.errors import InvalidTransition, NotFound, Unavailable, Unreadable
-from upcall.invoker import earlier, service
+from upcall.invoker import service
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR
-from upcall.model.documents import Document
 from upcall.model.entities import Action, ActionLimits, Exec, UserLimits
 from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
 from upcall.model.names import Json
-from upcall.ports import Deliver, Lost, Stored
+from upcall.ports import Deliver, Lost
 from upcall.testing import Reply, a_message, an_action, an_identity, an_instance, unexpected, until
 
 HEALTH = Topic("health", "ping")
@@ -134,92 +133,6 @@ async def test_without_a_revision_the_newest_is_read_each_time(stage: Stage) -> 
             assert stage.controller.record(message.activation_id).version == version
 
 
-async def redelivered(stage: Stage, action: Action, **options: Any) -> ActivationMessage:
-    """A message that an earlier life has started, as a bus that outlives the process delivers it."""
-    message = a_message(action, await stage.put(action), **options)
-    stage.invoker._deliver(99, message, True)
-    await stage.controller.ended(message.activation_id)
-    return message
-
-
-@pytest.mark.parametrize(("blocking", "shape"), [(True, "combined"), (False, "combined-id")])
-async def test_what_an_earlier_life_has_started_does_not_run_again(stage: Stage, blocking: bool, shape: str) -> None:
-    async with stage.started() as invoker:
-        message = await redelivered(stage, an_action(), blocking=blocking)
-        record = await stage.stored(message)
-        assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.INTERRUPTED})
-        assert (annotations(record)["kind"], annotations(record)["timeout"]) == ("python:3", False)
-        assert stage.shapes(message) == [shape]
-        assert stage.containers.made == []
-        assert invoker.counters.activations == 1
-
-
-async def test_the_record_that_an_earlier_life_has_left_stands(stage: Stage) -> None:
-    async with stage.started():
-        message = await stage.call(an_action(), content={"a": 1})
-        stage.controller.acks.clear()
-        stage.invoker._deliver(99, message, True)
-        await stage.controller.ended(message.activation_id)
-        assert value(stage.controller.record(message.activation_id)) == {"a": 1}
-        assert value(await stage.stored(message)) == {"a": 1}
-        assert stage.container.story == ["/init", "/run"]
-
-
-async def test_an_idempotent_action_runs_again(stage: Stage) -> None:
-    async with stage.started() as invoker:
-        message = await redelivered(stage, an_action(annotations={"idempotent": True}), content={"a": 1})
-        assert value(await stage.stored(message)) == {"a": 1}
-        assert stage.container.story == ["/init", "/run"]
-        assert invoker.counters.activations == 1
-
-
-async def test_what_has_started_and_whose_action_is_gone_is_answered_too(stage: Stage) -> None:
-    async with stage.started():
-        message = a_message(an_action(), "1-0")
-        stage.invoker._deliver(99, message, True)
-        await stage.controller.ended(message.activation_id)
-        assert value(await stage.stored(message)) == {"error": texts.INTERRUPTED}
-
-
-class Away:
-    """A store that cannot be read `times` times."""
-
-    def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, times: float) -> None:
-        self.asked = 0
-        self._times = times
-        self._get = stage.store.get
-        monkeypatch.setattr(stage.store, "get", self.get)
-
-    async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
-        self.asked += 1
-        if self.asked <= self._times:
-            raise Unavailable("away")
-        return await self._get(kind, id, rev)
-
-
-async def test_a_record_that_cannot_be_read_is_not_contradicted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(earlier, "AGAIN", 0.0)
-    async with stage.started():
-        message = await stage.call(an_action(), content={"a": 1})
-        stage.controller.acks.clear()
-        away = Away(stage, monkeypatch, 3)
-        stage.invoker._deliver(99, message, True)
-        await stage.controller.ended(message.activation_id)
-        assert away.asked == 4
-        assert value(stage.controller.record(message.activation_id)) == {"a": 1}
-
-
-async def test_a_stop_does_not_wait_for_a_store_that_is_away(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it has started is for the next life."""
-    async with stage.started():
-        away = Away(stage, monkeypatch, float("inf"))
-        message = a_message(an_action(), "1-0")
-        stage.invoker._deliver(99, message, True)
-        while not away.asked:
-            await asyncio.sleep(0)
-    assert stage.shapes(message) == []
-
-
 async def test_a_lost_feed_ends_the_service_loudly(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -258,7 +171,7 @@ async def test_what_runs_when_the_feed_is_lost_is_left_to_who_has_it_now(
     async def serve() -> None:
         async with stage.started():
             sent.append(await stage.send(an_action()))
-            await until(lambda: stage.containers.made and stage.container.story == ["/init", "/run"])
+            await until(lambda: bool(stage.containers.made) and stage.container.story == ["/init", "/run"])
             told["invoker0"](Unavailable("another life has the place"))
             await asyncio.Event().wait()
 
