@@ -15,17 +15,37 @@ makes that exact is the order of one topic, the same for all: of those who asked
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 _UNTOLD = -1
+_REMEMBERED = 16
+"""Messages that not all have heard."""
 
 
-class Told(msgspec.Struct):
-    """What was said of one namespace in message `number`; the others have heard it, or `floor`, or something above."""
+class Told:
+    """What was said of one namespace: `count` at last, and in `says` numbers of messages with their counts, the oldest
+    being the last that all others have heard for sure."""
 
-    count: int
-    number: int
-    floor: int
+    __slots__ = ("count", "says")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.says = [(0, 0)]
+
+    def say(self, number: int, count: int) -> None:
+        self.count = count
+        self.says.append((number, count))
+        if len(self.says) > _REMEMBERED:
+            self.says[1:3] = [(self.says[2][0], min(self.says[1][1], self.says[2][1]))]
+
+    def floor(self, seen: int) -> int:
+        """The least of what was said since the last that all have heard, and that."""
+        says = self.says
+        while len(says) > 1 and says[1][0] <= seen:
+            del says[0]
+        return min(count for _, count in says)
+
+    def forget(self) -> None:
+        self.count = _UNTOLD
+        self.says = [(0, 0)]
 
 
 class Counts:
@@ -48,27 +68,25 @@ class Counts:
     def floor(self, uuid: str, seen: int) -> int:
         """The least that others may take our count for."""
         told = self._told.get(uuid)
-        if told is None:
-            return 0
-        return max(told.count, 0) if told.number <= seen else told.floor
+        return told.floor(seen) if told else 0
 
     def changes(self) -> list[str]:
         """Namespaces whose count is another one than was told."""
         self.touched = {uuid for uuid in self.touched if self.own.get(uuid, 0) != self._said(uuid)}
         return list(self.touched)
 
-    def tell(self, uuids: Iterable[str], number: int, seen: int) -> dict[str, int]:
+    def tell(self, uuids: Iterable[str], number: int) -> dict[str, int]:
         """What message `number` says of them."""
         said = {uuid: self.own.get(uuid, 0) for uuid in uuids}
         for uuid, count in said.items():
             self.touched.discard(uuid)
-            self._told[uuid] = Told(count, number, min(count, self.floor(uuid, seen)))
+            self._told.setdefault(uuid, Told()).say(number, count)
         return said
 
     def tell_again(self) -> None:
         """Somebody has not heard it, or not all: to be told from nothing."""
         for told in self._told.values():
-            told.count, told.floor = _UNTOLD, 0
+            told.forget()
         self.touch_all()
 
     def touch_all(self) -> None:
@@ -76,7 +94,7 @@ class Counts:
 
     def settle(self, seen: int) -> None:
         """What all have heard to be nothing need not be remembered."""
-        for uuid in [uuid for uuid, told in self._told.items() if told.count == 0 and told.number <= seen]:
+        for uuid in [uuid for uuid, told in self._told.items() if told.count == 0 and told.says[-1][0] <= seen]:
             del self._told[uuid]
 
     def hear(self, controller: str, counts: Mapping[str, int]) -> None:

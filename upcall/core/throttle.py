@@ -29,26 +29,34 @@ RATE, CONCURRENCY = "TimedRateLimit", "ConcurrentRateLimit"
 
 
 class Rates(Counts):
-    """Attempts by namespace uuid in one minute. A new minute starts empty, which bounds it."""
+    """Attempts by namespace uuid in one minute. A new minute starts empty, which bounds it. Told to others are those
+    that have passed or may pass (`taken`): two floods that refuse each other's attempts must not both be refused for
+    the rest of the minute."""
 
     def __init__(self) -> None:
         self.minute = 0
         self.counts: dict[str, int] = {}
+        self.taken: dict[str, int] = {}
         self._later: dict[int, dict[str, dict[str, int]]] = {}
-        super().__init__(self.counts)
+        super().__init__(self.taken)
 
     def charge(self, uuid: str, limit: int, now: float) -> int:
-        """Count one attempt at `now` (epoch seconds); our own number of it. Raises Throttled from the first one above
-        `limit` on."""
+        """Count one attempt at `now` (epoch seconds); its number among those that we have taken. Raises Throttled from
+        the first one above `limit` on."""
         if int(now) // MINUTE != self.minute:
             self.turn(now)
-        count = self.counts[uuid] = self.counts.get(uuid, 0) + 1
-        self.check(uuid, count, limit, now)
-        return count
+        self.counts[uuid] = self.counts.get(uuid, 0) + 1
+        number = self.taken[uuid] = self.taken.get(uuid, 0) + 1
+        self.check(uuid, number, limit, now)
+        return number
 
-    def check(self, uuid: str, count: int, limit: int, now: float) -> None:
-        count += self.others.get(uuid, 0)
-        if count > limit:
+    def check(self, uuid: str, number: int, limit: int, now: float) -> None:
+        """Raises Throttled; then it is not taken any more."""
+        others = self.others.get(uuid, 0)
+        if number + others > limit:
+            self.taken[uuid] -= 1
+            self.touched.add(uuid)
+            count = self.counts[uuid] + others
             raise Throttled(texts.too_many_requests(count, limit), MINUTE - int(now) % MINUTE, RATE)
 
     def turn(self, now: float) -> None:
@@ -58,6 +66,7 @@ class Rates(Counts):
             return
         self.minute = minute
         self.counts.clear()
+        self.taken.clear()
         self.start()
         self._later = {each: told for each, told in self._later.items() if minute <= each <= minute + 1}
         for controller, counts in self._later.pop(minute, {}).items():
