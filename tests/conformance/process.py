@@ -42,6 +42,12 @@ class Process:
             time.sleep(0.02)
         self.url, self._port = match[1], match[2]
 
+    def renamed(self, *options: str) -> None:
+        """Stop, and start with more options."""
+        self.stop()
+        self._command += options
+        self.start()
+
     def stop(self) -> None:
         """As a supervisor does, in order."""
         self._process.send_signal(signal.SIGTERM)

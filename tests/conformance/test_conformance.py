@@ -128,6 +128,16 @@ def test_on_sqlite(id: str, second: Stand) -> None:
     passes(second, id)
 
 
+def test_new_names_are_in_pings_after_a_start(second: Stand) -> None:
+    """The controller has one Invoker as before, called otherwise."""
+    world = second.world
+    assert "displayedName" not in world.ping()["name"]
+    second.process.renamed("--displayedName", "elsewhere")
+    world.wait("the new name", lambda: world.ping()["name"].get("displayedName") == "elsewhere")
+    world.up()
+    assert world.begin(world.action()).ended().acks[-1].body["instance"] == world.ping()["name"]
+
+
 def passes(stand: Stand, id: str) -> None:
     stand.process.revive()
     result = look(stand.world, CHECKS[id])

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conformance.wrong import Wrong
 from upcall.testing.conformance import shapes
-from upcall.testing.conformance.check import CHECKS
-from upcall.testing.conformance.command import FAILED, OUT, PASSED, Result, look, verdict
+from upcall.testing.conformance.check import CHECKS, NotInReach
+from upcall.testing.conformance.command import FAILED, OUT, PASSED, Result, deed, look, verdict
 from upcall.testing.conformance.elsewhere import ELSEWHERE
 from upcall.testing.conformance.every import AREAS, chosen
 from upcall.testing.conformance.health import Health
@@ -70,8 +70,8 @@ def test_what_is_wrong_fails(fault: str, kafka: "Broker", tmp_path: Path) -> Non
 
 
 def test_a_probe_that_comes_back_changed_never_makes_it_healthy(kafka: "Broker", tmp_path: Path) -> None:
-    with world(kafka, tmp_path, "transid") as seen:
-        assert look(seen, CHECKS["supervision.healthy"]).why == "a healthy Invoker: not in 6 s"
+    with world(kafka, tmp_path, "transid", patience=1.5) as seen:
+        assert look(seen, CHECKS["supervision.healthy"]).why == "a healthy Invoker: not in 3 s"
         assert seen.health.history == ["unhealthy"]
 
 
@@ -104,6 +104,35 @@ def test_the_command_prints_a_table_and_ends_with_the_verdict(kafka: "Broker", t
     assert lines[1].split() == ["retention.ms:", "'604800000'", "where", "'172800000'", "is", "expected"]
     assert "its HTTP is not known: --url URL" in done.stdout
     assert (good.returncode, good.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed, 0 not in reach")
+
+
+def test_without_a_store_or_an_invoker_the_rest_is_looked_at(kafka: "Broker") -> None:
+    seen = World(Target(kafka=kafka.bootstrap, prefix=f"n{uuid4().hex[:6]}-", patience=1))
+    try:
+        for id, out in (("bus.poison", "--store URL"), ("supervision.healthy", "--store URL")):
+            assert look(seen, CHECKS[id]).why.endswith(out)
+        for id, why in (
+            ("bus.topic", f"partitions of {seen.invoker_topic}: None where 1 is expected"),
+            ("bus.topic-settings", f"there is no topic {seen.invoker_topic}"),
+            ("bus.ping", "a ping of invoker0: not in 1 s"),
+        ):
+            result = look(seen, CHECKS[id])
+            assert (result.verdict, result.why) == (FAILED, why)
+    finally:
+        seen.close()
+
+
+def test_deeds_are_shell_commands(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    done = deed(f"echo stopped > {note}")
+    assert done is not None
+    done()
+    assert note.read_text() == "stopped\n"
+    failing = deed("exit 3")
+    assert failing is not None
+    with pytest.raises(NotInReach, match="`exit 3` ended with 3"):
+        failing()
+    assert deed(None) is None
 
 
 def test_without_a_broker_it_says_so() -> None:

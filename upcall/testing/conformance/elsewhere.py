@@ -63,7 +63,12 @@ ELSEWHERE: tuple[Elsewhere, ...] = tuple(
         ),
         ("proxy.tcp-check", "container.md §7.5", "TCP checks of stem cells: off in upstream by default", "not there"),
         ("proxy.errors-logged", "container.md §7", "log-activation-errors.*: off in upstream by default", "not there"),
-        ("rest.names", "bus.md §8", "new names in pings after a start with others", "needs another command line"),
+        (
+            "rest.names",
+            "bus.md §8",
+            "new names in pings after a start with others; tests/conformance has it",
+            "needs another command line",
+        ),
         (
             "start.fenced",
             "invoker.md §12",

@@ -78,6 +78,7 @@ class Wire:
 
     def settings(self, topic: str) -> dict[str, str]:
         """What the broker has for a topic."""
+        self._partitions(topic)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         found = self._admin.describe_configs([resource], request_timeout=_ASK)[resource].result(_ASK)
         return {name: entry.value for name, entry in found.items()}
@@ -93,13 +94,13 @@ class Wire:
 
     def ends(self, topic: str) -> list[int]:
         """The offset that the next message of each partition gets."""
-        return [self._end(TopicPartition(topic, number)) for number in range(self.topics()[topic])]
+        return [self._end(TopicPartition(topic, number)) for number in range(self._partitions(topic))]
 
     def committed(self, group: str, topic: str) -> list[int]:
         """What a group has committed for each partition; below 0 where it has not."""
         asking = Consumer({**self._common, "group.id": group})
         try:
-            places = [TopicPartition(topic, number) for number in range(self.topics()[topic])]
+            places = [TopicPartition(topic, number) for number in range(self._partitions(topic))]
             return [place.offset for place in asking.committed(places, timeout=_ASK)]
         finally:
             asking.close()
@@ -147,6 +148,12 @@ class Wire:
         self._thread.join()
         self._consumer.close()
         self._asking.close()
+
+    def _partitions(self, topic: str) -> int:
+        found = self.topics()
+        if topic not in found:
+            raise Failed(f"there is no topic {topic}")
+        return found[topic]
 
     def _end(self, place: TopicPartition) -> int:
         """A topic that has just been made may have no leader yet."""

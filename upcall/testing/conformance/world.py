@@ -70,6 +70,9 @@ class World:
 
     @property
     def documents(self) -> Documents:
+        return self._stored()
+
+    def _stored(self) -> Documents:
         if self._documents is None:
             raise NotInReach("the Invoker's store is not known: --store URL")
         return self._documents
@@ -209,7 +212,8 @@ class World:
             self.advance()
 
     def up(self) -> None:
-        """Wait until the Invoker is healthy."""
+        """Wait until the Invoker is healthy; probes need a document."""
+        self._stored()
         self.wait("a healthy Invoker", lambda: self.health.state == "up", 2 * self.target.patience)
 
     def ping(self) -> Any:
