@@ -111,11 +111,13 @@ def publish(state: Balancer, job: Job) -> Place | None:
 
 
 def force(state: Balancer, job: Job, pick: Pick) -> Place:
-    """Book the job on any healthy Invoker, full as it is. Raises Unavailable where none is healthy."""
+    """Book the job on any healthy Invoker, full as it is, but large enough if one is. Raises Unavailable where none is
+    healthy."""
     healthy = (state.for_blackbox if job.blackbox else state.for_managed).healthy
     if not healthy:
         raise Unavailable
-    place = healthy[pick(len(healthy))]
+    able = [place for place in healthy if place.memory >= job.memory] or healthy
+    place = able[pick(len(able))]
     if job.concurrency == 1:
         place.permits -= job.memory
     else:

@@ -113,6 +113,21 @@ def test_overload_chooses_among_the_healthy_and_permits_go_below_zero() -> None:
     assert force(state, JOB, lambda _: 0).id == 0
 
 
+def test_overload_chooses_among_those_that_have_so_much_memory_at_all() -> None:
+    state = a_balancer(256, 512, 256, 512)
+    big = Job("guest", "guest/big", 512)
+    assert sorted(number for number in placed(state, big, 3) if number is not None) == [1, 3]
+    asked: list[int] = []
+
+    def last(count: int) -> int:
+        asked.append(count)
+        return count - 1
+
+    assert force(state, big, last).id == 3
+    assert force(state, Job("guest", "guest/huge", 1024), last).id == 3, "nobody has: it is told where it is refused"
+    assert asked == [2, 4]
+
+
 def test_after_overload_as_many_releases_are_needed() -> None:
     state = a_balancer(256)
     publish(state, JOB)
