@@ -5,10 +5,11 @@ one is fenced from then on. A commit waits while the place is not ours (the brok
 again) and is tried again when it is, for `patience` seconds. Another commit than ours, found then, means that another
 has had the place.
 
-Odd: when brokers are away for longer than a session, the client forgets by what name the group knows it. When they are
-back it sends what has waited, a heartbeat or a commit, without that name, and is refused as one whose place was taken:
-by itself. To the client that is fatal. So whoever is told that asks who is in the group, and takes another client where
-it is alone.
+Odd: when brokers are away for longer than a session, the client forgets by what id the group knows it. When they are
+back it sends what has waited, a heartbeat or a commit, without that id, and is refused as one whose place was taken: by
+itself. To the client that is fatal. So who is refused like that takes another client and joins again, if it has
+forgotten its id or is in the group by that id, and if nobody else has committed. Who still knows an id that the group
+does not know has lost its place to another.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
+from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -29,6 +31,7 @@ from upcall.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Commits = Mapping[int, Commit]
 """By partition."""
 
@@ -54,8 +57,6 @@ class Member:
         self._orders: SimpleQueue[tuple[Commits, Callable[[], None]] | None] = SimpleQueue()
         self._held: list[TopicPartition] = []
         self._unseen = False
-        self._known: str | None = None
-        """By what name the group knew us last."""
         self._since = monotonic()
         self._ours: dict[int, list[Commit]] = {}
         """What may stand in the broker: the last that was acknowledged, and the one tried."""
@@ -112,7 +113,6 @@ class Member:
         consumer.assign(partitions)
         consumer.pause(partitions)
         self._held, self._unseen = partitions, bool(partitions)
-        self._known = consumer.memberid()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._held, self._unseen, self._since = [], False, monotonic()
@@ -129,10 +129,7 @@ class Member:
             log.warning("the commits of group %s cannot be read yet: %s", self._group, error.args[0].str())
             return
         self._unseen = False
-        for place in found:
-            ours = self._ours.get(place.partition)
-            if ours is not None and place.offset >= 0 and _commit(place) not in ours:
-                raise Unavailable(f"Another process has committed in group {self._group}: its place was taken.")
+        self._verify(found)
         if new:
             self._ours |= {partition: [commit] for partition, commit in new.items()}
             self._call(partial(self._placed, new))
@@ -174,27 +171,42 @@ class Member:
         return next((place.error for place in written if place.error), None)
 
     def _refused(self, error: KafkaError) -> None:
-        """Raises the reason, unless nobody has the place but ourselves: then another client takes it."""
-        if error.name() not in _FENCED or not self._alone():
+        """Raises the reason, unless it was ourselves who took the place: then another client takes it."""
+        ours = self._consumer.memberid()
+        if error.name() not in _FENCED or (ours and not self._insist(lambda: self._alone(ours))):
             raise self._reason(error)
-        log.info("group %s: the place is still ours, it is taken once more", self._group)
         self._consumer.close()
         self._held, self._unseen, self._since = [], False, monotonic()
         self._consumer = made(Consumer, self._config)
+        places = [TopicPartition(self._topic, partition) for partition in self._ours]
+        if places:
+            self._verify(self._insist(lambda: self._consumer.committed(places, timeout=_QUERY)))
+        log.info("group %s: the place is still ours, it is taken once more", self._group)
         self._subscribe()
 
-    def _alone(self) -> bool:
-        """Nobody is in the group but who we are, or were, there."""
-        ours, begun = {self._known, self._consumer.memberid()}, monotonic()
-        admin = AdminClient(self._config)
+    def _alone(self, id: str) -> bool:
+        """Nobody else is in the group."""
+        admin = AdminClient(self._config)  # has to be there until its answer is
+        answer = admin.describe_consumer_groups([self._group], request_timeout=_QUERY)[self._group]
+        return all(member.member_id == id for member in answer.result().members)
+
+    def _insist(self, question: Callable[[], T]) -> T:
+        """Ask until a broker answers. Raises Unavailable when none does."""
+        begun = monotonic()
         while True:
             try:
-                found = admin.describe_consumer_groups([self._group], request_timeout=_QUERY)[self._group].result()
-                return all(member.member_id in ours for member in found.members)
+                return question()
             except KafkaException as error:
                 if monotonic() - begun > self._patience:
                     raise self._reason(error.args[0]) from error
                 sleep(_PAUSE)
+
+    def _verify(self, found: list[TopicPartition]) -> None:
+        """Raises Unavailable where another commit than ours stands."""
+        for place in found:
+            ours = self._ours.get(place.partition)
+            if ours is not None and place.offset >= 0 and _commit(place) not in ours:
+                raise Unavailable(f"Another process has committed in group {self._group}: its place was taken.")
 
     def _reason(self, error: KafkaError) -> Unavailable:
         if error.name() in _FENCED:
