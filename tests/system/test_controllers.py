@@ -6,6 +6,7 @@ import json
 import re
 import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -198,10 +199,11 @@ def test_a_limit_a_minute_is_one_for_both_and_the_refusal_shows_it(fleet: Fleet)
         if time.time() // 60 == minute:
             break
         time.sleep(60 - time.time() % 60 + 0.5)
+    statuses = Counter([status for status, _, _ in answers] + in_turn)
+    assert set(statuses) == {202, 429}, statuses
     passed = sum(status == 202 for status, _, _ in answers)
     assert passed <= LIMIT, "both together"
-    assert passed + in_turn.count(202) == LIMIT, "what floods have refused each other is not lost"
-    assert metric(fleet.controllers[0], "upcall_throttle_held_total") > 0
+    assert passed + in_turn.count(202) == LIMIT, f"{passed}, {in_turn}: what floods have refused each other is not lost"
     refused = [(text, headers) for status, text, headers in answers if status == 429]
     assert len(refused) == len(answers) - passed
     texts = re.compile(rf"Too many requests in the last minute \(count: (\d+), allowed: {LIMIT}\)\.")
