@@ -195,6 +195,7 @@ def test_a_limit_a_minute_is_one_for_both_and_the_refusal_shows_it(fleet: Fleet)
             time.sleep(left + 0.5)
         minute = time.time() // 60
         answers = burst(fleet)
+        time.sleep(0.5)  # for what they have refused each other to be known
         in_turn = [fleet.accept(number % 2, "hello") for number in range(LIMIT)]
         if time.time() // 60 == minute:
             break

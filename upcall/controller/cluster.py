@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from upcall import metrics as names
 from upcall.core.throttle import Held, Throttles
+from upcall.errors import Throttled
 from upcall.measures import one
 from upcall.model.messages import ClusterMessage, Message, cluster_topic
 from upcall.ports import Bus, Following, Lost
@@ -155,6 +156,9 @@ class Cluster:
                     return
             except TimeoutError:
                 pass
+            except Throttled:
+                self._soon()  # it is not taken any more: others may take it
+                raise
             finally:
                 self._held -= 1
         self._throttles.settle(held, self._clock())
