@@ -6,10 +6,10 @@ again) and is tried again when it is, for `patience` seconds. Another commit tha
 has had the place.
 
 Odd: when brokers are away for longer than a session, the client forgets by what id the group knows it. When they are
-back it sends what has waited, a heartbeat or a commit, without that id, and is refused as one whose place was taken: by
-itself. To the client that is fatal. So who is refused like that takes another client and joins again, if it has
-forgotten its id or is in the group by that id, and if nobody else has committed. Who still knows an id that the group
-does not know has lost its place to another.
+back they get what has waited, a heartbeat or a commit without that id, or a wish to join that was given up, and refuse
+it, or what came after it, as that of one whose place was taken: by itself. To the client that is fatal. So who is
+refused like that while its id changes takes another client and joins again, if nobody else has committed. Who is
+refused by the id that it has had all the time has lost its place to another.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from upcall.bus.kafka_client import Config, made
 from upcall.bus.kafka_thread import run_thread
@@ -38,6 +37,9 @@ Commits = Mapping[int, Commit]
 _HURRY, _PAUSE = 0.02, 0.5
 """Seconds between two looks at the group: while it has given us no place, and afterwards."""
 _QUERY = 10.0
+_GHOSTS = 3.0
+"""Seconds for which requests may still reach the broker that were sent before we joined again."""
+NEVER = float("-inf")
 _FENCED = ("FENCED_INSTANCE_ID", "_FENCED", "_FATAL")
 _FINAL = ("OFFSET_METADATA_TOO_LARGE", "GROUP_AUTHORIZATION_FAILED", "TOPIC_AUTHORIZATION_FAILED", "INVALID_GROUP_ID")
 
@@ -57,6 +59,10 @@ class Member:
         self._orders: SimpleQueue[tuple[Commits, Callable[[], None]] | None] = SimpleQueue()
         self._held: list[TopicPartition] = []
         self._unseen = False
+        self._known: str | None = None
+        """By what id the group gave us the place last."""
+        self._again = NEVER
+        """When it did so once more."""
         self._since = monotonic()
         self._ours: dict[int, list[Commit]] = {}
         """What may stand in the broker: the last that was acknowledged, and the one tried."""
@@ -113,6 +119,9 @@ class Member:
         consumer.assign(partitions)
         consumer.pause(partitions)
         self._held, self._unseen = partitions, bool(partitions)
+        if self._known is not None:
+            self._again = monotonic()
+        self._known = consumer.memberid() or ""
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._held, self._unseen, self._since = [], False, monotonic()
@@ -172,8 +181,7 @@ class Member:
 
     def _refused(self, error: KafkaError) -> None:
         """Raises the reason, unless it was ourselves who took the place: then another client takes it."""
-        ours = self._consumer.memberid()
-        if error.name() not in _FENCED or (ours and not self._insist(lambda: self._alone(ours))):
+        if error.name() not in _FENCED or not self._forgotten():
             raise self._reason(error)
         self._consumer.close()
         self._held, self._unseen, self._since = [], False, monotonic()
@@ -184,11 +192,10 @@ class Member:
         log.info("group %s: the place is still ours, it is taken once more", self._group)
         self._subscribe()
 
-    def _alone(self, id: str) -> bool:
-        """Nobody else is in the group."""
-        admin = AdminClient(self._config)  # has to be there until its answer is
-        answer = admin.describe_consumer_groups([self._group], request_timeout=_QUERY)[self._group]
-        return all(member.member_id == id for member in answer.result().members)
+    def _forgotten(self) -> bool:
+        """The client is known by another id than when we had the place, or joined again a short time ago."""
+        ours = self._consumer.memberid()
+        return self._known is not None and (ours != self._known or monotonic() - self._again < _GHOSTS)
 
     def _insist(self, question: Callable[[], T]) -> T:
         """Ask until a broker answers. Raises Unavailable when none does."""
