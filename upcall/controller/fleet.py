@@ -32,6 +32,8 @@ UNBOUNDED = 1 << 40
 """MB of an Invoker that does its own counting."""
 QUIET = 10.0
 """Seconds between two warnings of overload."""
+HOLE = 100
+"""Numbers that were skipped, from which on it is told."""
 LOCAL = "invoker0/0"
 
 
@@ -63,7 +65,8 @@ class Fleet:
             balance.set_healthy(self._balancer, 0, True)
 
     def publish(self, job: Job) -> int:
-        """Book the job and give the Invoker's number. Raises Unavailable where no Invoker is healthy."""
+        """Book the job and give the Invoker's number. Raises Unavailable where no Invoker is healthy, or none that is
+        has so much memory at all."""
         place = publish(self._balancer, job)
         return self._overload(job) if place is None else place.id
 
@@ -99,8 +102,16 @@ class Fleet:
 
     def learn(self, instance: InvokerId, megabytes: int) -> None:
         """An Invoker is new, or is not what it was."""
-        number = instance.instance
+        number, before = instance.instance, len(self._balancer.places)
         self._names[number] = str(instance)
+        if number - before >= HOLE:
+            log.warning(
+                "%s: the numbers from %d to %d are no Invoker's, but count for `/invokers/ready` and for where actions "
+                "run. If it is there by mistake, end it and start the controllers again.",
+                instance,
+                before,
+                number - 1,
+            )
         if not balance.set_memory(self._balancer, number, megabytes):
             self._tell_raised([number])
 

@@ -10,7 +10,12 @@ share changes, unlike in OpenWhisk, so permits may go below zero; they also do w
 because all are full. Jobs with a concurrency of c share: one booking of the memory opens c places.
 
 The first Invokers are for managed runtimes, the last for actions whose image has to be pulled; they may overlap. The
-list is in the order of ids and never shrinks: who has gone stays in it and is not healthy.
+list is in the order of ids and never shrinks: who has gone stays in it and is not healthy. Ids that were skipped are in
+it too, and count for the hash; a list with many such is not walked, but those that are healthy are taken in the order
+in which the walk would have met them.
+
+An action that is larger than all the memory of an Invoker never goes there, unlike in OpenWhisk: it would end as an
+error of the system, and whoever makes such an action could take Invokers away from everybody.
 """
 
 import math
@@ -20,6 +25,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from upcall.errors import Unavailable
+from upcall.model import texts
+
+SPARSE = 8
+"""A list that is so many times as long as its healthy Invokers are many is not walked."""
 
 Pick = Callable[[int], int]
 """A die: a number from 0 to below its argument."""
@@ -96,10 +105,12 @@ def publish(state: Balancer, job: Job) -> Place | None:
         return None
     hash_, steps = job.hash, part.steps
     index, step = hash_ % size, steps[hash_ % len(steps)]
+    if len(part.healthy) * SPARSE < size:
+        return _take_met(part, job, index, step)
     memory, alone = job.memory, job.concurrency == 1
     for _ in range(size):
         place = places[index]
-        if place.healthy:
+        if place.healthy and place.memory >= memory:
             if alone:
                 if place.permits >= memory:
                     place.permits -= memory
@@ -110,13 +121,28 @@ def publish(state: Balancer, job: Job) -> Place | None:
     return None
 
 
+def _take_met(part: Part, job: Job, home: int, step: int) -> Place | None:
+    """The same, without the walk: it meets a place after as many steps as the step's inverse says."""
+    size, first = len(part.places), part.places[0].id
+    inverse = pow(step, -1, size)
+    for place in sorted(part.healthy, key=lambda place: (place.id - first - home) * inverse % size):
+        if place.memory < job.memory:
+            continue
+        if job.concurrency == 1 and place.permits >= job.memory:
+            place.permits -= job.memory
+            return place
+        if job.concurrency > 1 and _join(place, job, forced=False):
+            return place
+    return None
+
+
 def force(state: Balancer, job: Job, pick: Pick) -> Place:
-    """Book the job on any healthy Invoker, full as it is, but large enough if one is. Raises Unavailable where none is
-    healthy."""
+    """Book the job on any healthy Invoker that is large enough, full as it is. Raises Unavailable where there is none,
+    with a text where one is healthy."""
     healthy = (state.for_blackbox if job.blackbox else state.for_managed).healthy
-    if not healthy:
-        raise Unavailable
-    able = [place for place in healthy if place.memory >= job.memory] or healthy
+    able = [place for place in healthy if place.memory >= job.memory]
+    if not able:
+        raise Unavailable(texts.no_invoker_holds(job.memory, max(each.memory for each in healthy)) if healthy else "")
     place = able[pick(len(able))]
     if job.concurrency == 1:
         place.permits -= job.memory

@@ -229,10 +229,12 @@ class Work:
             self._box.runtime.post(b"/run", body, self.known.run, self._ran)
 
     def _surprised(self, now: int, cause: Exception) -> None:
-        """Its arguments cannot be passed on: they are the caller's, and may be anything that JSON allows."""
+        """Its arguments cannot be passed on: they are the caller's, and may be anything that JSON allows. That is no
+        error of the system, or callers could take Invokers away from everybody."""
         log.warning("no request can be made: %r", cause, extra=about(self.message))
-        init = self._init_ms
-        self._respond(error(WHISK_ERROR, texts.RUN_DIED), Times(self._asked, now - (init or 0), now, init))
+        init, theirs = self._init_ms, isinstance(cause, ValueError | RecursionError)
+        response = error(DEVELOPER_ERROR if theirs else WHISK_ERROR, texts.RUN_DIED)
+        self._respond(response, Times(self._asked, now - (init or 0), now, init))
 
     def _inited(self, outcome: Outcome) -> None:
         now, timeout = self._desk.clock(), self.recipe.timeout

@@ -77,6 +77,13 @@ def arguments_full(size: int) -> str:
     )
 
 
+def no_invoker_holds(memory: int, largest: int) -> str:
+    return (
+        f"The server is currently unavailable (the action needs {memory} MB of memory; the largest Invoker that is up "
+        f"has {largest} MB in all)."
+    )
+
+
 def malformed_content(detail: str) -> str:
     return f"The request content was malformed:\n{detail}"
 

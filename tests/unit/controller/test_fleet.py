@@ -60,6 +60,28 @@ def test_without_a_healthy_one_there_is_no_text_of_ours() -> None:
     assert str(refused.value) == ""
 
 
+def test_an_action_that_no_invoker_holds_is_refused_and_no_overload() -> None:
+    fleet = a_fleet(512, 256)
+    fleet.move(0, State.UNHEALTHY)
+    with pytest.raises(Unavailable) as refused:
+        fleet.publish(Job("guest", "guest/huge", 512))
+    assert "needs 512 MB" in str(refused.value)
+    assert "has 256 MB" in str(refused.value)
+    assert fleet.overloads == 0
+    assert shown(fleet)["upcall_balancer_free_bytes 1"] == 256 << 20
+
+
+def test_a_number_far_from_the_others_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    fleet = a_fleet(512)
+    fleet.learn(InvokerId(100, "1 GB"), 1024)
+    assert caplog.text == ""
+    fleet.learn(InvokerId(9_000, "1 GB"), 1024)
+    fleet.learn(InvokerId(9_000, "2 GB"), 2048)
+    (told,) = caplog.records
+    assert "invoker9000: the numbers from 101 to 8999 are no Invoker's" in told.getMessage()
+    assert len(fleet.states()) == 9_001
+
+
 def test_a_cluster_divides_the_memory_and_says_where_it_is_too_small(caplog: pytest.LogCaptureFixture) -> None:
     fleet = a_fleet(1024, 256)
     fleet.resize(2)

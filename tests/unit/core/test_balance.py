@@ -15,6 +15,7 @@ from upcall.core.balance import (
     resize,
     set_healthy,
     set_memory,
+    step_sizes,
 )
 from upcall.errors import Unavailable
 
@@ -124,8 +125,25 @@ def test_overload_chooses_among_those_that_have_so_much_memory_at_all() -> None:
         return count - 1
 
     assert force(state, big, last).id == 3
-    assert force(state, Job("guest", "guest/huge", 1024), last).id == 3, "nobody has: it is told where it is refused"
-    assert asked == [2, 4]
+    assert asked == [2]
+
+
+def test_what_is_larger_than_all_that_is_up_goes_nowhere_and_is_told_with_sizes() -> None:
+    """Also where permits would do: the least was raised above what the Invoker has, places of a share are open."""
+    state = a_balancer(100, 256, 512)
+    set_healthy(state, 2, False)
+    huge = Job("guest", "guest/huge", 512)
+    assert publish(state, huge) is None
+    with pytest.raises(Unavailable, match="needs 512 MB of memory; the largest Invoker that is up has 256 MB in all"):
+        force(state, huge, lambda _: 0)
+    small, shared = Job("guest", "guest/small", 128), Job("guest", "guest/shared", 256, 3)
+    assert placed(state, small, 3) == [1, 1, None], "the first has 128 MB to book, and cannot hold it"
+    state = a_balancer(512)
+    assert placed(state, shared, 1) == [0]
+    set_memory(state, 0, 128)
+    assert placed(state, shared, 1) == [None]
+    with pytest.raises(Unavailable, match="has 128 MB in all"):
+        force(state, shared, lambda _: 0)
 
 
 def test_after_overload_as_many_releases_are_needed() -> None:
@@ -278,6 +296,30 @@ def test_an_invoker_with_other_memory_keeps_what_is_booked() -> None:
     publish(state, JOB)
     set_memory(state, 0, 512)
     assert permits(state) == [256]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("blackbox", [False, True])
+def test_a_list_of_many_that_were_never_heard_of_gives_what_the_walk_gives(concurrency: int, blackbox: bool) -> None:
+    """Home and steps by the length of the padded list, as the specification has it, counted out by hand."""
+    state = Balancer(0.9, 0.6)
+    there = [3, 170, 171, 555, 998]
+    for number in there:
+        set_memory(state, number, 512)
+        set_healthy(state, number, True)
+    first, size = (400, 599) if blackbox else (0, 900)
+    wide = [number for number in there if first <= number < first + size]
+    steps = step_sizes(size)
+    for count in range(50):
+        job = Job("guest", f"guest/a{count}", 256, concurrency, blackbox)
+        way = [first + (job.hash + hop * steps[job.hash % len(steps)]) % size for hop in range(size)]
+        met = [number for number in way if number in wide]
+        found = placed(state, job, 2 * concurrency * len(wide) + 1)
+        assert found == [*(number for number in met for _ in range(2 * concurrency)), None]
+        for invoker in found[:-1]:
+            assert invoker is not None
+            release(state, job, invoker)
+    check(state)
 
 
 JOBS = [

@@ -14,7 +14,7 @@ from upcall.core.record import StoreLevels
 from upcall.errors import NotFound
 from upcall.invoker import service
 from upcall.model import texts
-from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR
+from upcall.model.activation import DEVELOPER_ERROR
 from upcall.model.entities import ActionLimits, UserLimits
 from upcall.model.messages import CompletionMessage, invoker_topic
 from upcall.model.names import Json
@@ -143,7 +143,8 @@ async def test_the_answer_to_init_is_bounded_by_the_systems_payload_alone(stage:
 
 @pytest.mark.parametrize("provides_key", [False, True])
 async def test_arguments_that_cannot_be_passed_on_end_their_activation_alone(stage: Stage, provides_key: bool) -> None:
-    """A nesting that was within the limit where it was checked may not be here."""
+    """A nesting that was within the limit where it was checked may not be here. No error of the system: whoever calls
+    so could take the Invoker away from others."""
     action = an_action(annotations={"provide-api-key": provides_key})
     async with stage.started():
         await stage.call(an_action("other"))
@@ -153,7 +154,7 @@ async def test_arguments_that_cannot_be_passed_on_end_their_activation_alone(sta
             stage.bus.send(invoker_topic(0), message)
             await stage.controller.ended(message.activation_id)
             record = await stage.stored(message)
-            assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.RUN_DIED})
+            assert (record.response.status_code, value(record)) == (DEVELOPER_ERROR, {"error": texts.RUN_DIED})
             stage.controller.acks.clear()
         assert (await stage.result(an_action("other"))).response.status_code == 0
 
