@@ -288,7 +288,7 @@ async def test_no_usable_invoker_is_503(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?blocking=true"])
-@pytest.mark.parametrize(("error", "status"), [(TooLarge(), 413), (OSError("broker"), 500)])
+@pytest.mark.parametrize(("error", "status"), [(TooLarge("invoker0 takes less"), 413), (OSError("broker"), 500)])
 async def test_a_message_that_cannot_be_sent(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, query: str, error: Exception, status: int
 ) -> None:

@@ -1,7 +1,7 @@
 """Topics: made where they are missing, with upstream's settings (spec: bus.md §2.1).
 
-`whisk.kafka.topics.<key>.<setting>` changes what a new topic gets; `partitions` is its number of partitions. The
-settings of an existing topic are the operator's.
+`whisk.kafka.topics.<key>.<setting>` changes what a new topic gets; `partitions` is its number of partitions. In both
+parts dashes have become dots (`upcall.brokers`). The settings of an existing topic are the operator's.
 """
 
 import logging
@@ -29,8 +29,8 @@ _KEYS: dict[Carried, str] = {
     "ack": "completed",
     "ping": "health",
     "event": "events",
-    "invalidation": "cache-invalidation",
-    "cluster": "upcall-controllers",
+    "invalidation": "cache.invalidation",
+    "cluster": "upcall.controllers",
 }
 _RETENTION: dict[Carried, int] = {
     "activation": 48 * HOUR,

@@ -19,7 +19,7 @@ from upcall.controller.cache import Entry as Cached
 from upcall.controller.fleet import Fleet
 from upcall.core.balance import Job
 from upcall.core.params import Arguments, Defaults, defaults_of
-from upcall.errors import Internal, NotFound, Unavailable, UpcallError
+from upcall.errors import Internal, NotFound, TooLarge, Unavailable, UpcallError
 from upcall.http.ids import ids
 from upcall.model import texts
 from upcall.model.activation import Activation
@@ -169,7 +169,10 @@ class Invocations:
             return
         unanswered = then is not None or entry.then is not None
         self._acks.withdraw(entry)
-        if not isinstance(error, UpcallError):
+        if isinstance(error, TooLarge):
+            log.info("activation %s is not sent: %s", entry.id, error, extra=entry.extra)
+            error = TooLarge()  # the caller knows nothing of topics (spec: load-balancer.md §6)
+        elif not isinstance(error, UpcallError):
             log.error("activation %s could not be sent", entry.id, exc_info=error, extra=entry.extra)
             error = Internal()
         if unanswered:
