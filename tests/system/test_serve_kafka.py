@@ -1,8 +1,10 @@
 """`upcall serve --bus kafka`: both roles in one process, their messages through a real broker."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -11,6 +13,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.system.serving import Platform, running
+from tests.system.test_drain import CALLER, KEYED, prepare, signalled
 from upcall.core.offsets import Commit, Offsets
 
 if TYPE_CHECKING:
@@ -119,3 +122,25 @@ def story(options: dict[str, str]) -> str:
 def test_without_brokers_it_does_not_start(folder: Path) -> None:
     with pytest.raises(AssertionError, match=r"upcall serve ended with 1:\n.*name them by --kafka-hosts HOST:PORT"):
         Platform(folder / "data", "--bus", "kafka")
+
+
+@pytest.mark.parametrize("wait_for_it", [True, False], ids=["blocking", "non-blocking"])
+def test_what_runs_at_a_stop_may_call_and_gets_its_answer(
+    folder: Path, options: dict[str, str], wait_for_it: bool
+) -> None:
+    """The Invoker has told everybody that it is disabled; its own controller still sends it what running work needs."""
+    with running(folder / "data", environment=options) as platform, ThreadPoolExecutor(1) as threads:
+        prepare(platform)
+        platform.create("caller", CALLER, annotations=KEYED)
+        call = threads.submit(platform.invoke, "caller", {"before": 1, "wait": wait_for_it})
+        time.sleep(0.7)
+        signalled(platform)
+        result = call.result().body["response"]["result"]
+        assert platform.process.wait(20) == 0
+    if wait_for_it:
+        assert result == {"status": 200, "body": '{"slept":0.3}'}
+        return
+    assert result["status"] == 202
+    with running(folder / "data", environment=options) as platform:
+        id = json.loads(result["body"])["activationId"]
+        wait("the record of what was left to this life", lambda: recorded(platform, id))

@@ -86,6 +86,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         if not stop.asked.done():
             say(_ready_text(settings, url, memory, data))
         await until(controller, stop)
+        controller.fleet.keep(settings.invoker_id)
         await _drain(controller, invoker, settings.grace)
         _tell_left(len(store.journal))
     return 1 if store.lost else 0

@@ -56,6 +56,7 @@ class Fleet:
         self._clock = clock
         self._names: dict[int, str] = {}
         self._states: dict[int, State] = {}
+        self._kept: int | None = None
         self._warned = float("-inf")
         self._moves: dict[State, int] = dict.fromkeys(State, 0)
         self.overloads = 0
@@ -117,12 +118,19 @@ class Fleet:
 
     def move(self, number: int, state: State) -> None:
         """Of an Invoker that is known."""
+        if number == self._kept and state is State.OFFLINE:
+            return
         before = self._states.get(number, State.OFFLINE)
         self._states[number] = state
         self._moves[state] += 1
         balance.set_healthy(self._balancer, number, state is State.HEALTHY)
         level = logging.WARNING if before is State.HEALTHY else logging.INFO
         log.log(level, "%s is %s (it was %s)", self._names[number], state.value, before.value)
+
+    def keep(self, number: int) -> None:
+        """Send work there as before, though it says that it is disabled: it is in this process and stops with it, and
+        what runs there may call."""
+        self._kept = number
 
     def states(self) -> dict[str, str]:
         """Of `GET /invokers`, in the order of numbers; those that were never heard of are `down`."""

@@ -82,6 +82,17 @@ def test_a_number_far_from_the_others_is_told(caplog: pytest.LogCaptureFixture) 
     assert len(fleet.states()) == 9_001
 
 
+def test_the_invoker_that_stops_with_its_controller_gets_what_running_work_needs() -> None:
+    fleet = a_fleet(512, 512)
+    fleet.keep(1)
+    for number in range(2):
+        fleet.move(number, State.OFFLINE)
+    assert fleet.publish(JOB) == 1
+    fleet.move(1, State.UNHEALTHY)
+    with pytest.raises(Unavailable):
+        fleet.publish(JOB)
+
+
 def test_a_cluster_divides_the_memory_and_says_where_it_is_too_small(caplog: pytest.LogCaptureFixture) -> None:
     fleet = a_fleet(1024, 256)
     fleet.resize(2)
