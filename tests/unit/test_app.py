@@ -48,6 +48,15 @@ def test_of_a_manifest_is_offered_what_runs_here(caplog: pytest.LogCaptureFixtur
         offered(manifest, ["ruby:2"])
 
 
+@pytest.mark.parametrize("tag", ["", ":latest", ":nightly", ":1.14.0", "@sha256:" + "a" * 64])
+def test_the_image_of_native_executables_is_never_pulled(tag: str) -> None:
+    """Nor are its actions placed where images are pulled; `wsk action create --native` names `:nightly`."""
+    manifest = manifest_of(["python:3"])
+    assert not manifest.is_pulled(f"openwhisk/dockerskeleton{tag}")
+    assert manifest.is_pulled(f"other/dockerskeleton{tag}")
+    assert manifest.is_pulled(f"openwhisk/other{tag}")
+
+
 async def test_ready_is_what_the_store_says_for_a_second() -> None:
     store = FakeStore()
     asked = 0

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from upcall.app.folders import run_folder
 from upcall.bus.memory import MemoryBus
@@ -27,7 +27,7 @@ from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
 from upcall.model.messages import Topic
 from upcall.model.names import InvokerId, Json
-from upcall.model.runtimes import Image, Manifest, Runtime
+from upcall.model.runtimes import ANY_TAG, Image, Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
 from upcall.ports import Bus
 from upcall.store.cache import ActionCache
@@ -158,13 +158,14 @@ def make_invoker(
 
 
 def manifest_of(kinds: Sequence[str]) -> Manifest:
-    """The kinds that run here, the first of a family its default, and the image of native executables."""
+    """The kinds that run here, the first of a family its default, and the image of native executables, which the
+    process driver plays whatever its tag (`wsk action create --native` names `:nightly`)."""
     families: dict[str, list[Runtime]] = {}
     for kind in kinds:
         family = families.setdefault(kind.partition(":")[0], [])
         image = Image(f"action-{kind.replace(':', '-v')}", "upcall")
         family.append(Runtime(kind, image, default=not family))
-    return Manifest(families, [images.NATIVE])
+    return Manifest(families, [structs.replace(images.NATIVE, tag=ANY_TAG)])
 
 
 async def proven(invoker: Invoker) -> None:

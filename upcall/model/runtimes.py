@@ -5,6 +5,9 @@ from msgspec import UNSET, UnsetType
 
 from upcall.model.sizes import MB, parse_size
 
+ANY_TAG = "*"
+"""Of an image that is the same whatever its tag; no tag of Docker's."""
+
 
 class Image(msgspec.Struct, frozen=True):
     """`[registry/][prefix/]name[:tag]`; a missing tag equals `latest` when compared."""
@@ -22,8 +25,9 @@ class Image(msgspec.Struct, frozen=True):
 
     def is_same(self, other: "Image") -> bool:
         """Whatever registry they come from."""
-        mine, its = ((each.prefix, each.name, each.tag or "latest") for each in (self, other))
-        return mine == its
+        if ANY_TAG not in (self.tag, other.tag) and (self.tag or "latest") != (other.tag or "latest"):
+            return False
+        return (self.prefix, self.name) == (other.prefix, other.name)
 
 
 def parse_image(text: str) -> Image:
