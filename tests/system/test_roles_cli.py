@@ -72,6 +72,23 @@ def test_all_that_is_wrong_or_missing_is_said_in_one_message(
     assert all(line.startswith(start) for line, start in zip(told, starts, strict=True)), told
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--verbose"], "error: No such option '--verbose'."),
+        (["3"], "error: Got unexpected extra argument (3)"),
+        (["--port"], "error: Option '--port' requires an argument."),
+    ],
+)
+@pytest.mark.parametrize("role", ["invoker", "controller"])
+def test_an_argument_that_is_not_known_ends_it_with_1(role: str, words: list[str], told: str) -> None:
+    code, lines, out = upcall(role, "--id", "0", *words, KAFKA_HOSTS="a:1")
+    assert (code, out) == (1, "")
+    assert len(lines) == 1
+    assert lines[0].startswith(told)
+    assert lines[0].endswith(f"(see: upcall {role} --help)")
+
+
 def test_config_shows_the_same_faults_and_exits_with_1() -> None:
     code, told, out = upcall("config", "--role", "invoker", UPCALL_PORT="x")
     assert code == 1

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from upcall.cli.role import epilog, options, start
+from upcall.cli.role import Deployed, epilog, options, start
 
 
-@click.command("controller", epilog=epilog("controller"))
+@click.command("controller", cls=Deployed, epilog=epilog("controller"))
 @options("controller")
 def command(config: Path | None, **flags: str | None) -> None:
     """Run one controller: the REST API, which has actions run by the Invokers on the same brokers.

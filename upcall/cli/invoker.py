@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from upcall.cli.role import epilog, options, start
+from upcall.cli.role import Deployed, epilog, options, start
 
 
-@click.command("invoker", epilog=epilog("invoker"))
+@click.command("invoker", cls=Deployed, epilog=epilog("invoker"))
 @options("invoker")
 def command(config: Path | None, **flags: str | None) -> None:
     """Run one Invoker: it takes activations from its topic of Kafka, runs them on this machine and answers there.

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 
 from upcall.catalogue import settings_of
+from upcall.cli.refusal import GENERAL
 from upcall.config import load
 from upcall.setting import Role, Setting
 
@@ -22,6 +23,21 @@ OpenWhisk's CONFIG_whisk_… and LIMITS_… variables are honoured. Other users 
 a command line: give keys and passwords by UPCALL_AUTH and UPCALL_STORE where there are any.
 More settings: docs/reference/settings.md. All that count here, and where they come from:
 """
+
+
+class WrongWords(click.UsageError):
+    exit_code = GENERAL
+
+
+class Deployed(click.Command):
+    """A command whose command line is a deployment's. A wrong one ends it as a wrong setting does, with 1 (spec:
+    invoker.md §2)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise WrongWords(error.format_message(), ctx) from None
 
 
 def epilog(role: Role) -> str:
