@@ -1,16 +1,20 @@
 """Acknowledgements: their shapes, and what happens when one is too large (spec: bus.md §7).
 
 For a caller that does not wait a full record is replaced by the activation's id (*shrunk*), and so is one that the bus
-refuses for its size. Its controller then asks the store for the record, so that is durable before (`settle`). `then` is
-called when the bus has the ack for good, or has refused it for good: there is nobody else to tell, the controller frees
-the slot by its own timer.
+refuses for its size. Its controller then asks the store for the record, so that is durable before (`settle`).
+
+An ack that no broker takes is sent again for as long as its controller counts on it; controllers do not mind one that
+comes twice. `then` is called when the bus has the ack for good, or has refused it for good: there is nobody else to
+tell, the controller has freed the slot by its own timer.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 
-from upcall.errors import TooLarge
+from upcall.errors import TooLarge, Unavailable
 from upcall.model.activation import WHISK_ERROR, Activation
 from upcall.model.messages import (
     Ack,
@@ -30,6 +34,10 @@ Tell = Callable[[ActivationMessage, Activation], None]
 """Hears of each acknowledgement that frees a slot."""
 log = logging.getLogger(__name__)
 
+AGAIN = 1.0
+"""Seconds until an ack that was not taken is sent again."""
+PATIENCE = 180.0
+"""Seconds for which it is: after them controllers free most slots by force (spec: load-balancer.md §3)."""
 CONTROLLERS = 1024
 """Topics that are kept at hand; past that the table is begun anew."""
 
@@ -51,6 +59,8 @@ class Acks:
         self._topics: dict[str, Topic] = {}
         self._tell = tell
         self.instance = instance
+        self.over = False
+        """Others say how activations ended: nothing is sent again."""
         self.failed = 0
 
     def result(self, message: ActivationMessage, response: Activation | str, then: Then, large: Then) -> None:
@@ -84,24 +94,37 @@ class Acks:
         self._send(message, ack, then, lambda: self._settle(shrink))
 
     def _send(self, message: ActivationMessage, ack: Ack, then: Then, large: Then | None = None) -> None:
-        controller = message.root_controller_index.as_string
-        topic = self._topics.get(controller) or self._topic(controller)
-        self._bus.send(topic, ack, partial(self._sent, message, topic, then, large))
+        self._bus.send(self._topic(message), ack, partial(self._sent, message, ack, then, large))
 
     def _sent(
-        self, message: ActivationMessage, topic: Topic, then: Then, large: Then | None, error: BaseException | None
+        self,
+        message: ActivationMessage,
+        ack: Ack,
+        then: Then,
+        large: Then | None,
+        error: BaseException | None,
+        *,
+        since: float | None = None,
     ) -> None:
+        """`since` is when it was not taken first, on the monotonic clock."""
         if error is None:
             then()
         elif isinstance(error, TooLarge) and large is not None:
             large()
+        elif isinstance(error, Unavailable) and not self.over and (since is None or monotonic() - since < PATIENCE):
+            log.info("an ack is sent again: %s", error, extra=about(message))
+            sent = partial(self._sent, message, ack, then, large, since=since or monotonic())
+            asyncio.get_running_loop().call_later(AGAIN, self._bus.send, self._topic(message), ack, sent)
         else:
             self.failed += 1
-            log.error("ack to %s lost: %s", topic.name, error, extra=about(message))
+            log.error("an ack to %s is lost: %s", self._topic(message).name, error, extra=about(message))
             then()
 
-    def _topic(self, controller: str) -> Topic:
-        if len(self._topics) >= CONTROLLERS:
-            self._topics.clear()
-        topic = self._topics[controller] = completed_topic(controller, self._prefix)
+    def _topic(self, message: ActivationMessage) -> Topic:
+        controller = message.root_controller_index.as_string
+        topic = self._topics.get(controller)
+        if topic is None:
+            if len(self._topics) >= CONTROLLERS:
+                self._topics.clear()
+            topic = self._topics[controller] = completed_topic(controller, self._prefix)
         return topic

@@ -379,7 +379,7 @@ class Invoker:
         """A bug, or the feed is lost: end the service, and with it whoever runs it. What runs is for who comes next."""
         if self._broken:
             return
-        self._broken = self._desk.over = True
+        self._broken = self._desk.over = self._acks.over = True
         self._runner.close()
         log.critical("the Invoker has failed: %s", cause, exc_info=None if isinstance(cause, Unavailable) else cause)
 

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from tests.unit.invoker.conftest import NO_LOGS, Stage, annotations, answers, value
-from upcall.errors import NotFound, StartFailed, TooLarge
+from upcall.errors import NotFound, StartFailed, TooLarge, Unavailable
+from upcall.invoker import acks
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR
 from upcall.model.entities import ActionLimits
@@ -133,6 +134,65 @@ async def test_a_record_too_large_for_the_bus_is_sent_as_its_id_when_it_is_durab
         flushed.set()
         await stage.controller.ended(message.activation_id)
         assert stage.shapes(message) == expected
+
+
+class Away(MemoryBus):
+    """No broker takes acks, as long as there is a `reason`; `asked` counts how often one should have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reason: Exception | None = None
+        self.asked = 0
+
+    def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
+        if sent and self.reason and topic.carries == "ack":
+            self.asked += 1
+            sent(self.reason)
+        else:
+            super().send(topic, message, sent)
+
+
+@pytest.mark.parametrize(
+    ("limits", "blocking", "expected"),
+    [(None, True, ["result", "completion"]), (NO_LOGS, True, ["combined"]), (None, False, ["completion"])],
+)
+async def test_an_ack_that_no_broker_takes_is_sent_until_one_does_and_its_activation_is_not_done_before(
+    stage: Stage,
+    limits: ActionLimits | None,
+    blocking: bool,
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In its right place: no completion overtakes its result."""
+    monkeypatch.setattr(acks, "AGAIN", 0.001)
+    bus = stage.bus = stage.controller._bus = Away()
+    async with stage.started() as invoker:
+        done = list[int]()
+        monkeypatch.setattr(invoker._feed, "done", done.append)
+        bus.reason = Unavailable("Kafka did not take the message: timed out")
+        message = await stage.send(an_action(limits=limits), blocking=blocking)
+        await until(lambda: bus.asked > 3)
+        assert (stage.shapes(message), done) == ([], [])
+        bus.reason = None
+        await stage.controller.ended(message.activation_id)
+        assert stage.shapes(message) == expected
+        await until(lambda: len(done) == 1)
+        assert invoker._acks.failed == 0
+
+
+@pytest.mark.parametrize("why", ["too long", "lost"])
+async def test_an_ack_is_given_up_when_its_controller_has_and_where_another_life_answers(
+    stage: Stage, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks, "AGAIN", 0.001)
+    monkeypatch.setattr(acks, "PATIENCE", 0.0 if why == "too long" else 180.0)
+    bus = stage.bus = stage.controller._bus = Away()
+    async with stage.started() as invoker:
+        bus.reason = Unavailable("Kafka did not take the message: timed out")
+        await stage.send(an_action(limits=NO_LOGS))
+        await until(lambda: bus.asked > 1)
+        invoker._acks.over = why == "lost"
+        await until(lambda: invoker._acks.failed == 1)
 
 
 async def test_acks_echo_the_transaction_and_tell_system_errors(stage: Stage) -> None:
