@@ -13,11 +13,11 @@ from typing import Any, Self
 
 import uvicorn
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from upcall.http.envelope import TEXT, Answer
-from upcall.http.layer import Layer, Measured, Noted, Open, Operated, unknown
+from upcall.http.layer import Layer, Measured, Noted, Open, Operated, authorization, unknown
 from upcall.http.metrics import Metrics
 from upcall.http.operator import Operator
 
@@ -39,12 +39,19 @@ def make_app(
     metrics: Metrics | None,
     noted: Noted,
 ) -> ASGIApp:
-    """`header` carries transaction ids; `metrics` None: no such route."""
+    """`header` carries transaction ids; `metrics` None: no such route. What is not open, and be it that it is not
+    there, is told to the operator alone."""
     routes = [Route("/ping", Open(ping)), Route("/ready", Open(ready))]
     routes += [Route(path, Operated(operator, handlers)) for path, handlers in operator.routes.items()]
     if metrics is not None:
         routes.append(Route("/metrics", Measured(metrics)))
-    return Layer(Router(routes, redirect_slashes=False, default=unknown), header.encode(), noted=noted)
+
+    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/metrics":
+            operator.check(authorization(scope))
+        await unknown(scope, receive, send)
+
+    return Layer(Router(routes, redirect_slashes=False, default=elsewhere), header.encode(), noted=noted)
 
 
 async def ping() -> Answer:

@@ -127,6 +127,9 @@ async def test_the_rest_is_the_operators(running: Running) -> None:
 @pytest.mark.parametrize("path", ["/", "/api/v1", "/disable/", "/ping/x", "/%2e%2e/ping", "/invokers", "/ready%00"])
 async def test_other_paths_are_not_there(running: Running, path: str) -> None:
     assert (await running.ask("GET", path, KEY)).status == 404
+    for key in ("", "invoker.user:wrong"):
+        refused = await running.ask("GET", path, key)
+        assert (refused.status, b"The supplied authentication is invalid." in refused.body) == (401, True)
 
 
 async def test_without_metrics_there_is_no_such_route() -> None:
