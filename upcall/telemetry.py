@@ -27,6 +27,10 @@ FIELDS = {
 """Members of `extra`, and what they are called in JSON."""
 REMEMBERED = 50
 """Warnings and errors."""
+LONGEST = 4096
+"""Characters of a message: names in it may be a stranger's."""
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+_ESCAPES[ord("\n")] = "\\n"
 
 
 def about(message: ActivationMessage, container: str | None = None) -> dict[str, str]:
@@ -42,12 +46,14 @@ def marks(transid: Transid, activation: str, namespace: str, action: str) -> dic
 
 
 class ConsoleFormatter(logging.Formatter):
-    """`[2026-01-02T03:04:05.123Z] [INFO] [#tid_…] [pool] text` (spec: metrics.md §4)."""
+    """`[2026-01-02T03:04:05.123Z] [INFO] [#tid_…] [pool] text` (spec: metrics.md §4). What could begin a line, or tell
+    a terminal what to do, is escaped; a trace has its own lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        tid = getattr(record, "tid", None)
+        tid = str(getattr(record, "tid", None) or "sid_unknown")[:LONGEST].translate(_ESCAPES)
         name = record.name.removeprefix("upcall.")
-        line = f"[{_time(record)}] [{record.levelname}] [#tid_{tid or 'sid_unknown'}] [{name}] {record.getMessage()}"
+        text = _text(record).translate(_ESCAPES)
+        line = f"[{_time(record)}] [{record.levelname}] [#tid_{tid}] [{name}] {text}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -56,11 +62,17 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
-        entry |= {shown: str(getattr(record, field)) for field, shown in FIELDS.items() if hasattr(record, field)}
-        entry["message"] = record.getMessage()
+        known = {shown: getattr(record, field) for field, shown in FIELDS.items() if hasattr(record, field)}
+        entry |= {shown: str(value)[:LONGEST] for shown, value in known.items()}
+        entry["message"] = _text(record)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(entry).decode()
+
+
+def _text(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -75,7 +87,7 @@ class Warnings(logging.Handler):
         self._kept: deque[dict[str, Json]] = deque(maxlen=REMEMBERED)
 
     def emit(self, record: logging.LogRecord) -> None:
-        level, text = record.levelname.lower(), record.getMessage()
+        level, text = record.levelname.lower(), _text(record)
         self._kept.append({"time": _time(record), "level": level, "logger": record.name, "message": text})
 
     def all(self) -> list[Json]:

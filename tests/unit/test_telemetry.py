@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from upcall.telemetry import ConsoleFormatter, JsonFormatter, about, set_up_logging
+from upcall.telemetry import ConsoleFormatter, JsonFormatter, Warnings, about, set_up_logging
 from upcall.testing import a_message
 
 
@@ -33,6 +33,20 @@ def test_a_line_for_machines_is_one_json_object() -> None:
         "activation": "0" * 32,
         "message": 'two\nlines "quoted"',
     }
+
+
+def test_nobody_can_begin_a_line_or_steer_a_terminal_by_a_name() -> None:
+    line = ConsoleFormatter().format(record("topic a\n[forged]\r\x1b[2J\x9b\u2028 é", tid="a\nb"))
+    assert line.endswith("[#tid_a\\nb] [pool] topic a\\n[forged]\\x0d\\x1b[2J\\x9b\\x2028 é")
+
+
+def test_what_is_long_is_cut() -> None:
+    made = record("x" * 1_000_000, tid="t" * 1_000_000, action="a" * 1_000_000)
+    warnings = Warnings()
+    warnings.emit(made)
+    for text in (ConsoleFormatter().format(made), JsonFormatter().format(made), json.dumps(warnings.all())):
+        assert len(text) < 13_000
+        assert "(1000000 characters)" in text
 
 
 def test_an_exception_is_part_of_its_line() -> None:
