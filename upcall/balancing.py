@@ -23,6 +23,8 @@ class Balancing(msgspec.Struct, frozen=True, kw_only=True):
     readiness_fraction: float = 1.0
     local_image_prefix: str | None = None
     """Images with it are never pulled; None: there are no such ones."""
+    polling: bool = True
+    """Whether a result of which only the id came is looked for in the store."""
 
 
 def fraction(text: str) -> float:
@@ -96,6 +98,14 @@ BALANCING_SETTINGS: tuple[Setting, ...] = (
         "whisk",
         "the local prefix of images",
         ("whisk.runtimes.local-image-prefix",),
+        roles=ANSWERS,
+    ),
+    Setting(
+        "balancing.polling",
+        switch,
+        "on",
+        "whether a result that did not come whole, or not yet, is looked for in the store: on or off",
+        ("whisk.controller.activation.polling-from-db",),
         roles=ANSWERS,
     ),
 )

@@ -31,6 +31,7 @@ def test_upstreams_keys_and_defaults() -> None:
         "CONFIG_whisk_loadbalancer_timeoutFactor": "3",
         "CONFIG_whisk_loadbalancer_timeoutAddon": "30 seconds",
         "CONFIG_whisk_controller_readinessFraction": "50%",
+        "CONFIG_whisk_controller_activation_pollingFromDb": "false",
         "CONFIG_whisk_runtimes_bypassPullForLocalImages": "true",
     }
     assert load({}, environment)[0].balancing == Balancing(
@@ -40,4 +41,5 @@ def test_upstreams_keys_and_defaults() -> None:
         timeout_addon=30,
         readiness_fraction=0.5,
         local_image_prefix="whisk",
+        polling=False,
     )

@@ -107,6 +107,7 @@ class Controller:
                     pulled=self._pulled,
                     controller=self._name,
                     prefix=self._prefix,
+                    polling=self._balancing.polling,
                 )
             )
             deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]

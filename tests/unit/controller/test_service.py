@@ -1,17 +1,25 @@
 """The Controller's life, as far as the API's tests do not show it."""
 
+import asyncio
+from base64 import b64encode
+
 import pytest
 
+from upcall.balancing import Balancing
 from upcall.bus.memory import MemoryBus, MemoryFeed
 from upcall.controller.server import Front
 from upcall.controller.service import Controller
+from upcall.controller.subjects import ensure_subject
 from upcall.errors import Unavailable
 from upcall.http.listening import listen
-from upcall.model.messages import Topic
+from upcall.model.messages import ActivationMessage, CombinedMessage, Message, Topic, completed_topic
 from upcall.model.sizes import SystemLimits
-from upcall.ports import Deliver, Lost
+from upcall.places import GUEST
+from upcall.ports import Deliver, Lost, Sent
 from upcall.store.fake import FakeStore
-from upcall.testing import MANIFEST
+from upcall.testing import MANIFEST, an_action, an_instance
+
+KEY = f"23bc46b1-71f6-4ed5-8c54-816aa4f8c502:{'x' * 64}"
 
 
 class TakenBus(MemoryBus):
@@ -40,3 +48,41 @@ async def test_without_acknowledgements_it_ends_loudly(caplog: pytest.LogCapture
         with pytest.raises(Unavailable):
             await controller.ended
     assert "the bus is lost: another life has the place" in caplog.text
+
+
+class ShrinkingBus(MemoryBus):
+    """With an Invoker that tells the ids of activations alone, and keeps no records."""
+
+    def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
+        super().send(topic, message, sent)
+        if isinstance(message, ActivationMessage):
+            ack = CombinedMessage(message.transid, message.activation_id, False, an_instance())
+            super().send(completed_topic("0"), ack)
+
+
+async def test_without_polling_who_waits_gets_the_id_as_soon_as_it_is_all_that_there_is() -> None:
+    """Else the store would be asked for a minute."""
+    store = FakeStore()
+    await ensure_subject(store, GUEST, KEY)
+    await store.put(an_action())
+    bus = ShrinkingBus()
+    controller = Controller(
+        "0",
+        bus,
+        store,
+        front=Front(listen("127.0.0.1", 0)),
+        manifest=MANIFEST,
+        limits=SystemLimits(),
+        local=lambda: True,
+        balancing=Balancing(polling=False),
+    )
+    async with controller:
+        reader, writer = await asyncio.open_connection("127.0.0.1", controller.port)
+        writer.write(
+            b"POST /api/v1/namespaces/_/actions/hello?blocking=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Length: 0\r\nAuthorization: Basic %b\r\n\r\n" % b64encode(KEY.encode())
+        )
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 202 ")
+    assert b'{"activationId":"' in answer
