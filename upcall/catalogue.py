@@ -45,35 +45,23 @@ ADDRESS = (
 """Invokers and controllers listen where deployments expect it (spec: invoker.md §2)."""
 
 
-def _data(role: Role, what: str, default: str) -> Setting:
-    return Setting(
+PLACE = (
+    Setting(
         "data",
         optional(folder),
         "",
-        f"folder of {what}  [default: $XDG_DATA_HOME/{default}]",
+        "folder of the database and keys; Invokers and controllers have one each in it  "
+        "[default: $XDG_DATA_HOME/upcall]",
         form="FOLDER",
-        roles=(role,),
-    )
-
-
-def _store(default: str, *roles: Role) -> Setting:
-    return Setting(
+    ),
+    Setting(
         "store",
         optional(parse_store),
         "",
-        f"database: sqlite:////FILE or postgresql://USER@HOST/NAME  [default: {default}]",
+        "database: sqlite:////FILE or postgresql://USER@HOST/NAME  [default: upcall.db in the data folder]",
         form="URL",
-        roles=roles,
         show=store_shown,
-    )
-
-
-PLACE = (
-    _data("serve", "database and keys", "upcall"),
-    _data("invoker", "what is this Invoker's own", "upcall/invoker<ID>"),
-    _data("controller", "what is this controller's own", "upcall/controller<ID>"),
-    _store("upcall.db in the data folder", "serve"),
-    _store("upcall.db in $XDG_DATA_HOME/upcall", *APART),
+    ),
 )
 
 

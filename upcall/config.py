@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     data: Path | None
+    """Of all processes of a machine; what is this one's own is in `folder`."""
     store: StoreUrl | None
     memory: int | None
     driver: Literal["process"]
@@ -98,6 +99,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.role == "serve":
             return ""
         return f"{self.role}{self.invoker_id if self.role == 'invoker' else self.controller_id}"
+
+    @property
+    def folder(self) -> Path:
+        """What is this process's own; for one of several `<role><id>` in the data folder."""
+        return (self.data or default_data()) / self.member
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -199,12 +205,9 @@ def _identify(values: dict[str, Any], wrong: set[str], around: Surroundings) -> 
 
 
 def _settings(values: dict[str, Any]) -> Settings:
-    """The roles' processes on one machine have a folder each and one store, which is that of `serve`, too."""
-    role, home = values["role"], default_data()
-    if role != "serve":
-        number = values["invoker_id"] if role == "invoker" else values["controller_id"]
-        values["data"] = values["data"] or home / f"{role}{number}"
-        values["store"] = values["store"] or SqliteUrl(home / DATABASE)
+    """Processes of one machine have one store, which is that of `serve`, too."""
+    if values["role"] != "serve":
+        values["store"] = values["store"] or SqliteUrl((values["data"] or default_data()) / DATABASE)
     return Settings(**values)
 
 

@@ -134,8 +134,10 @@ def test_its_routes_and_the_operators_commands(world: World) -> None:
     assert f"topic {topic}, 0 messages wait" in shown.out
     assert upcall("log-level", *where, "--auth", OPERATOR).out == "info\n"
     assert "slowest actions" in upcall("top", "--once", *where, "--auth", OPERATOR).out
-    found = upcall("status", environment={"UPCALL_DATA": str(world.folder / "invoker0")})
-    assert found.code == 0, "the data folder has address and key"
+    shown = upcall("status", *where, environment={"UPCALL_DATA": str(world.folder / "invoker0")})
+    assert shown.code == 0, "in the data folder is the key of the process that has this address"
+    found = upcall("status", environment={"UPCALL_DATA": str(world.folder / "invoker0" / "invoker0")})
+    assert found.code == 0, "its own folder has address and key"
     assert invoker.terminate(20) == ""
 
 

@@ -10,6 +10,7 @@ from upcall.identity import Surroundings
 from upcall.model.store_url import SqliteUrl
 from upcall.places import default_data
 from upcall.setting import Role
+from upcall.store.choice import store_url
 
 KAFKA = {"KAFKA_HOSTS": "a:9092"}
 NOWHERE = Surroundings("laptop")
@@ -32,18 +33,22 @@ def test_roles_listen_where_deployments_expect_it() -> None:
     assert load({}, {"PORT": "9000"})[0].port == 3233
 
 
-def test_each_has_its_folder_and_both_have_serves_store() -> None:
+def test_each_has_its_folder_in_that_of_all_and_both_have_serves_store() -> None:
     home = default_data()
-    assert (invoker().role, invoker().invoker_id, invoker().data) == ("invoker", 3, home / "invoker3")
-    assert (controller().role, controller().controller_id, controller().data) == (
+    assert (invoker().role, invoker().invoker_id, invoker().folder) == ("invoker", 3, home / "invoker3")
+    assert (controller().role, controller().controller_id, controller().folder) == (
         "controller",
         "0",
         home / "controller0",
     )
     assert (invoker().member, controller().member, load({}, {})[0].member) == ("invoker3", "controller0", "")
-    assert controller(id="a.b-1").data == home / "controllera.b-1"
+    assert controller(id="a.b-1").folder == home / "controllera.b-1"
+    assert load({}, {})[0].folder == home
     assert invoker().store == controller().store == SqliteUrl(home / "upcall.db")
-    assert invoker(data="/d").data == Path("/d")
+    moved = invoker(data="/d"), controller({"UPCALL_DATA": "/d"}), load({"data": "/d"}, {})[0]
+    assert [settings.folder for settings in moved] == [Path("/d/invoker3"), Path("/d/controller0"), Path("/d")]
+    assert [store_url(settings.store, settings.folder) for settings in moved] == [SqliteUrl(Path("/d/upcall.db"))] * 3
+    assert invoker(data="/d", store="sqlite:////e/f.db").store == SqliteUrl(Path("/e/f.db"))
 
 
 def test_the_operators_of_roles_are_upstreams() -> None:

@@ -13,7 +13,6 @@ from upcall.app.parts import opened_bus
 from upcall.config import Settings
 from upcall.http.listening import listen
 from upcall.ownership import Ownership, owned, private_folder
-from upcall.places import default_data
 from upcall.ports import Bus
 from upcall.store.choice import Storage, opened
 
@@ -36,7 +35,7 @@ class Ground(msgspec.Struct, frozen=True):
 
 async def taken(settings: Settings, stack: contextlib.AsyncExitStack) -> Ground:
     """Held until the stack is left. Raises Misconfigured."""
-    data = private_folder(settings.data or default_data())
+    data = private_folder(settings.folder)
     owner = stack.enter_context(owned(data))
     stack.callback(remove, run_folder(data))
     store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))

@@ -121,7 +121,7 @@ def _facts(
         "id": settings.invoker_id,
         "topic": topic,
         "bus": bus_condition(bus, settings, topic),
-        "data": str(settings.data),
+        "data": str(settings.folder),
         "kinds": list(kinds),
         "durability": settings.durability,
         **containers.facts(),

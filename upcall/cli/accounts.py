@@ -40,7 +40,7 @@ class Told(Exception):
 
 
 class Place(NamedTuple):
-    """What a command works on, as `serve` would take it; Invokers and controllers have the same store by default."""
+    """What a command works on, as every process of the platform on this machine would take it."""
 
     folder: Path
     store: StoreUrl
@@ -64,10 +64,12 @@ def on_data(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--store",
             metavar="URL",
-            help="Store of the platform.  [default: UPCALL_STORE, else upcall.db in the data folder of serve]",
+            help="Store of the platform.  [default: UPCALL_STORE, else upcall.db in the data folder]",
         ),
         click.option(
-            "--data", metavar="FOLDER", help="Data folder of serve.  [default: UPCALL_DATA, else $XDG_DATA_HOME/upcall]"
+            "--data",
+            metavar="FOLDER",
+            help="Data folder of the platform.  [default: UPCALL_DATA, else $XDG_DATA_HOME/upcall]",
         ),
     ):
         run = option(run)

@@ -2,7 +2,7 @@
 
 They find the server as other verbs do: a whole platform, an Invoker or a controller. They show it the operator's
 credentials: those of --auth, else of UPCALL_OPERATOR, else of the data folder, which only the user who runs the process
-can read.
+can read; of several processes there the one counts that has the address.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def connect(context: click.Context) -> Client:
     operator = _given(context) or found.values.get("operator")
     if operator is None:
         raise Refused(
-            f"no operator's key for {address(found)} is known: run this as the user of 'upcall serve' on its machine "
+            f"no operator's key for {address(found)} is known: run this as the user of the process on its machine "
             "(UPCALL_DATA names another data folder), set UPCALL_OPERATOR=USER:PASSWORD, or give --auth USER:PASSWORD",
             USAGE,
         )

@@ -3,11 +3,12 @@
     flag            --apihost …                      as given
     environment     UPCALL_APIHOST, __OW_API_HOST …  the first that is set
     properties      ~/.wskprops, or the file that WSK_CONFIG_FILE names
-    data folder     .wskprops of `upcall serve` on this machine (UPCALL_DATA, else the usual place)
+    data folder     .wskprops of the platform on this machine (UPCALL_DATA, else the usual place)
 
 Each property comes from the first that has it. The data folder's file counts only while nothing names another server:
-its key is for that server alone, and so is the trust in the
-certificate that the server made itself. Files hold lines `APIHOST=…` (spec: cli-admin.md §2); unknown keys are kept.
+its key is for that server alone, and so is the trust in the certificate that the server made itself. Invokers and
+controllers of this machine have folders in it, each with its address and its operator's key, which counts where that
+address is the server's. Files hold lines `APIHOST=…` (spec: cli-admin.md §2); unknown keys are kept.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from upcall.cli.refusal import Refused
 from upcall.controller.tls import PUBLIC
@@ -33,6 +35,7 @@ VARIABLES = {
 }
 SECRETS = ("auth", "operator")
 """Not shown."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FILED = ("apihost", "auth", "namespace", "apiversion", "cert", "key")
 """Properties that files hold, under their names in capitals."""
 
@@ -72,7 +75,34 @@ def find(flags: Mapping[str, object], environment: Mapping[str, str]) -> Propert
             values.setdefault("operator", Value(operator.read_text().strip(), str(operator)))
         if (certificate := data.with_name(PUBLIC)).exists():
             values["authority"] = Value(str(certificate), str(data.parent))
+    if "operator" not in values and "apihost" in values:
+        for value in _operators(data.parent, values["apihost"].text)[-1:]:
+            values["operator"] = value
     return Properties(values, (own, data))
+
+
+def _operators(data: Path, server: str) -> list[Value]:
+    """Of the Invokers and controllers of this machine that have this address, or had it; who came last is last."""
+    found = []
+    for path in (*data.glob("invoker*"), *data.glob("controller*")):
+        address, operator = properties_file(path), operator_file(path)
+        if os.access(address, os.R_OK) and os.access(operator, os.R_OK):
+            own = _local(read(address).get("APIHOST", ""))
+            if own and own == _local(server):
+                found.append((address.stat().st_mtime, Value(operator.read_text().strip(), str(operator))))
+    return [value for _, value in sorted(found)]
+
+
+def _local(server: str) -> tuple[str, int] | None:
+    """Host and port, whatever name this machine has for itself."""
+    try:
+        parts = urlsplit(server if "://" in server else f"//{server}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if host is None or port is None:
+        return None
+    return "localhost" if host in LOOPBACK else host, port
 
 
 def user_file(environment: Mapping[str, str]) -> Path:

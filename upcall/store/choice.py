@@ -130,8 +130,8 @@ def _common(url: SqliteUrl, data: Path, name: str) -> Path:
     folder = private_folder(url.path.absolute().parent)
     if folder.resolve() == data.resolve():
         raise Misconfigured(
-            f"{data} is the folder of the database, which {name} shares with others, and cannot be its own data "
-            f"folder, too: leave --data out, or name another, as in --data {data / name}"
+            f"{data} is {name}'s own folder, and cannot have the database that it shares with others: name another "
+            "file with --store, or leave that out"
         )
     return folder
 

@@ -10,6 +10,7 @@ from upcall.errors import Misconfigured
 from upcall.identity import Surroundings
 from upcall.model.store_url import SqliteUrl
 from upcall.setting import Role
+from upcall.store.choice import store_url
 
 NOWHERE = Surroundings("laptop")
 
@@ -27,6 +28,15 @@ def test_by_default_it_is_the_store_of_invokers_and_controllers(role: Role, home
     settings = load({"id": "0", "kafka_hosts": "a:1"}, {}, None, role, NOWHERE)[0]
     assert _place(None, None, None) == Place(home, SqliteUrl(home / "upcall.db"))
     assert settings.store == SqliteUrl(home / "upcall.db")
+
+
+@pytest.mark.parametrize("role", ["serve", "invoker", "controller"])
+def test_a_data_folder_is_the_same_for_processes_and_commands(
+    role: Role, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UPCALL_DATA", str(tmp_path / "d"))
+    settings = load({"id": "0", "kafka_hosts": "a:1"}, {"UPCALL_DATA": str(tmp_path / "d")}, None, role, NOWHERE)[0]
+    assert _place(None, None, None).store == store_url(settings.store, settings.folder)
 
 
 def test_the_variable_of_processes_is_the_commands_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_each_value_has_its_source(tmp_path: Path) -> None:
     assert found["memory"] == {"name": "memory", "value": "2 g", "source": "whisk.container-pool.user-memory"}
     assert found["grace"] == {"name": "grace", "value": "5 s", "source": "'grace' in the configuration file"}
     assert found["host"] == {"name": "host", "value": "0.0.0.0", "source": "default"}
-    assert found["data"] == {"name": "data", "value": "/data/upcall/invoker3", "source": "default"}
+    assert found["data"] == {"name": "data", "value": "/data/upcall", "source": "default"}
     assert found["store"]["value"] == "sqlite:////data/upcall/upcall.db"
     assert found["dns"] == {"name": "dns", "value": None, "source": "default"}
 

@@ -60,7 +60,7 @@ async def file(path: Path) -> Path:
 
 
 async def test_a_members_own_folder_is_not_the_databases(file: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"shares with others.* name another, as in --data .*/invoker0"):
+    with pytest.raises(Misconfigured, match=r"invoker0.s own folder, and cannot have .* another file with --store"):
         async with opened(SqliteUrl(file), file.parent, "normal", "invoker0"):
             pass
 
