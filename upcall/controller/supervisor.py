@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from upcall.controller.probe import Probes
 from upcall.core.health import Commands, Ended, Event, Health, Move, Outcome, Pinged, ProbeLost, State, Ticked, step
@@ -25,10 +25,24 @@ STALLED = 1.0
 """seconds; ticks that are later than that: this process did not run"""
 MOST = 10_000
 """Invokers: numbers are places in a list."""
+LARGEST = 1 << 30
+"""MB that one may say it has: a petabyte"""
+NAME = 512
+"""Characters of a name with the number before it."""
+STRANGE = 100
+"""Senders whose pings are dropped, and that are told of; what more there are, nobody would read."""
 TICK = Ticked()
 PROBE_LOST = ProbeLost()
 ENABLED, DISABLED = Pinged(True), Pinged(False)
 ENDED = {outcome: Ended(outcome) for outcome in Outcome}
+
+
+class Known(NamedTuple):
+    """An Invoker: what its pings say of it, as text, and how it is. Pings have more, which nobody here needs."""
+
+    name: str
+    memory: str
+    health: Health
 
 
 class Watched(Protocol):
@@ -58,7 +72,7 @@ class Supervisor:
         self._lost = lost
         self._prefix = prefix
         self._clock = clock
-        self._known: dict[int, tuple[InvokerId, Health]] = {}
+        self._known: dict[int, Known] = {}
         self._strange: set[str] = set()
         self._stalls = 0.0
         self._ticked = 0.0
@@ -82,7 +96,7 @@ class Supervisor:
 
     async def until(self, count: int) -> None:
         """Return when so many Invokers are healthy."""
-        while sum(health.state is State.HEALTHY for _, health in self._known.values()) < count:
+        while sum(each.health.state is State.HEALTHY for each in self._known.values()) < count:
             self._changed.clear()
             await self._changed.wait()
 
@@ -103,25 +117,24 @@ class Supervisor:
             return
         instance = message.name
         known = self._known.get(instance.instance)
-        if (known is None or known[0] != instance) and not self._learn(instance):
+        same = known is not None and known.memory == instance.user_memory and known.name == str(instance)
+        if not same and not self._learn(instance):
             return
         self._feed(instance.instance, ENABLED if message.is_enabled else DISABLED)
 
     def _learn(self, instance: InvokerId) -> bool:
         """Whether it can be one."""
+        name = str(instance)
         try:
-            megabytes = parse_size(instance.user_memory) // MB
-            if not 0 <= instance.instance < MOST:
-                raise ValueError(f"Invokers are numbered from 0 to {MOST - 1}")
-            if not megabytes:
-                raise ValueError(f"it has no memory: {instance.user_memory}")
+            megabytes = _memory(instance, name)
         except ValueError as error:
-            if str(instance) not in self._strange and len(self._strange) < MOST:
-                self._strange.add(str(instance))
-                log.warning("pings of %s are dropped: %s", instance, error)
+            short = name[:NAME]
+            if short not in self._strange and len(self._strange) < STRANGE:
+                self._strange.add(short)
+                log.warning("pings of %s are dropped: %s", short, error)
             return False
         known = self._known.get(instance.instance)
-        self._known[instance.instance] = (instance, known[1] if known else Health())
+        self._known[instance.instance] = Known(name, instance.user_memory, known.health if known else Health())
         self._fleet.learn(instance, megabytes)
         return True
 
@@ -144,7 +157,7 @@ class Supervisor:
             self._feed(number, TICK)
 
     def _feed(self, number: int, event: Event) -> None:
-        health = self._known[number][1]
+        health = self._known[number].health
         commands = step(health, event, self._clock() - self._stalls)
         if commands:
             self._obey(number, commands)
@@ -165,3 +178,16 @@ class Supervisor:
         if error is not None:
             log.warning("invoker%d could not be tested: %s", number, error)
             self._feed(number, PROBE_LOST)
+
+
+def _memory(instance: InvokerId, name: str) -> int:
+    """In MB. Raises ValueError with what it is that no Invoker says of itself."""
+    if not 0 <= instance.instance < MOST:
+        raise ValueError(f"Invokers are numbered from 0 to {MOST - 1}")
+    if len(name) > NAME or not name.isprintable():
+        raise ValueError(f"names are up to {NAME} characters that can be printed")
+    megabytes = parse_size(instance.user_memory) // MB
+    if not 0 < megabytes <= LARGEST:
+        said = instance.user_memory
+        raise ValueError(f"it says that it has {said[:50]}" if megabytes else f"it has no memory: {said[:50]}")
+    return megabytes

@@ -10,7 +10,7 @@ import pytest
 from upcall.bus.memory import MemoryBus
 from upcall.controller.fleet import Fleet
 from upcall.controller.probe import Probes
-from upcall.controller.supervisor import PERIOD, Supervisor
+from upcall.controller.supervisor import PERIOD, STRANGE, Supervisor
 from upcall.core.balance import Job
 from upcall.core.health import Outcome
 from upcall.errors import Unavailable
@@ -235,6 +235,7 @@ async def test_a_probe_that_cannot_be_sent_is_sent_soon_again(world: World, capl
         (2**31, GB, "numbered from 0 to 9999"),
         (0, "a lot", "'a lot' is no size"),
         (0, "0 B", "it has no memory: 0 B"),
+        (0, f"{'9' * 4000} g", f"it says that it has {'9' * 50}"),
     ],
 )
 async def test_pings_that_cannot_be_are_dropped_and_told_once(
@@ -244,6 +245,30 @@ async def test_pings_that_cannot_be_are_dropped_and_told_once(
         world.ping(number, memory=memory)
     assert world.fleet.states() == {}
     assert [says in record.message for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("name", ["x" * 600, "two\nlines", "\x1b[2J", "\u2028"])
+async def test_names_that_would_spoil_lists_and_logs_are_dropped(
+    world: World, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        world.ping(0, unique_name=name)
+    assert world.fleet.states() == {}
+    assert ["up to 512 characters that can be printed" in record.message for record in caplog.records] == [True]
+
+
+async def test_of_many_whose_pings_are_dropped_some_are_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(1000):
+        world.ping(0, unique_name=f"{number}" * 1000)
+    assert len(caplog.records) == STRANGE
+    assert max(len(record.message) for record in caplog.records) < 700
+
+
+async def test_a_new_name_or_memory_is_taken_over_and_its_health_stays(world: World) -> None:
+    world.ping(unique_name="a")
+    world.answer()
+    world.ping(unique_name="b")
+    assert world.fleet.states() == {"invoker0/b": "up"}
 
 
 async def test_waiting_for_the_first_healthy_one(world: World) -> None:
