@@ -12,10 +12,12 @@ from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.errors import Unavailable
 from upcall.http.listening import listen
+from upcall.model.activation import Activation
+from upcall.model.documents import Document
 from upcall.model.messages import ActivationMessage, CombinedMessage, Message, Topic, completed_topic
 from upcall.model.sizes import SystemLimits
 from upcall.places import GUEST
-from upcall.ports import Deliver, Lost, Sent
+from upcall.ports import Deliver, Lost, Sent, Stored
 from upcall.store.fake import FakeStore
 from upcall.testing import MANIFEST, an_action, an_instance
 
@@ -60,9 +62,18 @@ class ShrinkingBus(MemoryBus):
             super().send(completed_topic("0"), ack)
 
 
-async def test_without_polling_who_waits_gets_the_id_as_soon_as_it_is_all_that_there_is() -> None:
-    """Else the store would be asked for a minute."""
-    store = FakeStore()
+class AskedStore(FakeStore):
+    """Counts the records that it is asked for."""
+
+    records = 0
+
+    async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
+        self.records += kind is Activation
+        return await super().get(kind, id, rev)
+
+
+async def test_without_polling_who_waits_gets_the_id_and_the_store_is_not_asked() -> None:
+    store = AskedStore()
     await ensure_subject(store, GUEST, KEY)
     await store.put(an_action())
     bus = ShrinkingBus()
@@ -79,10 +90,11 @@ async def test_without_polling_who_waits_gets_the_id_as_soon_as_it_is_all_that_t
     async with controller:
         reader, writer = await asyncio.open_connection("127.0.0.1", controller.port)
         writer.write(
-            b"POST /api/v1/namespaces/_/actions/hello?blocking=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"POST /api/v1/namespaces/_/actions/hello?blocking=true&timeout=1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             b"Content-Length: 0\r\nAuthorization: Basic %b\r\n\r\n" % b64encode(KEY.encode())
         )
         answer = await reader.read()
         writer.close()
     assert answer.startswith(b"HTTP/1.1 202 ")
     assert b'{"activationId":"' in answer
+    assert store.records == 0
