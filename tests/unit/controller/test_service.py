@@ -90,8 +90,8 @@ async def test_without_polling_who_waits_gets_the_id_and_the_store_is_not_asked(
     async with controller:
         reader, writer = await asyncio.open_connection("127.0.0.1", controller.port)
         writer.write(
-            b"POST /api/v1/namespaces/_/actions/hello?blocking=true&timeout=1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-            b"Content-Length: 0\r\nAuthorization: Basic %b\r\n\r\n" % b64encode(KEY.encode())
+            b"POST /api/v1/namespaces/_/actions/hello?blocking=true&timeout=1000 HTTP/1.1\r\nHost: x\r\n"
+            b"Connection: close\r\nContent-Length: 0\r\nAuthorization: Basic %b\r\n\r\n" % b64encode(KEY.encode())
         )
         answer = await reader.read()
         writer.close()
