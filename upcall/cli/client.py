@@ -1,5 +1,5 @@
 """One request to the server's REST API, by the standard library's client: it is loaded in a third of the time that a
-general one takes (docs/adr/0007).
+general one takes (docs/adr/0007-command-line-client.md).
 
 A server that cannot be reached is `Refused` with exit code 3, in one line that names host, cause and way out; whatever
 it answers is an `Answer`. Time-outs: 10 s to connect, then 90 s of silence, for a blocking call is held up to 60 s and
