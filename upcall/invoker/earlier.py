@@ -8,14 +8,14 @@ As long as the store cannot be asked, nothing is said: what stands in it is the 
 contradict it.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
 from upcall.core.record import StoreLevels, Times, activation_record, fallback_record, is_stored
-from upcall.errors import NotFound, Unavailable
+from upcall.errors import NotFound
+from upcall.invoker.asking import Asking
 from upcall.invoker.known import Knowledge
 from upcall.invoker.told import Told
 from upcall.model import texts
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 IDEMPOTENT = "idempotent"
 """The annotation of an action that may run twice."""
-AGAIN = 0.5
-"""Seconds after which a store that could not be asked is asked again."""
 
 
 class Past(Enum):
@@ -60,36 +58,46 @@ class Earlier:
         actions: Actions,
         knowledge: Knowledge,
         told: Told,
+        asking: Asking,
         *,
         levels: StoreLevels,
         clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._told = told
+        self._asking = asking
         self._levels = levels
         self._actions = actions
         self._knowledge = knowledge
         self._clock = clock
 
+    async def standing(self, message: ActivationMessage) -> Activation | None:
+        """Its record, if there is one. Waits for the store."""
+        id = f"{message.user.namespace.name}/{message.activation_id}"
+        try:
+            found = (await self._asking.answer(lambda: self._store.get(Activation, id))).doc
+        except NotFound:
+            return None
+        except Exception:
+            log.exception("whether there is a record cannot be read", extra=about(message))
+            return None
+        assert isinstance(found, Activation)
+        return found
+
     async def outcome(self, message: ActivationMessage) -> Activation | Past:
         """The record that the earlier life has left, else that of its failure. Waits for the store."""
         tag = about(message)
-        id = f"{message.user.namespace.name}/{message.activation_id}"
-        try:
-            found = (await _answered(lambda: self._store.get(Activation, id), tag)).doc
-            assert isinstance(found, Activation)
+        found = await self.standing(message)
+        if found is not None:
             return found
-        except NotFound:
-            log.info("started by an earlier life, without a record", extra=tag)
-        except Exception:
-            log.exception("whether there is a record cannot be read", extra=tag)
+        log.info("started by an earlier life, without a record", extra=tag)
         if not is_stored(message, Response(SUCCESS), self._levels):
             freed = await self._told.freed(message)
             if freed is not None:
                 return Past.TOLD if freed else Past.HALF_TOLD
         response, now = error(WHISK_ERROR, texts.INTERRUPTED), self._clock()
         try:
-            stored = await _answered(lambda: self._actions.fetch(message.action.id, message.revision), tag)
+            stored = await self._asking.answer(lambda: self._actions.fetch(message.action.id, message.revision))
             action = stored.doc
             assert isinstance(action, Action)
             if action.annotation(IDEMPOTENT) is True:
@@ -99,16 +107,3 @@ class Earlier:
             log.info("%s is not known: %s", message.action.id, cause, extra=tag)
             return fallback_record(message, response, now)
         return activation_record(known.recipe, message, response, Times(now, now, now))
-
-
-async def _answered(read: Callable[[], Awaitable[Stored]], tag: dict[str, str]) -> Stored:
-    """What the store says, as soon as it says something."""
-    asked = 0
-    while True:
-        try:
-            return await read()
-        except Unavailable as error:
-            if not asked:
-                log.warning("started by an earlier life; the store is asked until it answers: %s", error, extra=tag)
-        asked += 1
-        await asyncio.sleep(AGAIN)

@@ -41,6 +41,13 @@ class Records:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
+    async def kept(self, record: Activation) -> None:
+        """Return when an outcome of it is durable: this one, unless there was one before."""
+        taken = asyncio.Event()
+        self.keep(record, taken.set)
+        await taken.wait()
+        await self._store.flush()
+
     def tell(self, record: Activation, then: Then) -> None:
         """`keep`, where `then` tells the result."""
         self.keep(record, then if self.promise(record) else lambda: self.settle(then))

@@ -1,7 +1,7 @@
 """The Invoker: from its topic to the pool, and what belongs to its life (spec: invoker.md §3, §5, §9).
 
     feed ─► blocked? ─► action by revision ─► limits ─► JobArrived ─► pool ─► Work (activate.py)
-                            │ not cached: a task
+                            │ not cached: a task, which waits for a store that is away
                             └─► refused: fallback record, last ack, unit back to the feed
 
     started by an earlier life ─► its record, else status 3; only where `idempotent` is true it runs again (D7)
@@ -20,18 +20,16 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Self
 
 from upcall.core.events import Drained, JobArrived
 from upcall.core.pool import PoolConfig, load, new_pool
-from upcall.core.record import (
-    StoreLevels,
-    fallback_record,
-    is_stored,
-)
+from upcall.core.record import StoreLevels, fallback_record, is_stored
 from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
 from upcall.invoker.acks import Acks, Tell
 from upcall.invoker.activate import Desk, Work
+from upcall.invoker.asking import Asking
 from upcall.invoker.blacklist import Blacklist
 from upcall.invoker.canary import Canary, Proof
 from upcall.invoker.counters import Counters
@@ -99,11 +97,14 @@ class Invoker:
         self._events = events
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
-        self._earlier = Earlier(store, actions, self._knowledge, Told(bus, prefix), levels=levels, clock=epoch_ms)
+        self.asking = Asking()
+        told = Told(bus, prefix)
+        self._earlier = Earlier(store, actions, self._knowledge, told, self.asking, levels=levels, clock=epoch_ms)
         self._specs = Specs(instance, manifest)
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = self._broken = False
-        self._settling: set[asyncio.Task[None]] = set()
+        self._unstarted: set[asyncio.Task[None]] = set()
+        """What comes before the pool, and waits perhaps for the store."""
         self._gate = Gate(self._deliver, self._pull)
         self.proof = Proof(canary, containers, self._specs.canary(limits.memory.std), self._gate)
         self.enabled = False
@@ -182,8 +183,8 @@ class Invoker:
             return
         self._drained = True
         self.hold()
-        for settling in self._settling:
-            settling.cancel()  # what it waits for is for the next life
+        for task in self._unstarted:
+            task.cancel()  # what it is for is for the next life
         self._runner.feed(Drained())
         if not await self._emptied(grace):
             left = self._runner.works()
@@ -203,7 +204,7 @@ class Invoker:
     @property
     def held_back(self) -> int:
         """Activations that wait because something is in the way."""
-        return len(self._gate)
+        return len(self._gate) + len(self.asking)
 
     @property
     def disabled(self) -> bool:
@@ -231,9 +232,7 @@ class Invoker:
             self._release(offset)
             return
         if started:
-            settling = self._tasks.create_task(self._settle(offset, message))
-            self._settling.add(settling)
-            settling.add_done_callback(self._settling.discard)
+            self._begin(self._settle(offset, message))
             return
         if self._held and not message.blocking:
             self._pull(1)
@@ -246,9 +245,14 @@ class Invoker:
         stored = self._actions.cached(message.action.id, message.revision)
         if stored is None:
             self.counters.cache_misses += 1
-            self._tasks.create_task(self._fetch(offset, message))
+            self._begin(self._fetch(offset, message))
         else:
             self._admit(offset, message, stored)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._tasks.create_task(work)
+        self._unstarted.add(task)
+        task.add_done_callback(self._unstarted.discard)
 
     async def _settle(self, offset: int, message: ActivationMessage) -> None:
         """End what an earlier life has started."""
@@ -261,18 +265,20 @@ class Invoker:
             self._acks.freed(message, lambda: self._release(offset))
         else:
             self.counters.activations += 1
-            self._answer(offset, message, past)
+            if is_stored(message, past.response, self._levels):
+                await self._records.kept(past)
+                past = await self._earlier.standing(message) or past
+            self._answer(offset, message, past, keep=False)
 
     async def _fetch(self, offset: int, message: ActivationMessage) -> None:
         try:
-            stored = await self._actions.fetch(message.action.id, message.revision)
+            stored = await self.asking.answer(lambda: self._actions.fetch(message.action.id, message.revision))
         except NotFound:
             response = error(APPLICATION_ERROR, texts.ACTION_REMOVED)
         except (Unreadable, Conflict):
             response = error(WHISK_ERROR, texts.ACTION_MISMATCH)
-        except Exception as cause:
-            bug = not isinstance(cause, Unavailable)
-            log.error("%s cannot be read: %s", message.action.id, cause, exc_info=bug, extra=about(message))
+        except Exception:
+            log.exception("%s cannot be read", message.action.id, extra=about(message))
             response = error(WHISK_ERROR, texts.ACTION_FETCH)
         else:
             self._admit(offset, message, stored)
@@ -360,7 +366,7 @@ class Invoker:
 
     async def _ping(self) -> None:
         while True:
-            self._report(enabled=not self.proof.relapsed)
+            self._report(enabled=not self.proof.relapsed and self.asking.trouble is None)
             await asyncio.sleep(PING)
 
     def _report(self, enabled: bool) -> None:

@@ -143,14 +143,18 @@ def condition(invoker: Invoker) -> str:
     """In a word or two."""
     if invoker.stopping:
         return "draining"
-    return "disabled" if invoker.disabled else READY if invoker.proof.trouble is None else "without containers"
+    if invoker.disabled:
+        return "disabled"
+    if invoker.proof.trouble is not None:
+        return "without containers"
+    return READY if invoker.asking.trouble is None else "store in trouble"
 
 
 def hindrances(invoker: Invoker) -> list[str]:
     """Why it fetches nothing, in sentences."""
     found = ["it stops"] if invoker.stopping else []
     found += ["it is disabled"] if invoker.disabled else []
-    return found + ([] if invoker.proof.trouble is None else [invoker.proof.trouble])
+    return found + [trouble for trouble in (invoker.proof.trouble, invoker.asking.trouble) if trouble is not None]
 
 
 def _quantile(times: Histogram, part: float) -> float | None:

@@ -11,9 +11,9 @@ from tests.unit.invoker.conftest import Stage, annotations, value
 from upcall.bus.memory import MemoryBus
 from upcall.core.record import StoreLevels
 from upcall.errors import NotFound, Unavailable
-from upcall.invoker import earlier, told
+from upcall.invoker import asking, told
 from upcall.model import texts
-from upcall.model.activation import WHISK_ERROR
+from upcall.model.activation import WHISK_ERROR, Activation
 from upcall.model.documents import Document
 from upcall.model.entities import Action
 from upcall.model.messages import (
@@ -92,15 +92,35 @@ class Away:
 
 
 async def test_a_record_that_cannot_be_read_is_not_contradicted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(earlier, "AGAIN", 0.0)
+    monkeypatch.setattr(asking, "AGAIN", 0.0)
     async with stage.started():
         message = await stage.call(an_action(), content={"a": 1})
         stage.controller.acks.clear()
         away = Away(stage, monkeypatch, 3)
         stage.invoker._deliver(99, message, True)
         await stage.controller.ended(message.activation_id)
-        assert away.asked == 4
+        assert away.asked == 5, "in the end it is read what stands"
         assert value(stage.controller.record(message.activation_id)) == {"a": 1}
+
+
+async def test_what_a_predecessor_records_meanwhile_is_what_is_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is alive yet: between the look for its record and the one of its failure it writes its own."""
+    async with stage.started():
+        late = await stage.stored(await stage.call(an_action(), content={"a": 1}))
+        message = a_message(an_action(), await stage.put(an_action()))
+        late.activation_id = message.activation_id
+        record = stage.store.record
+
+        def slower(activation: Activation) -> bool:
+            return record(late) and record(activation)
+
+        monkeypatch.setattr(stage.store, "record", slower)
+        stage.invoker._deliver(99, message, True)
+        await stage.controller.ended(message.activation_id)
+        assert value(stage.controller.record(message.activation_id)) == {"a": 1}
+        assert value(await stage.stored(message)) == {"a": 1}
 
 
 async def test_a_stop_does_not_wait_for_a_store_that_is_away(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,11 +49,7 @@ async def test_an_action_that_is_gone_is_answered_with_a_fallback_record(
 
 @pytest.mark.parametrize(
     ("raised", "text", "traced"),
-    [
-        (Unreadable("bad"), texts.ACTION_MISMATCH, False),
-        (Unavailable("away"), texts.ACTION_FETCH, False),
-        (OSError("net"), texts.ACTION_FETCH, True),
-    ],
+    [(Unreadable("bad"), texts.ACTION_MISMATCH, False), (OSError("net"), texts.ACTION_FETCH, True)],
 )
 async def test_read_failures(
     stage: Stage,
@@ -63,7 +59,7 @@ async def test_read_failures(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A store that is away is no bug: its trace would say nothing."""
+    """What is no answer of the store's is a bug, and traced."""
 
     async def fail(*_: Any) -> None:
         raise raised
