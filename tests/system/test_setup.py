@@ -68,13 +68,13 @@ def setup(folder: Path, *arguments: str) -> list[str]:
 
 
 MADE = ["python -m venv --clear .venv", "python -m pip install -q --disable-pip-version-check uv==0.13.9"]
-SYNCED = ["uv sync -q --frozen --inexact --extra encryption"]
+SYNCED = ["uv sync -q --frozen --inexact --extra encryption --extra kafka --extra postgres"]
 
 
 def test_it_works_once(checkout: Path) -> None:
     assert setup(checkout) == MADE + SYNCED
     assert setup(checkout) == []
-    assert setup(checkout, "test") == [f"{SYNCED[0]} --extra dev --extra kafka"]
+    assert setup(checkout, "test") == [f"{SYNCED[0]} --extra dev"]
     assert setup(checkout, "test") == setup(checkout) == []
 
 

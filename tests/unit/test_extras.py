@@ -11,8 +11,8 @@ from upcall.extras import missing
 
 def test_the_line_names_the_package_and_the_interpreter_that_looks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/my files/python")
-    assert str(missing("--bus kafka", "confluent-kafka")) == (
-        "--bus kafka needs the package confluent-kafka: '/my files/python' -m pip install confluent-kafka"
+    assert str(missing("Kafka", "confluent-kafka")) == (
+        "Kafka needs the package confluent-kafka: '/my files/python' -m pip install confluent-kafka"
     )
 
 

@@ -88,7 +88,7 @@ def _kafka(settings: Settings, store: Storage) -> "KafkaBus":
     try:
         from upcall.bus.kafka import KafkaBus
     except ImportError as error:
-        raise missing("--bus kafka", "confluent-kafka") from error
+        raise missing("Kafka", "confluent-kafka") from error
     assert settings.brokers is not None
     return KafkaBus(settings.brokers, settings.limits.payload, store.flush)
 
