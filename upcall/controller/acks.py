@@ -46,6 +46,7 @@ Freed = Callable[[Job, int, Outcome | None], None]
 Unknown = Callable[[CompletionMessage | CombinedMessage], bool]
 """Takes a completion of what is not in flight; whether it was a probe's."""
 
+SUCCESS, SYSTEM_ERROR = Outcome.SUCCESS, Outcome.SYSTEM_ERROR
 CREDIT = 256
 SLOW_POLL = 15.0
 KEEPING = 5.0
@@ -183,7 +184,10 @@ class Acks:
     def withdraw(self, entry: Entry) -> bool:
         """The message was not sent. False where the entry is gone already."""
         entry.then = None
-        return self._end(entry.id, None)
+        if self._entries.pop(entry.id, None) is None:
+            return False
+        self._free(entry, None)
+        return True
 
     def resolve(self, entry: Entry, activation: Activation | None) -> None:
         """Answer who waits; None: the wait is over."""
@@ -248,23 +252,18 @@ class Acks:
 
     def _complete(self, id_: str, ack: CompletionMessage | CombinedMessage) -> None:
         """What is not known was forced before, or published by an earlier life of this controller, or is a probe."""
-        if self._end(id_, Outcome.SYSTEM_ERROR if ack.is_system_error else Outcome.SUCCESS):
-            self.completions["regular"] += 1
-        else:
-            self.completions["probe" if self._unknown(ack) else "late"] += 1
-
-    def _end(self, id_: str, outcome: Outcome | None) -> bool:
         entry = self._entries.pop(id_, None)
         if entry is None:
-            return False
-        self._deadlines.drop(entry)
-        self._free(entry, outcome)
+            self.completions["probe" if self._unknown(ack) else "late"] += 1
+            return
+        self.completions["regular"] += 1
+        self._free(entry, SYSTEM_ERROR if ack.is_system_error else SUCCESS)
         if entry.then is not None:  # no result came, or only its id: whoever waits goes on waiting
             self._outlasting.add(entry)
             self._deadlines.set(entry, min(entry.until, entry.look))
-        return True
 
     def _free(self, entry: Entry, outcome: Outcome | None) -> None:
+        self._deadlines.drop(entry)
         self.size -= entry.size
         left = self.in_flight[entry.uuid] - 1
         if left:

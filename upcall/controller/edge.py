@@ -278,7 +278,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self.edge.holdings.release(self)
         if self.flow.write_paused:
             self.edge.holdings.fell_behind(self)
-        self._pump()
+        if self.pipeline or self.flow.read_paused:
+            self._pump()
 
     def end(self) -> None:
         """No answer follows. Close; where the client is still sending, once it stops."""

@@ -7,6 +7,7 @@ of a refusal that the edge makes on its own: a head too large, a body too large,
 import asyncio
 import resource
 from collections.abc import MutableSequence
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ KNOWN_URLS = 4096
 KNOWN_HEADS, LONGEST_HEAD = 1024, 2048
 CONNECTIONS = 50_000
 _EXPECTED = (b"100-continue", b"100-Continue")
+_ACTIVATION = b"x-openwhisk-activation-id: "
 _CLOSE = b"\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
 _LATER: Headers = ((b"Retry-After", b"5"),)
 """Of a 503: the time in which a stopped platform may be there again."""
@@ -119,6 +121,12 @@ def most_connections() -> int:
     10 KB each."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return CONNECTIONS if files == resource.RLIM_INFINITY else min(files * 3 // 4, CONNECTIONS)
+
+
+@lru_cache(256)
+def header_lines(headers: Headers) -> bytes:
+    """As they are written; there are few sets of them."""
+    return b"".join(b"%b: %b\r\n" % pair for pair in headers)
 
 
 class _NoEvent:
@@ -226,7 +234,7 @@ class Exchange:
         self.chunks = []
         edge.route.handle(request)
 
-    def respond(self, status: int, headers: Headers, body: bytes) -> None:
+    def respond(self, status: int, headers: Headers, body: bytes, activation: bytes = b"") -> None:
         """Write the answer, unless there is one already or nobody is left to read it."""
         if self.response_complete:
             return
@@ -240,8 +248,9 @@ class Exchange:
             edge.figures.answered("refused", status, perf_counter() - self.began)
         else:
             edge.figures.invoked(status, perf_counter() - self.began)
-        parts = [STATUS_LINE[status], edge.default_block(protocol.server_state)]
-        parts += [b"%b: %b\r\n" % pair for pair in headers]
+        parts = [STATUS_LINE[status], edge.default_block(protocol.server_state), header_lines(headers)]
+        if activation:
+            parts += (_ACTIVATION, activation, b"\r\n")
         parts += (edge.tid_prefix, tid_bytes(self.tid))
         parts.append(b"\r\ncontent-length: %d\r\n\r\n" if self.keep_alive else _CLOSE)
         parts[-1] %= len(body)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNBOUNDED = 1 << 40
-"""MB of an Invoker that does its own counting."""
+ALONE = 0
+"""The number of an Invoker that does its own counting."""
 QUIET = 10.0
 """Seconds between two warnings of overload."""
 HOLE = 100
@@ -61,18 +61,19 @@ class Fleet:
         self._moves: dict[State, int] = dict.fromkeys(State, 0)
         self.overloads = 0
         self.supervisor: Supervisor | None = None
-        if local is not None:
-            balance.set_memory(self._balancer, 0, UNBOUNDED)
-            balance.set_healthy(self._balancer, 0, True)
 
     def publish(self, job: Job) -> int:
         """Book the job and give the Invoker's number. Raises Unavailable where no Invoker is healthy, or none that is
         has so much memory at all."""
+        if self._local is not None:
+            return ALONE
         place = publish(self._balancer, job)
         return self._overload(job) if place is None else place.id
 
     def release(self, job: Job, invoker: int, outcome: Outcome | None) -> None:
         """The job's slot is free again; no outcome: it never got there."""
+        if self._local is not None:
+            return
         release(self._balancer, job, invoker)
         if outcome is not None and self.supervisor is not None:
             self.supervisor.ended(invoker, outcome)

@@ -117,7 +117,9 @@ class Invocations:
     def plan(self, id: str) -> Plan | None:
         """How to run an action, if it is cached."""
         cached = self._cache.entry(id)
-        return self._plan_of(cached) if cached else None
+        if cached is None:
+            return None
+        return cached.plan if isinstance(cached.plan, Plan) else self._plan_of(cached)
 
     async def fetch_plan(self, id: str) -> Plan:
         """How to run an action. Raises what `Store.get` raises."""

@@ -8,6 +8,7 @@ rights, query, body, size, and the action itself at last. All of it is plain cal
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
 
 import msgspec
 
@@ -31,10 +32,13 @@ from upcall.model.sizes import SystemLimits
 
 log = logging.getLogger(__name__)
 
-Respond = Callable[[int, Headers, bytes], None]
-"""Takes status, headers and body of the answer, once. The caller adds transaction id and length."""
 
-ACTIVATION_HEADER = b"x-openwhisk-activation-id"
+class Respond(Protocol):
+    """Takes the answer, once, with the activation's id where there is one. The caller adds its header, and those of the
+    transaction's id and the length."""
+
+    def __call__(self, status: int, headers: Headers, body: bytes, activation: bytes = b"") -> None: ...
+
 
 
 class Request(msgspec.Struct):
@@ -71,6 +75,8 @@ class InvokeRoute:
         self._auth = auth
         self._limits = limits
         self._payload = payload_limit(limits, UserLimits())
+        self.payload_limit = limits.payload
+        """Bytes of a body that is worth keeping."""
         self._deprecated = frozenset(deprecated)
         self.clock = clock
         self.figures = figures or Figures()
@@ -78,11 +84,6 @@ class InvokeRoute:
         self._throttles = throttles
         self._agree = agree
         self._events = events
-
-    @property
-    def payload_limit(self) -> int:
-        """Bytes of a body that is worth keeping."""
-        return self._limits.payload
 
     def handle(self, request: Request) -> None:
         """Answer now, or later where something has to be awaited."""
@@ -188,16 +189,17 @@ class _Answer:
         self.began = began
 
     def done(self, id_: str, activation: Activation | None) -> None:
-        headers = (*COMPLETED, (ACTIVATION_HEADER, id_.encode()))
         if activation is None:
-            self.request.respond(202, headers, b'{"activationId":"%b"}' % id_.encode())
+            id = id_.encode()
+            self.request.respond(202, COMPLETED, b'{"activationId":"%b"}' % id, id)
             return
         self.route.waits.observe(self.route.clock() - self.began)
         status = activation.response.status_code
         result = result_bytes(activation.response)
         bare = self.request.target.result or result.lstrip()[:1] == b"["
         body = result if bare else activation_bytes(activation, logs=False)
-        self.request.respond(200 if status == SUCCESS else 502 if status <= DEVELOPER_ERROR else 500, headers, body)
+        code = 200 if status == SUCCESS else 502 if status <= DEVELOPER_ERROR else 500
+        self.request.respond(code, COMPLETED, body, id_.encode())
 
     def failed(self, id_: str, error: UpcallError) -> None:
         """Without the id: who is told one may ask for its record (docs/DESIGN.md D7), and there will be none."""

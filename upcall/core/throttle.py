@@ -12,6 +12,7 @@ the minute of the clock of the controller that took the attempt, so clocks may d
 """
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 import msgspec
 
@@ -35,8 +36,8 @@ class Rates(Counts):
 
     def __init__(self) -> None:
         self.minute = 0
-        self.counts: dict[str, int] = {}
         self.taken: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
         self._later: dict[int, dict[str, dict[str, int]]] = {}
         super().__init__(self.taken)
 
@@ -45,19 +46,19 @@ class Rates(Counts):
         the first one above `limit` on."""
         if int(now) // MINUTE != self.minute:
             self.turn(now)
-        self.counts[uuid] = self.counts.get(uuid, 0) + 1
         number = self.taken[uuid] = self.taken.get(uuid, 0) + 1
-        self.check(uuid, number, limit, now)
+        if number + self.others.get(uuid, 0) > limit:
+            self._refuse(uuid, limit, now)
         return number
 
     def check(self, uuid: str, number: int, limit: int, now: float) -> None:
         """Raises Throttled; then it is not taken any more."""
-        others = self.others.get(uuid, 0)
-        if number + others > limit:
-            self.taken[uuid] -= 1
-            self.touched.add(uuid)
-            count = self.counts[uuid] + others
-            raise Throttled(texts.too_many_requests(count, limit), MINUTE - int(now) % MINUTE, RATE)
+        if number + self.others.get(uuid, 0) > limit:
+            self._refuse(uuid, limit, now)
+
+    def attempts(self, uuid: str) -> int:
+        """Of ours, in this minute."""
+        return self.taken.get(uuid, 0) + self.refused.get(uuid, 0)
 
     def turn(self, now: float) -> None:
         """Be in the minute of `now`, which may be an earlier one than it was: clocks are set."""
@@ -65,8 +66,8 @@ class Rates(Counts):
         if minute == self.minute:
             return
         self.minute = minute
-        self.counts.clear()
         self.taken.clear()
+        self.refused.clear()
         self.start()
         self._later = {each: told for each, told in self._later.items() if minute <= each <= minute + 1}
         for controller, counts in self._later.pop(minute, {}).items():
@@ -78,6 +79,13 @@ class Rates(Counts):
             self.hear(controller, counts)
         elif minute == self.minute + 1:
             self._later.setdefault(minute, {}).setdefault(controller, {}).update(counts)
+
+    def _refuse(self, uuid: str, limit: int, now: float) -> NoReturn:
+        self.taken[uuid] -= 1
+        self.refused[uuid] = self.refused.get(uuid, 0) + 1
+        self.touched.add(uuid)
+        count = self.attempts(uuid) + self.others.get(uuid, 0)
+        raise Throttled(texts.too_many_requests(count, limit), MINUTE - int(now) % MINUTE, RATE)
 
 
 class Held(msgspec.Struct):
@@ -115,7 +123,8 @@ class Throttles:
             concurrency = system.concurrent_invocations
         count = self.rates.charge(uuid, rate, now)
         if self.size == 1:
-            self._check_running(uuid, concurrency)
+            if self.running.own.get(uuid, 0) + self.running.others.get(uuid, 0) >= concurrency:
+                self._refuse(uuid, concurrency)
             return None
         self.rates.touched.add(uuid)
         held = Held(uuid, count, self.rates.minute, rate, concurrency)
@@ -156,6 +165,8 @@ class Throttles:
         return fresh and self.running.floor(uuid, self.seen) >= own
 
     def _check_running(self, uuid: str, limit: int) -> None:
-        count = self.in_flight(uuid)
-        if count >= limit:
-            raise Throttled(texts.too_many_concurrent(count, limit), metric=CONCURRENCY)
+        if self.in_flight(uuid) >= limit:
+            self._refuse(uuid, limit)
+
+    def _refuse(self, uuid: str, limit: int) -> NoReturn:
+        raise Throttled(texts.too_many_concurrent(self.in_flight(uuid), limit), metric=CONCURRENCY)

@@ -246,7 +246,7 @@ async def test_a_burst_over_all_of_them_passes_up_to_the_limit_exactly(world: Wo
     in_turn = [await member.attempt() for _ in range(20) for member in members]
     assert sum(passed) <= 60
     assert sum(passed) + sum(in_turn) == 60, "what they refused each other is not lost"
-    assert sum(member.throttles.rates.counts["u"] for member in members) == 210
+    assert sum(member.throttles.rates.attempts("u") for member in members) == 210
 
 
 @pytest.mark.usefixtures("slow")

@@ -119,7 +119,7 @@ def test_no_order_of_events_lets_more_pass_than_the_limit_and_in_the_end_none_wa
             while node.position < len(log):
                 node.read(log)
     assert [node.waiting for node in nodes] == [[]] * size
-    attempts = sum(node.throttles.rates.counts.get("u", 0) for node in nodes)
+    attempts = sum(node.throttles.rates.attempts("u") for node in nodes)
     passed = sum(node.passed for node in nodes)
     assert passed == attempts if attempts <= limit else passed <= limit
     assert sum(node.throttles.rates.taken.get("u", 0) for node in nodes) == passed
