@@ -8,6 +8,9 @@ the client makes one of whatever it has. Worse, an idempotent client that has fi
 one more in its buffer spins on a processor until their answer comes (librdkafka 2.16). So one burst is on its way to a
 topic at a time, and what is sent before its reports are there shares the next one. Nothing waits longer than `LINGER`
 for that; where nothing is on its way, the next turn of the loop hands over.
+
+An idempotent client may fail for good, as when a broker has lost what it had confirmed. Then another takes its place,
+and all that it still had is given back to its senders.
 """
 
 import asyncio
@@ -24,7 +27,7 @@ from confluent_kafka import Message as Record
 from upcall.bus.codec import encode
 from upcall.bus.kafka_client import Config, made
 from upcall.bus.kafka_thread import run_thread
-from upcall.errors import Internal, TooLarge, Unavailable
+from upcall.errors import TooLarge, Unavailable
 from upcall.model.messages import ActivationMessage, Message, Topic
 from upcall.ports import Sent
 
@@ -54,6 +57,7 @@ class Sender:
 
     def __init__(self, config: Config) -> None:
         self._loop = asyncio.get_running_loop()
+        self._config = config
         self._largest = int(config["message.max.bytes"])
         self._producer: Producer = made(Producer, config)
         self._reports: deque[tuple[Lane, Sent, KafkaError | None]] = deque()
@@ -152,7 +156,11 @@ class Sender:
 
     def _collect(self) -> None:
         while not self._closing:
-            self._producer.poll(_POLL)
+            producer = self._producer
+            try:
+                producer.poll(_POLL)
+            except KafkaException as error:  # fatal: raised once
+                self._loop.call_soon_threadsafe(self._renew, producer, error.args[0])
             if self._reports and not self._told:
                 self._told = True
                 self._loop.call_soon_threadsafe(self._report)
@@ -162,6 +170,11 @@ class Sender:
         self._reports.append((lane, sent, error))
 
     # --- the loop again
+
+    def _renew(self, old: Producer, error: KafkaError) -> None:
+        log.error("Kafka's client has failed for good, another one sends from now on: %s", error.str())
+        self._producer = made(Producer, self._config)
+        run_thread("kafka-sender-failed", partial(_give_back, old))
 
     def _report(self) -> None:
         self._told = False
@@ -177,6 +190,12 @@ class Sender:
                 self._hand_over(lane)
 
 
+def _give_back(failed: Producer) -> None:
+    """Its reports come at once, and for the last time."""
+    failed.purge()
+    failed.flush(_POLL * 20)
+
+
 def _refusal(topic: str, error: KafkaError | None) -> Exception | None:
     """Of the client itself."""
     if error is not None and error.code() == KafkaError._QUEUE_FULL:
@@ -187,8 +206,6 @@ def _refusal(topic: str, error: KafkaError | None) -> Exception | None:
 def _error(where: str, error: KafkaError) -> Exception:
     if error.name() in ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"):
         return TooLarge(f"{where}: {error.str()}")
-    if error.fatal():
-        return Internal(f"{where}: {error.str()}")
     return Unavailable(f"{where} did not take the message: {error.str()}")
 
 
