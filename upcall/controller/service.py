@@ -90,6 +90,7 @@ class Controller:
         self._figures = Figures()
         self._stack = contextlib.AsyncExitStack()
         self._failure: BaseException | None = None
+        self._serving = False
 
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
@@ -217,6 +218,9 @@ class Controller:
         await self.ended
 
     async def _serve(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._serving = True
         try:
             await self._server.serve()
         except asyncio.CancelledError:
@@ -225,11 +229,12 @@ class Controller:
             raise self._failure from None
 
     def _fail(self, cause: BaseException) -> None:
-        """Nothing is heard any more: end, and with it whoever runs this."""
+        """Nothing is heard any more: end, and with it whoever runs this; or do not begin."""
         expected = isinstance(cause, Unavailable)
         log.critical("the bus is lost: %s", cause, exc_info=None if expected else cause)
         self._failure = cause
-        self.ended.cancel()
+        if self._serving:
+            self.ended.cancel()
 
     async def _listening(self) -> None:
         """Return when connections are accepted. Raises what keeps the server from it."""

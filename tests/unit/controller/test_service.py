@@ -1,6 +1,7 @@
 """The Controller's life, as far as the API's tests do not show it."""
 
 import asyncio
+import socket
 from base64 import b64encode
 
 import pytest
@@ -34,22 +35,39 @@ class TakenBus(MemoryBus):
         return await super().feed(topic, group, deliver, lost)
 
 
-async def test_without_acknowledgements_it_ends_loudly(caplog: pytest.LogCaptureFixture) -> None:
-    bus = TakenBus()
-    controller = Controller(
+class RefusingBus(MemoryBus):
+    """Another life has the place before this one has begun."""
+
+    async def feed(self, topic: Topic, group: str, deliver: Deliver, lost: Lost) -> MemoryFeed:
+        lost(Unavailable("another life has the place"))
+        return await super().feed(topic, group, deliver, lost)
+
+
+def made(bus: MemoryBus, listener: socket.socket) -> Controller:
+    return Controller(
         "0",
         bus,
         FakeStore(),
-        front=Front(listen("127.0.0.1", 0)),
+        front=Front(listener),
         manifest=MANIFEST,
         limits=SystemLimits(),
         local=lambda: True,
     )
-    async with controller:
+
+
+async def test_without_acknowledgements_it_ends_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    bus = TakenBus()
+    async with made(bus, listen("127.0.0.1", 0)) as controller:
         bus.lost(Unavailable("another life has the place"))
         with pytest.raises(Unavailable):
             await controller.ended
     assert "the bus is lost: another life has the place" in caplog.text
+
+
+async def test_who_has_lost_its_place_before_it_serves_does_not_begin() -> None:
+    with listen("127.0.0.1", 0) as listener, pytest.raises(Unavailable, match="another life has the place"):
+        async with made(RefusingBus(), listener):
+            pytest.fail("it serves")
 
 
 class ShrinkingBus(MemoryBus):
