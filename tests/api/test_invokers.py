@@ -10,7 +10,6 @@ import pytest
 
 from tests.api.platform import KEY, UUID, Answered, Client, a_request, an_action
 from upcall.bus.memory import MemoryBus
-from upcall.controller.probe import SYSTEM
 from upcall.controller.server import Front
 from upcall.controller.service import Controller
 from upcall.core.balance import java_hash
@@ -24,7 +23,7 @@ from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.documents import Document
 from upcall.model.entities import Action, NamespaceKey, Subject
-from upcall.model.messages import CompletionMessage, PingMessage, completed_topic, health_topic
+from upcall.model.messages import SYSTEM, CompletionMessage, PingMessage, completed_topic, health_topic
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Containers, ContainerSpec, Query, Store, Stored
 from upcall.store.cache import ActionCache

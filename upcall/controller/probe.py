@@ -17,7 +17,7 @@ from upcall.errors import Conflict, Failed, Misconfigured, NotFound, Unavailable
 from upcall.http.ids import ids
 from upcall.model.documents import KeyValue
 from upcall.model.entities import Action, ActionLimits, Exec, Identity, NamespaceId
-from upcall.model.messages import ActivationMessage
+from upcall.model.messages import SYSTEM, ActivationMessage
 from upcall.model.names import FIRST_VERSION, ControllerId, FullyQualifiedName, Transid
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
@@ -25,7 +25,6 @@ from upcall.ports import Store
 
 log = logging.getLogger(__name__)
 
-SYSTEM = "whisk.system"
 NAME = "invokerHealthTestAction"
 IDENTITIES = {
     "nodejs": "function main(params) { return params; }",

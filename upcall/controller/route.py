@@ -40,7 +40,6 @@ class Respond(Protocol):
     def __call__(self, status: int, headers: Headers, body: bytes, activation: bytes = b"") -> None: ...
 
 
-
 class Request(msgspec.Struct):
     """One POST of an action. `body` may be left out where `size` is above the payload limit."""
 

@@ -85,16 +85,11 @@ class Acks:
             self._tell(message, record)
         system = record.response.status_code == WHISK_ERROR
         response = record if message.blocking else message.activation_id
-        ack = CombinedMessage(message.transid, response, system, self.instance)
-
-        def shrink() -> None:
-            small = CombinedMessage(message.transid, message.activation_id, system, self.instance)
-            self._send(message, small, then)
-
-        self._send(message, ack, then, lambda: self._settle(shrink))
+        self._send(message, CombinedMessage(message.transid, response, system, self.instance), then)
 
     def _send(self, message: ActivationMessage, ack: Ack, then: Then, large: Then | None = None) -> None:
-        self._bus.send(self._topic(message), ack, partial(self._sent, message, ack, then, large))
+        topic = self._topics.get(message.root_controller_index.as_string) or self._topic(message)
+        self._bus.send(topic, ack, partial(self._sent, message, ack, then, large))
 
     def _sent(
         self,
@@ -111,6 +106,9 @@ class Acks:
             then()
         elif isinstance(error, TooLarge) and large is not None:
             large()
+        elif isinstance(error, TooLarge) and isinstance(ack, CombinedMessage) and isinstance(ack.response, Activation):
+            small = CombinedMessage(ack.transid, message.activation_id, ack.is_system_error, ack.instance)
+            self._settle(partial(self._send, message, small, then))
         elif isinstance(error, Unavailable) and not self.over and (since is None or monotonic() - since < PATIENCE):
             log.info("an ack is sent again: %s", error, extra=about(message))
             sent = partial(self._sent, message, ack, then, large, since=since or monotonic())

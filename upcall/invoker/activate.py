@@ -44,7 +44,7 @@ from upcall.logs.stream import entry
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
-from upcall.model.messages import ActivationMessage, is_probe
+from upcall.model.messages import SYSTEM, ActivationMessage, is_probe
 from upcall.ports import Container, Feed, Lines
 from upcall.telemetry import about
 
@@ -153,7 +153,7 @@ class Work:
             recipe.memory,
             recipe.concurrency,
             self,
-            probe=is_probe(message),
+            message.action.path == SYSTEM and is_probe(message),
         )
         self._abandoned: Response | None = None
         self._begun = False

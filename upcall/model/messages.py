@@ -4,10 +4,10 @@ Readers are lenient: unknown members are dropped, missing lists and maps are emp
 member that any version of upstream demands.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from upcall.model.activation import Activation
 from upcall.model.entities import Identity
@@ -90,24 +90,29 @@ class CacheInvalidationMessage(msgspec.Struct, frozen=True, rename="camel"):
     """`controller0`"""
 
 
+Whole = Annotated[int, Meta(ge=0, le=2**53)]
+"""Where a number below zero would let others pass a limit, and one without end would be kept."""
+Some = Annotated[dict[str, Whole], Meta(max_length=10_000)]
+
+
 class ClusterMessage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Controller → Controllers: that it lives, and what it counts; ours, upstream has none
     (docs/adr/0014-controllers.md)."""
 
-    controller: str
-    incarnation: int
+    controller: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,128}\Z")]
+    incarnation: Whole
     """When it started, in epoch ms."""
-    number: int
+    number: Whole
     """Of its messages, from 1."""
-    seen: dict[str, tuple[int, int]] = {}
+    seen: Annotated[dict[str, tuple[Whole, Whole]], Meta(max_length=10_000)] = {}
     """Others: incarnation and number of the last message up to which nothing of theirs is missing."""
-    minute: int = 0
+    minute: Whole = 0
     """Epoch minutes, which `rates` belong to."""
-    rates: dict[str, int] = {}
+    rates: Some = {}
     """Attempts in that minute by namespace uuid, of those where it is another number than was told."""
-    running: dict[str, int] = {}
+    running: Some = {}
     """Activations in flight, likewise."""
-    parts: int = 0
+    parts: Whole = 0
     """Not 0: so many messages, this one the last, tell all that is counted."""
     asks: bool = False
     """The others are to say at once what they have seen."""
@@ -128,11 +133,15 @@ class Topic(msgspec.Struct, frozen=True):
     carries: Carried
 
 
+SYSTEM = "whisk.system"
+"""OpenWhisk's own namespace."""
+
+
 def is_probe(message: ActivationMessage) -> bool:
     """A controller asks whether an Invoker works (spec: bus.md §8.1). Clients' ids never begin with `sid_`."""
     action = message.action
     return (
-        action.path == "whisk.system"
+        action.path == SYSTEM
         and message.transid[:1] == ["sid_invokerHealth"]
         and action.name.startswith("invokerHealthTestAction")
     )
