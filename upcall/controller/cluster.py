@@ -41,6 +41,8 @@ START, ANSWERS = 1.0, 0.1
 """Seconds for the start, and of them for answers after our first message has come back."""
 ENTRIES = 1000
 """Counts in a message; each takes some 45 bytes."""
+MOST = 256
+"""Other controllers; more than that are a stranger's doing."""
 
 
 class Peer:
@@ -106,6 +108,7 @@ class Cluster:
         self._incarnation = int(clock() * 1000)
         self._number = 0
         self._peers: dict[str, Peer] = {}
+        self._crowded = False
         self._rounds: dict[int, Round] = {}
         self._held = self._held_ever = 0
         self._asks = self._whole = True  # of the first message
@@ -255,6 +258,9 @@ class Cluster:
             if peer is not None and peer.incarnation == message.incarnation:
                 self._part(message.controller, "has left")
             return
+        if peer is None and len(self._peers) >= MOST:
+            self._turn_away(message.controller)
+            return
         if peer is None or peer.incarnation < message.incarnation:
             peer = self._join(message, peer)
         elif peer.incarnation > message.incarnation or peer.number >= message.number:
@@ -294,6 +300,16 @@ class Cluster:
                 peer.heard = max(peer.heard, now)
         self._echo = now
         self._echoed.set()
+
+    def _turn_away(self, name: str) -> None:
+        if not self._crowded:
+            self._crowded = True
+            log.error(
+                "controller %s is not heard: there are %d others. Is somebody else writing to the topic %s?",
+                name,
+                MOST,
+                self._topic.name,
+            )
 
     def _join(self, message: ClusterMessage, before: Peer | None) -> Peer:
         name = message.controller

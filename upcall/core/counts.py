@@ -15,6 +15,8 @@ makes that exact is the order of one topic, the same for all: of those who asked
 
 from collections.abc import Iterable, Mapping
 
+MOST = 100_000
+"""Counts of others that are kept; namespaces beyond are counted here alone."""
 _UNTOLD = -1
 _REMEMBERED = 16
 """Messages that not all have heard."""
@@ -58,6 +60,8 @@ class Counts:
         self.touched: set[str] = set()
         self._told: dict[str, Told] = {}
         self._by: dict[str, dict[str, int]] = {}
+        self._kept = 0
+        """Counts in it."""
 
     def safe(self, uuid: str, count: int, limit: int, size: int, seen: int) -> bool:
         """Whether all controllers together stay within the limit with `count` of ours, whatever the others do by the
@@ -98,15 +102,21 @@ class Counts:
             del self._told[uuid]
 
     def hear(self, controller: str, counts: Mapping[str, int]) -> None:
-        mine = self._by.setdefault(controller, {})
+        mine = self._by.setdefault(controller, {}) if counts else {}
         for uuid, count in counts.items():
-            self._add(uuid, count - mine.pop(uuid, 0))
-            if count:
-                mine[uuid] = count
+            before = mine.pop(uuid, 0)
+            self._kept -= bool(before)
+            told = count if self._kept < MOST else 0
+            self._add(uuid, told - before)
+            if told:
+                mine[uuid] = told
+                self._kept += 1
 
     def forget(self, controller: str) -> None:
         """It has none any more."""
-        for uuid, count in self._by.pop(controller, {}).items():
+        mine = self._by.pop(controller, {})
+        self._kept -= len(mine)
+        for uuid, count in mine.items():
             self._add(uuid, -count)
 
     def start(self) -> None:
@@ -115,6 +125,7 @@ class Counts:
         self.touched.clear()
         self._told.clear()
         self._by.clear()
+        self._kept = 0
 
     def _said(self, uuid: str) -> int:
         told = self._told.get(uuid)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import msgspec
 
-from upcall.core.counts import Counts
+from upcall.core.counts import MOST, Counts
 from upcall.errors import Throttled
 from upcall.model import texts
 from upcall.model.entities import Identity
@@ -78,7 +78,9 @@ class Rates(Counts):
         if minute == self.minute:
             self.hear(controller, counts)
         elif minute == self.minute + 1:
-            self._later.setdefault(minute, {}).setdefault(controller, {}).update(counts)
+            later = self._later.setdefault(minute, {})
+            if sum(map(len, later.values())) < MOST:
+                later.setdefault(controller, {}).update(counts)
 
     def _refuse(self, uuid: str, limit: int, now: float) -> NoReturn:
         self.taken[uuid] -= 1

@@ -91,7 +91,7 @@ class CacheInvalidationMessage(msgspec.Struct, frozen=True, rename="camel"):
 
 
 Whole = Annotated[int, Meta(ge=0, le=2**53)]
-"""Where a number below zero would let others pass a limit, and one without end would be kept."""
+"""In gossip: a number below zero would let others pass a limit, and one without end would be kept."""
 Some = Annotated[dict[str, Whole], Meta(max_length=10_000)]
 
 

@@ -211,7 +211,7 @@ messages: st.SearchStrategy[tuple[Carried, Message]] = st.one_of(
         st.just("cluster"),
         st.builds(
             ClusterMessage,
-            controller=text,
+            controller=st.text("aZ09._-", min_size=1, max_size=128),
             incarnation=st.integers(0, 2**50),
             number=st.integers(0, 2**50),
             seen=st.dictionaries(text, st.tuples(st.integers(0, 2**50), st.integers(0, 2**50)), max_size=2),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.core.counts import Counts
+from upcall.core.counts import MOST, Counts
 from upcall.core.throttle import Held, Rates, Throttles
 from upcall.errors import Throttled
 from upcall.model.entities import Identity, NamespaceId
@@ -257,6 +257,30 @@ def test_what_others_told_adds_up(heard: list[tuple[str, dict[str, int] | None]]
             counts.hear(who, told)
             naive.last.setdefault(who, {}).update(told)
         assert counts.others == naive.others()
+
+
+def test_of_more_counts_than_anybody_has_some_are_kept_and_what_goes_makes_room() -> None:
+    counts = Counts({})
+    counts.hear("a", {f"u{number}": 1 for number in range(MOST)})
+    counts.hear("b", {"u0": 5, "v": 1})
+    assert len(counts.others) == MOST
+    assert counts.others["u0"] == 1
+    counts.hear("a", {"u0": 0, "u1": 3})
+    counts.hear("b", {"u0": 5, "v": 1})
+    assert (counts.others["u0"], counts.others["u1"]) == (5, 3)
+    assert "v" not in counts.others
+    counts.forget("a")
+    counts.hear("b", {"v": 1})
+    assert counts.others == {"u0": 5, "v": 1}
+
+
+def test_of_the_next_minute_no_more_is_kept() -> None:
+    rates = Rates()
+    rates.turn(NOON)
+    for number in range(4):
+        rates.hear_of(MINUTE + 1, f"{number}@1", {f"u{number}-{each}": 1 for each in range(MOST // 2)})
+    rates.turn(NOON + 60)
+    assert len(rates.others) == MOST
 
 
 def test_only_what_changed_is_told_and_all_of_it_once_somebody_has_missed_it() -> None:
