@@ -17,6 +17,7 @@
     │   └── Unavailable     503
     ├── StartFailed              a container did not come up; `fault` says whose
     ├── Misconfigured            settings or host do not allow to start            (operator)
+    │   └── Away                 what they name does not answer, or not yet
     └── InvalidTransition        an event that does not fit the state: a bug here  (platform)
 
 Raised in the middle, translated once at each edge: the HTTP middleware, the ack writer, the command line.
@@ -121,6 +122,14 @@ class Misconfigured(UpcallError):
     """The settings or the host do not allow to start; the text names the cause and the way out."""
 
     fault = "operator"
+
+
+class Away(Misconfigured):
+    """A server that is needed does not answer; it may still be starting. `why` is the cause alone."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text)
+        self.why = why
 
 
 class InvalidTransition(UpcallError):

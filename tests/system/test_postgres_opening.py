@@ -133,6 +133,44 @@ async def test_a_server_that_is_not_there_and_a_database_that_is_not(postgres: "
         await PostgresStore(PostgresUrl(postgres.url("no_such"))).open()
 
 
+async def test_a_platform_waits_for_a_server_that_starts_with_it(
+    postgres: "Server", tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = (await postgres.database()).partition("?")[0].rpartition("/")[2]
+    (door := tmp_path / "door").mkdir()
+    absent = PostgresUrl(f"postgresql://postgres@/{name}?host={door}")
+
+    async def start() -> bool:
+        async with choice.opened(absent, tmp_path, "normal") as store:
+            return await store.identity("no", "body") is None
+
+    starting = asyncio.create_task(start())
+    async with asyncio.timeout(20):
+        while "does not answer: No such file or directory; waiting 20 s for it" not in caplog.text:
+            await asyncio.sleep(0.01)
+    socket = ".s.PGSQL.5432"
+    (door / socket).symlink_to(postgres.folder / socket)
+    assert await starting
+    assert len(caplog.records) == 1
+
+
+async def test_a_platform_waits_no_longer_than_that_and_not_for_what_will_not_change(
+    postgres: "Server", tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "PATIENCE", 0.0)
+    with pytest.raises(
+        Misconfigured, match=r"cannot be used: No such file or directory\. Look whether the server runs"
+    ):
+        async with choice.opened(PostgresUrl(f"postgresql://u@/d?host={tmp_path}"), tmp_path, "normal"):
+            pass
+    monkeypatch.undo()
+    caplog.clear()
+    with pytest.raises(Misconfigured, match="the database does not exist"):
+        async with choice.opened(PostgresUrl(postgres.url("no_such")), tmp_path, "normal"):
+            pass
+    assert not caplog.records
+
+
 async def test_behind_a_pooler_that_hands_sessions_around_nothing_is_kept(
     url: PostgresUrl, postgres: "Server", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -63,7 +63,7 @@ def ensure_topic(admin: AdminClient, topic: Topic, brokers: Brokers, largest: in
     """Blocks. Raises Misconfigured, with what the brokers say."""
     partitions, settings = topic_settings(topic, largest, brokers.topics)
     wanted = NewTopic(topic.name, partitions, brokers.replication_factor, config=settings)
-    deadline = monotonic() + PATIENCE
+    deadline, told = monotonic() + PATIENCE, False
     while True:
         try:
             if topic.name not in admin.list_topics(timeout=5).topics:
@@ -76,6 +76,9 @@ def ensure_topic(admin: AdminClient, topic: Topic, brokers: Brokers, largest: in
                 return
             if not _passing(cause.name(), cause.retriable()) or monotonic() > deadline:
                 raise _refused(topic, brokers, cause.str()) from error
+            if not told:
+                log.warning("%s: no topic %s yet: %s; tried for %g s", brokers.hosts, topic.name, cause.str(), PATIENCE)
+                told = True
         sleep(1)
 
 

@@ -3,12 +3,15 @@
 PostgreSQL's driver is an extra and is loaded where it is asked for.
 """
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from upcall.errors import Misconfigured
+from upcall.errors import Away, Misconfigured
 from upcall.extras import missing
 from upcall.model.keep import Keep
 from upcall.model.store_url import PostgresUrl, SqliteUrl, StoreUrl
@@ -21,6 +24,12 @@ from upcall.store.sqlite import Durability, SqliteStore
 
 if TYPE_CHECKING:
     from upcall.store.postgres import PostgresStore
+    from upcall.store.postgres_journal import JournalledPostgresStore
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 20.0
+"""Seconds that a start waits for a server that does not answer, as it does for brokers: they may start together."""
 
 
 class Kept(Journal, Protocol):
@@ -66,10 +75,11 @@ async def opened(
     url = store_url(given, data)
     if isinstance(url, PostgresUrl):
         _driver()
-        from upcall.store.postgres_journal import JournalledPostgresStore
-
-        async with JournalledPostgresStore(url, data, durability) as remote:
+        remote = await _remote(url, data, durability)
+        try:
             yield remote
+        finally:
+            await remote.close()
         return
     if member:
         async with _member(url, data, durability, member) as store:
@@ -79,6 +89,23 @@ async def opened(
         _own(stack, url.path.absolute().parent, data)
         async with SqliteStore(url.path, durability) as store:
             yield store
+
+
+async def _remote(url: PostgresUrl, data: Path, durability: Durability) -> "JournalledPostgresStore":
+    """Opened; waits for a server that is not there yet. Raises Misconfigured."""
+    from upcall.store.postgres_journal import JournalledPostgresStore
+
+    deadline, told = monotonic() + PATIENCE, False
+    while True:
+        try:
+            return await JournalledPostgresStore(url, data, durability).open()
+        except Away as error:
+            if monotonic() > deadline:
+                raise
+            if not told:
+                log.warning("the store %s does not answer: %s; waiting %g s for it", url.masked, error.why, PATIENCE)
+                told = True
+        await asyncio.sleep(0.5)
 
 
 @contextlib.asynccontextmanager

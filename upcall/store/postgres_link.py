@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 import asyncpg
 
-from upcall.errors import Misconfigured, Unavailable
+from upcall.errors import Away, Misconfigured, Unavailable
 from upcall.model import texts
 from upcall.model.store_url import PostgresUrl
 
@@ -42,6 +42,9 @@ _BROKEN = (
     asyncpg.OperatorInterventionError,
     ConnectionError,
 )
+
+_ABSENT = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
+"""Of a server that may be there in a moment; of `OSError` also a name that is not known yet."""
 
 
 def at_fault(error: Exception) -> bool:
@@ -148,10 +151,12 @@ class Link:
         why = cause(error)
         if isinstance(error, OSError) and error.strerror and not isinstance(error, TimeoutError):
             why = error.strerror
-        return Misconfigured(
+        text = (
             f"the store {self.url.masked} cannot be used: {why}. Look whether the server runs, and whether the URL "
             "of --store (UPCALL_STORE) names it, its database and a user who may use that"
         )
+        passing = isinstance(error, _ABSENT) and not isinstance(error, PermissionError)
+        return Away(text, why) if passing else Misconfigured(text)
 
     async def _run(self, job: Job[T]) -> T:
         async with self.connection() as connection:
