@@ -175,10 +175,15 @@ class Work:
 
     def abort(self, reason: Reason, cause: object) -> None:
         """End without having run; at a shutdown that is for the next life, unless this one has said that it started
-        (D8)."""
-        if reason == "drain" and not self._begun:
+        (D8). What ends has started, as far as the feed knows: else a next life could run what this one has answered."""
+        if self._begun:
+            self._fall(reason, cause)
+        elif reason == "drain":
             self.job.task = None
-            return
+        else:
+            self._desk.feed.started(self._offset, lambda: self._fall(reason, cause))
+
+    def _fall(self, reason: Reason, cause: object) -> None:
         response = _abort_response(reason, cause, self.job)
         now = self._desk.clock()
         record = self._record = activation_record(self.recipe, self.message, response, Times(now, now, now))

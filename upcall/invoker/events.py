@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from upcall.invoker.acks import Tell
 from upcall.model.activation import Activation
 from upcall.model.messages import ActivationMessage, EventMessage, Topic
 from upcall.model.names import InvokerId, Json
@@ -52,6 +53,11 @@ class Events:
         self._source = f"invoker{instance.instance}"
         self._topic = topic
         self._clock = clock
+
+    async def ready(self) -> Tell:
+        """`send`, when there is a topic for it."""
+        await self._bus.ensure(self._topic)
+        return self.send
 
     def send(self, message: ActivationMessage, record: Activation) -> None:
         """Tell of this activation; where it cannot be told, log it."""

@@ -27,7 +27,7 @@ from upcall.core.events import Drained, JobArrived
 from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import StoreLevels, fallback_record, is_stored
 from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
-from upcall.invoker.acks import Acks, Tell
+from upcall.invoker.acks import Acks
 from upcall.invoker.activate import Desk, Work
 from upcall.invoker.asking import Asking
 from upcall.invoker.blacklist import Blacklist
@@ -118,9 +118,9 @@ class Invoker:
             await self._containers.start()
             self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             self._records = Records(self._store, self._tasks)
-            acks = self._acks = Acks(
-                self._bus, self._instance, self._records.settle, self._prefix, await self._told_events()
-            )
+            events = Events(self._bus, self._instance, self._events, epoch_ms) if self._events else None
+            tell = await events.ready() if events else None
+            acks = self._acks = Acks(self._bus, self._instance, self._records.settle, self._prefix, tell)
             await self._blacklist.read()
             following = self._tasks.create_task(self._blacklist.follow())
             stack.callback(following.cancel)
@@ -316,9 +316,13 @@ class Invoker:
             self._admit(offset, message, stored)
 
     def _refuse(self, offset: int, message: ActivationMessage, response: Response, record: bool = True) -> None:
-        """Answer what does not reach the pool (spec: store.md §5)."""
+        """Answer what does not reach the pool (spec: store.md §5). Where a record says so it has started: else a next
+        life could run it."""
         fallback = fallback_record(message, response, epoch_ms())
-        self._answer(offset, message, fallback, record)
+        if record:
+            self._feed.started(offset, lambda: self._answer(offset, message, fallback))
+        else:
+            self._answer(offset, message, fallback, keep=False)
 
     def _answer(self, offset: int, message: ActivationMessage, record: Activation, keep: bool = True) -> None:
         """Record, last ack, and the unit goes back."""
@@ -344,13 +348,6 @@ class Invoker:
             self._feed.pull(count)
 
     # --- life
-
-    async def _told_events(self) -> Tell | None:
-        """Where user events go, if anywhere."""
-        if self._events is None:
-            return None
-        await self._bus.ensure(self._events)
-        return Events(self._bus, self._instance, self._events, epoch_ms).send
 
     def _make_runner(self) -> PoolRunner:
         return PoolRunner(

@@ -3,12 +3,14 @@ docs/adr/0017-recovery.md)."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.unit.invoker.conftest import Stage, annotations, value
-from upcall.bus.memory import MemoryBus
+from upcall.bus import memory as memory_bus
+from upcall.bus.memory import MemoryBus, MemoryFeed
+from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
 from upcall.errors import NotFound, Unavailable
 from upcall.invoker import asking, told
@@ -23,9 +25,10 @@ from upcall.model.messages import (
     Message,
     ResultMessage,
     Topic,
+    invoker_topic,
 )
 from upcall.ports import Stored
-from upcall.testing import a_message, an_action, an_instance
+from upcall.testing import a_message, an_action, an_instance, until
 
 
 async def redelivered(stage: Stage, action: Action, **options: Any) -> ActivationMessage:
@@ -208,3 +211,32 @@ async def recorded(stage: Stage, message: ActivationMessage) -> int | None:
         return (await stage.stored(message)).response.status_code
     except NotFound:
         return None
+
+
+class Holding(MemoryFeed):
+    """Acknowledges no start before it is told to."""
+
+    held: ClassVar[list[Callable[[], None]]] = []
+
+    def started(self, offset: int, then: Callable[[], None]) -> None:
+        self.held.append(then)
+
+
+@pytest.mark.parametrize(
+    ("memory", "gone"), [(1024, True), (128, False)], ids=["refused before the pool", "refused by the pool"]
+)
+async def test_what_is_answered_without_a_run_counts_as_started_before(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, memory: int, gone: bool
+) -> None:
+    """A next life would run it otherwise, and its result would contradict the record."""
+    monkeypatch.setattr(memory_bus, "MemoryFeed", Holding)
+    async with stage.started(PoolConfig(memory=memory)) as invoker:
+        message = a_message(an_action(), "1-0" if gone else await stage.put(an_action()))
+        stage.bus.send(invoker_topic(0), message)
+        await until(lambda: bool(Holding.held))
+        assert stage.shapes(message) == []
+        assert await recorded(stage, message) is None
+        Holding.held.pop()()
+        await stage.controller.ended(message.activation_id)
+        assert await recorded(stage, message) is not None
+        await until(lambda: invoker.load == 0)
