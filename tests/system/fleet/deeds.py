@@ -6,7 +6,6 @@ leave to itself, as an Invoker that has to be found healthy again, is not waited
 
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -106,21 +105,26 @@ class Deeds:
         invoker.signal(signal.SIGCONT)
 
     def _doubled(self, member: Member) -> None:
-        """A second process takes the place; the first ends with the reason."""
-        first, told = member.process, member.outputs[-1]
+        """A second process takes the place, and the first ends with the reason; or the second does, where the first was
+        just coming back to a broker that had been away."""
+        first = member.life
         assert first is not None
         self._places += 1
-        member.start(f"-{self._places}")
-        try:
-            code = first.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._complain(f"{member.name} still runs {PATIENCE:.0f} s after another took its place")
-            first.kill()
-            first.wait()
-            return
-        if code != 1 or not re.search(FENCED, told.read_text().splitlines()[-1]):
-            last = told.read_text()[-600:]
-            self._complain(f"{member.name} ended with {code} when another took its place, and said: {last}")
+        member.launch(f"-{self._places}")
+        second = member.life
+        assert second is not None
+        deadline = time.monotonic() + PATIENCE
+        while first.alive and second.alive:
+            if time.monotonic() > deadline:
+                self._complain(f"{member.name} still runs {PATIENCE:.0f} s after another took its place")
+                first.kill()
+            time.sleep(0.05)
+        fenced = second if first.alive else first
+        code, said = fenced.process.wait(), fenced.said
+        if code != 1 or not re.search(FENCED, said.splitlines()[-1]):
+            self._complain(f"{member.name} ended with {code} when another had its place, and said: {said[-600:]}")
+        member.life = first if fenced is second else second
+        member.await_ready()
 
     def _invoker_disabled(self, fault: Fault) -> None:
         invoker = self._invoker(fault)

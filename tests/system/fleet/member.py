@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from tests.system.chaos.lives import Sample
 from tests.system.serving import Answer
 
@@ -23,18 +25,38 @@ STARTED = 90.0
 """Seconds that a start may take, while other things go wrong."""
 
 
+class Life(msgspec.Struct):
+    """A process and its log."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 class Member:
-    """`port` is of the life that is there, or was there last; each life has a log of its own."""
+    """Who has the place is `life`; each that has had it has a log of its own. `port` is of the life that was ready
+    last."""
 
     def __init__(self, role: Role, number: int, folder: Path, environment: Mapping[str, str], auth: str) -> None:
         self.role = role
         self.number = number
         self.auth = auth
         self.port = 0
+        self.life: Life | None = None
         self.outputs: list[Path] = []
         self.samples: list[Sample] = []
         """Of the life that lasts."""
-        self.process: subprocess.Popen[bytes] | None = None
         self.wanted = False
         """It is meant to live."""
         self._folder = folder
@@ -46,11 +68,11 @@ class Member:
 
     @property
     def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        return self.life is not None and self.life.alive
 
-    def start(self, place: str = "") -> None:
+    def start(self) -> None:
         """Returns when it answers. Raises AssertionError with its log where it does not."""
-        self.launch(place)
+        self.launch()
         self.await_ready()
 
     def launch(self, place: str = "") -> None:
@@ -59,41 +81,42 @@ class Member:
         command = [sys.executable, "-m", "upcall", self.role, "--id", str(self.number), "--host", "127.0.0.1"]
         command += ["--port", "0", "--data", str(self._folder / f"{self.name}{place}")]
         with output.open("ab") as log:
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **self._environment}
             )
+        self.life = Life(process, output)
         self.outputs.append(output)
         self.samples = []
         self.wanted = True
 
     def await_ready(self) -> None:
-        assert self.process is not None
+        life = self.life
+        assert life is not None
         deadline = time.monotonic() + STARTED
-        while not (match := READY.search(text := self.outputs[-1].read_text(errors="replace"))):
-            if self.process.poll() is not None:
-                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{text[-3000:]}")
+        while not (match := READY.search(text := life.said)):
+            if not life.alive:
+                raise AssertionError(f"{self.name} ended with {life.process.returncode}:\n{text[-3000:]}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"{self.name} is not ready after {STARTED:.0f} s:\n{text[-3000:]}")
             time.sleep(0.01)
         self.port = int(match[1])
 
     def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
+        assert self.life is not None
+        self.life.process.send_signal(number)
 
     def kill(self) -> None:
         self.wanted = False
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        if self.life is not None:
+            self.life.kill()
 
     def terminate(self, patience: float) -> str:
         """As its operator does; says what was wrong with its end."""
-        assert self.process is not None
+        assert self.life is not None
         self.wanted = False
-        self.process.terminate()
+        self.life.process.terminate()
         try:
-            code = self.process.wait(patience)
+            code = self.life.process.wait(patience)
         except subprocess.TimeoutExpired:
             self.kill()
             return f"{self.name} still runs {patience:.0f} s after SIGTERM"
@@ -132,8 +155,8 @@ class Member:
 
     def watch(self, now: float) -> None:
         """Take a sample, unless it is dead."""
-        assert self.process is not None
-        folder = Path(f"/proc/{self.process.pid}")
+        assert self.life is not None
+        folder = Path(f"/proc/{self.life.process.pid}")
         with contextlib.suppress(OSError, IndexError, ValueError):
             pages = int((folder / "statm").read_text().split()[1])
             descriptors, threads = len(os.listdir(folder / "fd")), len(os.listdir(folder / "task"))

@@ -91,10 +91,10 @@ def _watch(world: World, ledger: Ledger, until: float) -> None:
 
 
 def _revive(member: Member, ledger: Ledger) -> None:
-    assert member.process is not None
-    last = member.outputs[-1].read_text(errors="replace")[-1500:]
+    assert member.life is not None
+    last = member.life.said[-1500:]
     ledger.complaints.append(
-        f"at {ledger.now():.2f}: {member.name} has ended by itself with {member.process.returncode}:\n{last}"
+        f"at {ledger.now():.2f}: {member.name} has ended by itself with {member.life.process.returncode}:\n{last}"
     )
     member.start()
 
