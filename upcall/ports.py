@@ -70,6 +70,9 @@ class Following(Protocol):
 class Bus(Protocol):
     """Typed topics: structs in, structs out; an adapter that leaves the process encodes at its own edge (D4)."""
 
+    recalls: bool
+    """Whether the next life finds by `recall` all that anybody has got."""
+
     async def ensure(self, topic: Topic) -> None:
         """Create the topic where it is missing; the settings of an existing one stay (spec: bus.md §2.1)."""
 

@@ -73,7 +73,7 @@ class Life:
         if result:
             self._earlier.result(message, record, lambda: done.append("result"), lambda: done.append("large"))
         if freed:
-            self._earlier.freed(message, lambda: done.append("freed"))
+            self._earlier.freed(message, None, lambda: done.append("freed"))
         await until(lambda: len(done) == result + freed)
 
     async def next(self, levels: StoreLevels) -> Invoker:

@@ -154,6 +154,7 @@ def make_invoker(
         events=events_topic(settings),
         blacklist_interval=settings.blacklist_poll_interval,
         canary=fly,
+        full=settings.durability == "full",
     )
 
 

@@ -38,6 +38,8 @@ class KafkaBus:
     """Implements `upcall.ports.Bus`. Make it on the loop. `payload` is the largest activation's, in bytes; `settle`
     returns when all records that the store has taken are durable. Raises Misconfigured."""
 
+    recalls = True
+
     def __init__(self, brokers: Brokers, payload: int, settle: Callable[[], Awaitable[None]] | None = None) -> None:
         self._brokers = brokers
         self._largest = payload + brokers.serdes_overhead

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 class MemoryBus:
     """Implements `upcall.ports.Bus`."""
 
+    recalls = False
+
     def __init__(self, bound: int = BOUND, journal: Journal | None = None) -> None:
         self._bound = bound
         self._journal = journal

@@ -75,8 +75,11 @@ class Acks:
         system = record.response.status_code == WHISK_ERROR
         self._send(message, CompletionMessage(message.transid, message.activation_id, system, self.instance), then)
 
-    def freed(self, message: ActivationMessage, then: Then) -> None:
-        """The slot is free; an earlier life has told the result."""
+    def freed(self, message: ActivationMessage, record: Activation | None, then: Then) -> None:
+        """The slot is free; an earlier life has told the result, which may not be known here."""
+        if record is not None:
+            self.completion(message, record, then)
+            return
         self._send(message, CompletionMessage(message.transid, message.activation_id, False, self.instance), then)
 
     def combined(self, message: ActivationMessage, record: Activation, then: Then) -> None:

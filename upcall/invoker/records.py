@@ -4,8 +4,9 @@ As long as the store takes them, keeping one is a plain call. When its batch is 
 task follows the store's `room`. What waits is bounded by its producers: an activation holds its container, and with it
 its share of the feed, until its record is taken. So a slow store slows the intake, and no record is dropped.
 
-A result that a client gets must not be contradicted by what the next life finds: either the store promises the record
-before the result is told, or the result waits until the record is durable.
+A result that a client gets must not be contradicted by what the next life finds: the store promises the record before
+the result is told, or the bus keeps the acknowledgement with the whole record in it, and the next life reads it there
+(`upcall.invoker.told`); else the result waits until the record is durable.
 """
 
 import asyncio
@@ -21,19 +22,23 @@ log = logging.getLogger(__name__)
 
 
 class Records:
-    """Hands records to the store; `tasks` owns the task that waits for it."""
+    """Hands records to the store; `tasks` owns the task that waits for it. `recalled`: what is told is read again by
+    the next life."""
 
-    def __init__(self, store: Store, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, store: Store, tasks: asyncio.TaskGroup, *, recalled: bool = False) -> None:
         self._store = store
         self._tasks = tasks
         self._waiting: deque[tuple[Activation, Then]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._settling: set[asyncio.Task[None]] = set()
-        self.promise = store.promise
-        """Whether a record's result may be told before `keep`."""
+        self._recalled = recalled
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def promise(self, record: Activation) -> bool:
+        """Whether its result may be told, whole, before `keep`."""
+        return self._store.promise(record) or self._recalled
 
     def settle(self, then: Then) -> None:
         """Call `then` when all that was kept is durable."""

@@ -33,7 +33,7 @@ from upcall.invoker.asking import Asking
 from upcall.invoker.blacklist import Blacklist
 from upcall.invoker.canary import Canary, Proof
 from upcall.invoker.counters import Counters
-from upcall.invoker.earlier import Actions, Earlier, Past
+from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
@@ -41,7 +41,7 @@ from upcall.invoker.known import Knowledge
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
 from upcall.invoker.specs import Specs, default_units
-from upcall.invoker.told import Told
+from upcall.invoker.told import Said, Told
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
@@ -64,7 +64,8 @@ LAST_WORDS = 5.0
 
 class Invoker:
     """`async with` starts and stops it. `units` is how many activations it takes from the feed at a time. `canary`
-    proves that containers work, as `proof` says; without it they are trusted."""
+    proves that containers work, as `proof` says; without it they are trusted. `full`: a result waits for its record,
+    whatever the bus keeps."""
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Invoker:
         canary: Canary | None = None,
         events: Topic | None = None,
         blacklist_interval: float = 300.0,
+        full: bool = False,
     ) -> None:
         self._instance = instance
         self._bus = bus
@@ -93,13 +95,11 @@ class Invoker:
         self._pool_config = pool
         self._levels = levels
         self._units = units or default_units(pool, limits)
-        self._prefix, self._grace = prefix, grace
+        self._prefix, self._grace, self._full = prefix, grace, full
         self._events = events
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
         self.asking = Asking()
-        told = Told(bus, prefix)
-        self._earlier = Earlier(store, actions, self._knowledge, told, self.asking, levels=levels, clock=epoch_ms)
         self._specs = Specs(instance, manifest)
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = self._broken = False
@@ -117,7 +117,8 @@ class Invoker:
             stack.push_async_callback(self._containers.close)
             await self._containers.start()
             self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self._records = Records(self._store, self._tasks)
+            self._records = Records(self._store, self._tasks, recalled=self._bus.recalls and not self._full)
+            self._earlier = self._make_earlier()
             events = Events(self._bus, self._instance, self._events, epoch_ms) if self._events else None
             tell = await events.ready() if events else None
             acks = self._acks = Acks(self._bus, self._instance, self._records.settle, self._prefix, tell)
@@ -257,18 +258,15 @@ class Invoker:
     async def _settle(self, offset: int, message: ActivationMessage) -> None:
         """End what an earlier life has started."""
         past = await self._earlier.outcome(message)
-        if past is Past.AGAIN:
+        if past is None:
             self._deliver(offset, message, False)
-        elif past is Past.TOLD:
-            self._release(offset)
-        elif past is Past.HALF_TOLD:
-            self._acks.freed(message, lambda: self._release(offset))
-        else:
+        elif not isinstance(past, Said):
             self.counters.activations += 1
-            if is_stored(message, past.response, self._levels):
-                await self._records.kept(past)
-                past = await self._earlier.standing(message) or past
             self._answer(offset, message, past, keep=False)
+        elif past.freed:
+            self._release(offset)
+        else:
+            self._acks.freed(message, past.record, lambda: self._release(offset))
 
     async def _fetch(self, offset: int, message: ActivationMessage) -> None:
         try:
@@ -348,6 +346,11 @@ class Invoker:
             self._feed.pull(count)
 
     # --- life
+
+    def _make_earlier(self) -> Earlier:
+        told = Told(self._bus, self._instance.instance, self._prefix)
+        sources = self._store, self._actions, self._knowledge, told, self.asking
+        return Earlier(*sources, records=self._records, levels=self._levels, clock=epoch_ms)
 
     def _make_runner(self) -> PoolRunner:
         return PoolRunner(

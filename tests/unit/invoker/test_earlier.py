@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import Raw, structs
 
 from tests.unit.invoker.conftest import Stage, annotations, value
 from upcall.bus import memory as memory_bus
 from upcall.bus.memory import MemoryBus, MemoryFeed
 from upcall.core.pool import PoolConfig
-from upcall.core.record import StoreLevels
+from upcall.core.record import StoreLevels, fallback_record
 from upcall.errors import NotFound, Unavailable
 from upcall.invoker import asking, told
 from upcall.model import texts
-from upcall.model.activation import WHISK_ERROR, Activation
+from upcall.model.activation import SUCCESS, WHISK_ERROR, Activation, Response
 from upcall.model.documents import Document
 from upcall.model.entities import Action
 from upcall.model.messages import (
@@ -102,7 +103,7 @@ async def test_a_record_that_cannot_be_read_is_not_contradicted(stage: Stage, mo
         away = Away(stage, monkeypatch, 3)
         stage.invoker._deliver(99, message, True)
         await stage.controller.ended(message.activation_id)
-        assert away.asked == 5, "in the end it is read what stands"
+        assert away.asked == 4
         assert value(stage.controller.record(message.activation_id)) == {"a": 1}
 
 
@@ -178,6 +179,81 @@ async def test_what_was_not_to_be_recorded_is_known_from_its_acknowledgements(
         assert stage.shapes(message) == expected
         assert bus.asked == [("completed0", 1_764_000_000_000 - 2 * told.SKEW)]
         assert await recorded(stage, message) == status
+
+
+def a_record(message: ActivationMessage, status: int = SUCCESS) -> Activation:
+    return fallback_record(message, Response(status, Raw(b'{"n":1}')), 1)
+
+
+@pytest.mark.parametrize("levels", [StoreLevels(), FAILURES])
+@pytest.mark.parametrize("freed", [True, False])
+@pytest.mark.parametrize("status", [SUCCESS, WHISK_ERROR])
+async def test_what_was_told_with_its_whole_record_stands_and_gets_that_record(
+    stage: Stage, levels: StoreLevels, freed: bool, status: int
+) -> None:
+    bus = stage.bus = stage.controller._bus = Remembering()
+    async with stage.started(levels=levels) as invoker:
+        message = a_message(an_action(), await stage.put(an_action(annotations={"idempotent": True})))
+        record = a_record(message, status)
+        bus.said = [
+            CombinedMessage(["tid"], record, False, an_instance()) if freed else ResultMessage(["tid"], record),
+            ResultMessage(["tid"], a_record(message, 2)),
+        ]
+        await invoker._settle(7, message)
+        assert stage.shapes(message) == ([] if freed else ["completion"])
+        assert [ack.is_system_error for ack in stage.controller.acks if isinstance(ack, CompletionMessage)] == (
+            [] if freed else [status == WHISK_ERROR]
+        )
+        assert await recorded(stage, message) == (None if levels is FAILURES and status == SUCCESS else status)
+
+
+async def test_an_id_alone_or_a_free_slot_tells_no_result(stage: Stage) -> None:
+    bus = stage.bus = stage.controller._bus = Remembering()
+    async with stage.started() as invoker:
+        message = a_message(an_action(), await stage.put(an_action()))
+        bus.said = [CombinedMessage(["tid"], message.activation_id, False, an_instance())]
+        await invoker._settle(7, message)
+        assert await recorded(stage, message) == WHISK_ERROR
+
+
+async def test_for_whom_nobody_waited_no_topic_is_read(stage: Stage) -> None:
+    bus = stage.bus = stage.controller._bus = Remembering()
+    async with stage.started() as invoker:
+        message = a_message(an_action(), await stage.put(an_action()), blocking=False)
+        await invoker._settle(7, message)
+        assert bus.asked == []
+        assert await recorded(stage, message) == WHISK_ERROR
+
+
+async def test_records_that_are_too_much_to_hold_are_read_again_one_by_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "RECORDS", 2000)
+    bus = stage.bus = stage.controller._bus = Remembering()
+    async with stage.started() as invoker:
+        messages = [a_message(an_action(), await stage.put(an_action(f"a{number}"))) for number in range(3)]
+        bus.said = [ResultMessage(["tid"], a_record(message)) for message in messages]
+        for message, reads in zip(messages[::-1], (1, 2, 3), strict=True):
+            await invoker._settle(7, message)
+            assert len(bus.asked) == reads
+            assert await recorded(stage, message) == SUCCESS
+
+
+async def test_what_another_invoker_says_is_not_remembered() -> None:
+    heard, message = told.Heard(0, 0), a_message()
+    heard.hear(ResultMessage(["tid"], a_record(message)))
+    heard.hear(CompletionMessage(["tid"], message.activation_id, False, structs.replace(an_instance(), instance=1)))
+    assert heard.said == {}
+
+
+async def test_what_was_read_is_let_go(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(told, "FORGET", 0.0)
+    bus = Remembering()
+    asked = told.Told(bus, 0, "")
+    for _ in range(2):
+        assert await asked.said(a_message()) is None
+        await until(lambda: not asked._heard)
+    assert len(bus.asked) == 2
 
 
 async def test_a_topic_is_read_once_for_all_that_came_at_about_the_same_time(stage: Stage) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.invoker.conftest import NO_LOGS, Stage
+from upcall.bus.memory import MemoryBus
 from upcall.core.record import StoreLevels
 from upcall.model.activation import Activation
 from upcall.model.entities import ActionLimits
@@ -71,6 +72,32 @@ async def test_without_one_the_result_waits_for_the_disk_and_the_container_does_
         order.synced.set()
         await stage.controller.ended(message.activation_id)
         assert order.seen == ["promise", "record", "Combined"]
+
+
+class Recalling(MemoryBus):
+    """As if it outlived the process."""
+
+    recalls = True
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    ("limits", "seen"),
+    [(LOGS, ["promise", "Result", "record", "Completion"]), (NO_LOGS, ["promise", "record", "Combined"])],
+)
+async def test_a_bus_that_recalls_stands_for_it_unless_all_is_to_be_durable(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, limits: ActionLimits, seen: list[str], full: bool
+) -> None:
+    stage.bus = stage.controller._bus = Recalling()
+    order = Order(stage, monkeypatch, False)
+    async with stage.started(full=full) as invoker:
+        message = await stage.send(an_action(limits=limits))
+        await until(lambda: "record" in order.seen and invoker.load == 0)
+        if full:
+            assert order.seen == ["promise", "record"]
+            order.synced.set()
+        await stage.controller.ended(message.activation_id)
+        assert order.seen == (["promise", "record", "Combined"] if full else seen)
 
 
 async def test_what_is_not_stored_is_not_promised(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

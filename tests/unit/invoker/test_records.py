@@ -67,6 +67,13 @@ async def test_without_a_promise_it_is_told_when_the_record_is_durable() -> None
     assert told == ["a"]
 
 
+async def test_without_one_it_is_told_at_once_where_the_next_life_reads_what_was_told() -> None:
+    told: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        Records(Unpromising(), tasks, recalled=True).tell(a_record(), lambda: told.append("a"))
+        assert told == ["a"]
+
+
 async def test_a_disk_that_never_syncs_does_not_hold_up_the_end() -> None:
     told: list[str] = []
     async with asyncio.TaskGroup() as tasks:
