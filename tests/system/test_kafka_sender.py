@@ -1,6 +1,7 @@
-"""A client of Kafka that fails for good while it has something to send."""
+"""What is sent to Kafka, while a client fails for good, or a broker is away for long."""
 
 import ctypes
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +9,15 @@ from typing import TYPE_CHECKING
 import confluent_kafka
 import pytest
 from confluent_kafka import Producer
+from msgspec import Raw
 
 from tests.system.kafka_world import Taker, World
+from upcall.core.record import fallback_record
 from upcall.errors import Unavailable
-from upcall.testing import until
+from upcall.invoker.acks import Acks
+from upcall.model.activation import Response
+from upcall.model.messages import CompletionMessage, Message, completed_topic
+from upcall.testing import a_message, an_instance, until
 
 if TYPE_CHECKING:
     from tests.system.kafka import Broker
@@ -58,3 +64,25 @@ async def test_a_client_that_has_failed_for_good_is_replaced_and_what_it_had_is_
     taker = Taker()
     await world.feed(taker, 9)
     await until(lambda: 3 in taker.numbers)
+
+
+async def test_an_ack_outlives_a_broker_that_is_away_for_longer_than_a_message_waits(
+    kafka: "Broker", caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "upcall.invoker.acks")
+    world = await World(kafka, producer={"message.timeout.ms": "500"}).make()
+    topic = completed_topic("0", world.topic.name)
+    await world.bus.ensure(topic)
+    acks, ended = Acks(world.bus, an_instance(), lambda then: then(), world.topic.name), list[str]()
+    message = a_message()
+    record = fallback_record(message, Response(0, Raw(b"{}")), 0)
+    kafka.freeze()
+    acks.completion(message, record, lambda: ended.append(message.activation_id))
+    await until(lambda: "an ack is sent again" in caplog.text)
+    kafka.thaw()
+    await until(lambda: ended == [message.activation_id])
+    heard = list[Message]()
+    await world.bus.recall(topic, 0, heard.append)
+    assert heard[-1] == CompletionMessage(message.transid, message.activation_id, False, acks.instance)
+    assert acks.failed == 0
+    await world.close()
