@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from tests.system.kafka_world import Taker, World, encoded, number_of, numbered
 from upcall.brokers import Brokers
@@ -204,6 +204,16 @@ async def test_partitions_are_apart(world: World) -> None:
     await feed.close()
     await world.feed(again, 99)
     await until(lambda: again.numbers == [12])
+
+
+async def test_partitions_that_come_later_are_read(world: World) -> None:
+    taker = Taker()
+    await world.feed(taker, 99)
+    world.send(1)
+    await until(lambda: taker.numbers == [1])
+    world.admin.create_partitions([NewPartitions(world.topic.name, 2)])[world.topic.name].result(10)
+    world.put(encoded(2), partition=1)
+    await until(lambda: taker.numbers == [1, 2], 60)
 
 
 async def test_a_damaged_commit_stops_the_start(world: World) -> None:

@@ -54,6 +54,7 @@ _CONSUMER: Config = {
     "max.poll.interval.ms": 1_800_000,
     "fetch.wait.max.ms": 500,
     "queued.max.messages.kbytes": 16_384,
+    "topic.metadata.refresh.interval.ms": 10_000,  # producers send to new partitions after 15 s
     "queued.min.messages": 1000,
     "fetch.queue.backoff.ms": 10,  # by default a second without fetching after 1000 messages: 2,000 a second at most
 }
