@@ -19,6 +19,7 @@ from upcall.controller.supervisor import Supervisor
 from upcall.core import balance
 from upcall.core.balance import Balancer, Job, Pick, force, publish, release
 from upcall.core.health import Outcome, State
+from upcall.errors import Unavailable
 from upcall.measures import many, one
 from upcall.model.names import InvokerId
 from upcall.model.sizes import MB, SystemLimits
@@ -154,13 +155,21 @@ class Fleet:
             yield from one(names.PROBES, self.supervisor.probes_sent)
 
     def _overload(self, job: Job) -> int:
-        number = force(self._balancer, job, self._pick).id
+        try:
+            number = force(self._balancer, job, self._pick).id
+        except Unavailable as refusal:
+            self._warn("No invokers available: %s", str(refusal) or "none is up, activations are refused with 503.")
+            raise
         self.overloads += 1
+        self._warn("system is overloaded. Chose invoker%d by random assignment.", number)
+        return number
+
+    def _warn(self, text: str, *values: object) -> None:
+        """Of what the next activations will meet, too."""
         now = self._clock()
         if now >= self._warned + QUIET:
             self._warned = now
-            log.warning("system is overloaded. Chose invoker%d by random assignment.", number)
-        return number
+            log.warning(text, *values)
 
     def _tell_raised(self, numbers: list[int]) -> None:
         log.error(

@@ -52,12 +52,19 @@ def test_overload_is_counted_always_and_told_each_ten_seconds(caplog: pytest.Log
     assert shown(fleet)["upcall_balancer_free_bytes 0"] == -4 * 256 << 20
 
 
-def test_without_a_healthy_one_there_is_no_text_of_ours() -> None:
-    fleet = a_fleet(256)
+def test_without_a_healthy_one_there_is_no_text_of_ours_but_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    fleet = a_fleet(256, clock=clock)
     fleet.move(0, State.UNRESPONSIVE)
-    with pytest.raises(Unavailable) as refused:
-        fleet.publish(JOB)
-    assert str(refused.value) == ""
+    caplog.clear()
+    for seconds, told in ((0.0, 1), (9.9, 1), (0.1, 2)):
+        clock.now += seconds
+        with pytest.raises(Unavailable) as refused:
+            fleet.publish(JOB)
+        assert str(refused.value) == ""
+        assert [record.message for record in caplog.records] == told * [
+            "No invokers available: none is up, activations are refused with 503."
+        ]
 
 
 def test_an_action_that_no_invoker_holds_is_refused_and_no_overload() -> None:
