@@ -20,7 +20,7 @@ A small controller looks at one Invoker from outside, over Kafka, HTTP and the s
 its operators would. It takes its messages from the description of the interfaces and shares no code for them with the
 platform, so it says whether *any* Invoker fits, this one or another.
 
-    pip install 'upcall[kafka,postgres]'
+    pip install '.[kafka,postgres]'     # in the project's folder
     python -m upcall.testing.conformance --kafka kafka:9092 --invoker 0 --store postgresql://upcall@db/upcall \\
         --url http://invoker0:8080 --node nodejs:20 \\
         --stop 'systemctl stop upcall-invoker@0' --start 'systemctl start upcall-invoker@0' \\
