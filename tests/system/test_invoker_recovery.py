@@ -28,12 +28,12 @@ NO_LOGS = {"logs": 0}
 
 
 class Node:
-    """One Invoker on one SQLite file, and the controller that it answers to."""
+    """One Invoker on a store, by default a SQLite file, and the controller that it answers to."""
 
     def __init__(self, broker: "Broker", folder: Path, **settings: str) -> None:
         self.broker = broker
         prefix = f"r{uuid4().hex[:8]}-"
-        store = f"sqlite:///{folder}/shared/upcall.db"
+        store = settings.get("UPCALL_STORE", f"sqlite:///{folder}/shared/upcall.db")
         environment = {
             "KAFKA_HOSTS": broker.bootstrap,
             "CONFIG_whisk_kafka_topics_prefix": prefix,

@@ -129,9 +129,8 @@ class Verdict:
         until = call.answered if call.status in ANSWERED else call.sent + LATE
         if says in (texts.INTERRUPTED, texts.SHUTDOWN):
             return (says == texts.SHUTDOWN or not kind.idempotent) and at_work(INVOKERS, call.sent, until)
-        if says in (texts.RUN_DIED, texts.INIT_DIED) or NOT_STARTED.search(says):
-            return at_work(INVOKERS, call.sent, until, 3.0)
-        return says == texts.ACTION_FETCH and at_work(DATABASE, call.sent, until, 3.0)
+        died = says in (texts.RUN_DIED, texts.INIT_DIED) or NOT_STARTED.search(says) is not None
+        return died and at_work(INVOKERS, call.sent, until, 3.0)
 
     def _ran_twice(self, call: Call) -> bool:
         return self._runs[call.token] > 1 and not BY_NAME[call.action].idempotent
