@@ -6,6 +6,7 @@ these is made anew. The recipe, which is what costs, is one for all namespaces; 
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 
 import msgspec
@@ -17,8 +18,12 @@ from upcall.invoker.runtime import Allowance
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Response, error
 from upcall.model.entities import BLACKBOX, SEQUENCE, Action, Identity, UserLimits
+from upcall.model.messages import ActivationMessage
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
+from upcall.telemetry import about
+
+log = logging.getLogger(__name__)
 
 ENTRIES = 4096
 """Entries that are kept; some KB each."""
@@ -97,6 +102,12 @@ class Knowledge:
         elif kind != BLACKBOX and self._manifest.runtime(kind) is None:
             refusal = error(WHISK_ERROR, texts.ACTION_MISMATCH)
         return Known(recipe, limits, _allowance(action, self._limits), _allowance(action, holds), refusal)
+
+
+def tell_unfit(action: Action, message: ActivationMessage, cause: Exception) -> None:
+    """Why nothing can be known of it. Limits that are none are somebody's mistake, all else is ours."""
+    bug = type(cause) is not ValueError
+    log.error("%s cannot be run: %s", action.id, cause, exc_info=cause if bug else None, extra=about(message))
 
 
 def _allowance(action: Action, limits: SystemLimits) -> Allowance:

@@ -37,7 +37,7 @@ from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
-from upcall.invoker.known import Knowledge
+from upcall.invoker.known import Knowledge, tell_unfit
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
 from upcall.invoker.specs import Specs, default_units
@@ -99,7 +99,7 @@ class Invoker:
         self._events = events
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
-        self.asking = Asking()
+        self.asking = Asking(store)
         self._specs = Specs(instance, manifest)
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = self._broken = False
@@ -275,8 +275,9 @@ class Invoker:
             response = error(APPLICATION_ERROR, texts.ACTION_REMOVED)
         except (Unreadable, Conflict):
             response = error(WHISK_ERROR, texts.ACTION_MISMATCH)
-        except Exception:
-            log.exception("%s cannot be read", message.action.id, extra=about(message))
+        except Exception as cause:
+            bug = not isinstance(cause, Unavailable)
+            log.error("%s cannot be read: %s", message.action.id, cause, exc_info=bug, extra=about(message))
             response = error(WHISK_ERROR, texts.ACTION_FETCH)
         else:
             self._admit(offset, message, stored)
@@ -293,8 +294,8 @@ class Invoker:
                 return
             refusal = known.refusal
             work = Work(self._desk, offset, message, known, action)
-        except Exception:  # the boundary of one message: its sender is another process
-            log.exception("%s cannot be run", action.id, extra=about(message))
+        except Exception as cause:  # noqa: BLE001 - the boundary of one message: its sender is another process
+            tell_unfit(action, message, cause)
             refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
         if refusal is None:
             self._runner.feed(JobArrived(work.job))
@@ -307,8 +308,8 @@ class Invoker:
         assert isinstance(action, Action)
         try:
             await self._knowledge.learn(action, stored.rev, message.user)
-        except Exception:
-            log.exception("%s cannot be run", action.id, extra=about(message))
+        except Exception as cause:  # noqa: BLE001 - the same
+            tell_unfit(action, message, cause)
             self._refuse(offset, message, error(WHISK_ERROR, texts.ACTION_FETCH))
         else:
             self._admit(offset, message, stored)

@@ -78,7 +78,7 @@ async def test_an_action_with_large_code_runs(stage: Stage, threads: list[thread
 
 
 async def test_large_code_that_cannot_be_read_ends_its_activation_alone(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
         raise msgspec.MsgspecError
@@ -89,3 +89,4 @@ async def test_large_code_that_cannot_be_read_ends_its_activation_alone(
             record = await stage.result(an_action(code=BIG))
         assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.ACTION_FETCH})
         assert (await stage.result(an_action(code=BIG))).response.status_code == 0
+    assert "Traceback" in caplog.text, "that is none of the caller's doing"

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import time
 from typing import Any
 
@@ -183,8 +184,9 @@ async def test_what_runs_when_the_feed_is_lost_is_left_to_who_has_it_now(
 
 @pytest.mark.parametrize("revision", [None, "cached"])
 async def test_what_cannot_be_understood_is_answered_and_gives_its_unit_back(
-    stage: Stage, revision: str | None
+    stage: Stage, revision: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Somebody has written such limits: that is told without a trace of the code."""
     user = an_identity(limits=UserLimits(max_payload_size="much"))
     async with stage.started(units=1):
         rev = await stage.put(an_action())
@@ -196,6 +198,10 @@ async def test_what_cannot_be_understood_is_answered_and_gives_its_unit_back(
             record = stage.controller.record(message.activation_id)
             assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.ACTION_FETCH})
         await stage.call(an_action())
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [(each.exc_info, each.getMessage()) for each in told] == 3 * [
+        (None, "guest/hello cannot be run: 'much' is no size: write a number and a unit, as in 256 MB")
+    ]
 
 
 async def test_an_error_inside_the_block_comes_out_as_it_is(stage: Stage) -> None:
