@@ -1,9 +1,10 @@
 """An `upcall invoker` that is killed at chosen moments, and what its next life says (D7; docs/adr/0003-delivery.md,
 0017-recovery.md).
 
-The moment is made by the broker: what it does not answer to cannot have left the process.
+The moment is made by the broker or the database: what it does not answer to cannot have left the process.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +21,9 @@ from upcall.testing.conformance.world import World
 
 if TYPE_CHECKING:
     from tests.system.kafka import Broker
+    from tests.system.postgres import Server
 
-pytest_plugins = ["tests.system.kafka"]
+pytest_plugins = ["tests.system.kafka", "tests.system.postgres"]
 
 SLOW = "import time\ndef main(args):\n    time.sleep(args['seconds'])\n    return {'slept': args['seconds']}"
 NO_LOGS = {"logs": 0}
@@ -122,6 +124,29 @@ def test_what_has_a_record_and_no_ack_is_acknowledged_from_its_record(
     assert statuses(activation) == ({0} if blocking else set())
     assert activation.kept() == record
     assert record["response"]["result"] == {"slept": 2}
+
+
+@pytest.mark.parametrize("logs", [1, 0])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_was_told_while_the_database_was_away_is_what_is_recorded(
+    make: Callable[..., Node], postgres: "Server", frozen: bool, logs: int
+) -> None:
+    """The Invoker is killed before it is back."""
+    node = make(UPCALL_STORE=asyncio.run(postgres.database()))
+    action = node.world.action(SLOW, limits={"logs": logs})
+    activation = node.world.begin(action, {"seconds": 1})
+    wait("it has started", lambda: "started 1" in node.story)
+    (postgres.pause if frozen else postgres.kill)()
+    try:
+        told = activation.told()
+        node.process.kill()
+    finally:
+        (postgres.resume if frozen else postgres.start)()
+    node.process.start()
+    node.finish(activation)
+    assert activation.shapes == (["result", "completion"] if logs else ["combined"])
+    assert activation.kept() == told
+    assert told["response"]["result"] == {"slept": 1}
 
 
 @pytest.mark.parametrize("blocking", [True, False])
