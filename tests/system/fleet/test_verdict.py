@@ -138,6 +138,13 @@ def test_a_fault_explains_what_fails_at_its_time_and_no_other() -> None:
     assert len(case.complaints()) == 2
 
 
+def test_a_database_that_is_away_is_no_outcome() -> None:
+    case = Case()
+    case.add("0-2", "b" * 32, "whisk internal error", texts.ACTION_FETCH)
+    case.ledger.faults.append(Fault("database-stopped", 0.5, 10.05, 11.0))
+    assert len(case.complaints()) == 1
+
+
 def test_errors_in_logs_are_told_unless_a_fault_was_at_work() -> None:
     ledger = Ledger()
     ledger.faults.append(Fault("broker-killed", 0.5, 10.0, 12.0))

@@ -11,10 +11,12 @@ from upcall.bus.memory import MemoryBus
 from upcall.errors import NotFound, Unavailable
 from upcall.invoker import asking, service
 from upcall.invoker.asking import Asking
+from upcall.model import texts
+from upcall.model.activation import WHISK_ERROR
 from upcall.model.documents import Document
 from upcall.model.messages import Message, invoker_topic
 from upcall.ports import Stored
-from upcall.testing import an_action, unexpected, until
+from upcall.testing import FakeStore, an_action, unexpected, until
 from upcall.watch.invoker import condition, hindrances
 
 
@@ -118,12 +120,12 @@ async def test_a_store_that_says_nothing_has_more_time(
         assert hindrances(invoker) == (["the store does not answer"] if told else [])
 
 
-async def test_one_question_that_is_never_answered_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_alone_cannot_be_read_ends_and_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged page is no absence."""
     monkeypatch.setattr(asking, "AGAIN", 0.001)
-    monkeypatch.setattr(asking, "REFUSED", 3600.0)
-    asked, tries = Asking(), iter([Unavailable("away"), Unavailable("away"), None])
+    asked, tries = Asking(FakeStore()), iter([Unavailable("away"), Unavailable("away"), None])
 
-    async def never() -> None:
+    async def damaged() -> None:
         raise Unavailable("damaged")
 
     async def late() -> str:
@@ -132,12 +134,31 @@ async def test_one_question_that_is_never_answered_keeps_no_other_waiting(monkey
         return "answer"
 
     async with asyncio.TaskGroup() as tasks:
-        stuck = tasks.create_task(asked.answer(never))
-        assert await asked.answer(late) == "answer"
-        assert len(asked) == 1
-        assert asked.trouble is None
-        stuck.cancel()
+        ended = tasks.create_task(asked.answer(late))
+        with pytest.raises(Unavailable, match="damaged"):
+            await asked.answer(damaged)
+    assert ended.result() == "answer"
     assert len(asked) == 0
+
+
+async def test_an_action_that_alone_cannot_be_read_ends_with_status_3(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(asking, "AGAIN", 0.001)
+    monkeypatch.setattr(asking, "REFUSED", 0.0)
+    get, damaged = stage.store.get, an_action("damaged")
+
+    async def read(kind: type[Document], id: str, rev: str | None = None) -> Stored:
+        if id == damaged.id:
+            raise Unavailable("damaged")
+        return await get(kind, id, rev)
+
+    monkeypatch.setattr(stage.store, "get", read)
+    async with stage.started() as invoker:
+        record = await stage.result(damaged)
+        assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.ACTION_FETCH})
+        assert hindrances(invoker) == []
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("raised", [NotFound("gone"), OSError("net")])
@@ -145,7 +166,7 @@ async def test_what_is_said_otherwise_is_an_answer(raised: Exception) -> None:
     async def question() -> Any:
         raise raised
 
-    asked = Asking()
+    asked = Asking(FakeStore())
     with pytest.raises(type(raised)):
         await asked.answer(question)
     assert (len(asked), asked.trouble) == (0, None)
