@@ -55,8 +55,9 @@ RUN_TIMES = histogram("histogram_invoker_activationRun_finish_seconds", "Calls o
 RUN_ERRORS = counter("counter_invoker_activationRun_error", "Calls of /run without an answer.")
 RUN_ERROR_TIMES = histogram("histogram_invoker_activationRun_error_seconds", "Calls of /run without an answer.")
 COLLECTIONS = counter("counter_invoker_collectLogs_start", "Collections of logs.")
-COLLECT_TIMES = histogram("histogram_invoker_collectLogs_finish_seconds", "Collections of logs.")
+COLLECT_TIMES = histogram("histogram_invoker_collectLogs_finish_seconds", "Collections of logs that went well.")
 COLLECT_ERRORS = counter("counter_invoker_collectLogs_error", "Collections of logs that failed.")
+COLLECT_ERROR_TIMES = histogram("histogram_invoker_collectLogs_error_seconds", "Collections of logs that failed.")
 STARTS = counter(
     "counter_invoker_containerStart_counter",
     "How activations got their container.",

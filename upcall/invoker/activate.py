@@ -310,15 +310,15 @@ class Work:
 
     def _collected(self, found: Lines) -> None:
         began, self._collecting = self._collecting, OVER
-        if began is AT_ONCE:
+        if found.failed:
+            self._desk.counters.collect_error_times.observe(0.0 if began is AT_ONCE else perf_counter() - began)
+        elif began is AT_ONCE:
             self._desk.counters.collected_at_once += 1
         else:
             self._desk.counters.collect_times.observe(perf_counter() - began)
         lines, status = found.lines, self._record.response.status_code
         if status == DEVELOPER_ERROR:
             lines = [*lines, entry(self._desk.clock() * 1_000_000, "stderr", texts.LOGS_DEVELOPER)]
-        if found.failed:
-            self._desk.counters.log_failures += 1
         if lines:
             self._record = with_logs(self._record, lines)
         self._reusable = status < DEVELOPER_ERROR and not found.failed

@@ -38,6 +38,7 @@ class Counters:
         "buffered",
         "cache_misses",
         "coldstarts",
+        "collect_error_times",
         "collect_times",
         "collected_at_once",
         "container_failures",
@@ -48,7 +49,6 @@ class Counters:
         "init_error_times",
         "init_times",
         "inits",
-        "log_failures",
         "lost",
         "refused",
         "rescheduled",
@@ -75,7 +75,8 @@ class Counters:
         """starts that needed /init"""
         self.inits = 0
         """calls of /init"""
-        self.init_times, self.init_error_times, self.collect_times = Histogram(), Histogram(), Histogram()
+        self.init_times, self.init_error_times = Histogram(), Histogram()
+        self.collect_times, self.collect_error_times = Histogram(), Histogram()
         self.run_error_times = Histogram()
         """of calls of /run without an answer"""
         self.collected_at_once = 0
@@ -86,7 +87,6 @@ class Counters:
         """had to wait for memory"""
         self.rescheduled = 0
         """given back to the pool by a container that would not take it"""
-        self.log_failures = 0
         self.container_times: dict[Operation, Histogram] = {each: Histogram() for each in get_args(Operation)}
         self.container_failures = 0
         """containers that did not start, pause, resume or go as they were told"""

@@ -53,9 +53,10 @@ def _activations(counters: Counters) -> Iterator["Metric"]:
     yield from one(names.RUN_ERRORS, counters.run_error_times.count)
     yield from one(names.RUN_ERROR_TIMES, counters.run_error_times)
     collected = counters.collect_times + _at_once(counters.collected_at_once)
-    yield from one(names.COLLECTIONS, collected.count)
+    yield from one(names.COLLECTIONS, collected.count + counters.collect_error_times.count)
     yield from one(names.COLLECT_TIMES, collected)
-    yield from one(names.COLLECT_ERRORS, counters.log_failures)
+    yield from one(names.COLLECT_ERRORS, counters.collect_error_times.count)
+    yield from one(names.COLLECT_ERROR_TIMES, counters.collect_error_times)
 
 
 def _by_action(counters: Counters, tags: bool) -> Iterator["Metric"]:

@@ -12,7 +12,7 @@ from upcall.core.pool import PoolConfig
 from upcall.core.prewarm import StemCell
 from upcall.core.record import StoreLevels
 from upcall.errors import NotFound
-from upcall.invoker import service
+from upcall.invoker import figures, service
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR
 from upcall.model.entities import ActionLimits, UserLimits
@@ -20,6 +20,13 @@ from upcall.model.messages import CompletionMessage, invoker_topic
 from upcall.model.names import Json
 from upcall.ports import Lines
 from upcall.testing import CRASH, FakeContainer, Reply, a_message, an_action, an_identity, until
+
+COLLECTED = (
+    "counter_invoker_collectLogs_start_total",
+    "histogram_invoker_collectLogs_finish_seconds_count",
+    "counter_invoker_collectLogs_error_total",
+    "histogram_invoker_collectLogs_error_seconds_count",
+)
 
 # --- init and run
 
@@ -290,7 +297,10 @@ async def test_a_collection_error_destroys_the_container_and_changes_nothing_els
         assert (record.response.status_code, record.logs) == (0, [texts.LOGS_MISSING])
         assert stage.shapes(message) == ["result", "completion"]
         await until(lambda: "destroy" in stage.container.story)
-        assert invoker.counters.log_failures == 1
+        shown = figures.metrics(invoker.counters, invoker._runner.pool)
+        samples = [each for family in shown for each in family.samples]
+        counts = {each.name: each.value for each in samples if "collectLogs" in each.name}
+        assert [counts[name] for name in COLLECTED] == [2, 1, 1, 1], "start, well, failed, failed with its time"
 
 
 async def test_with_a_log_limit_of_zero_nothing_is_collected(stage: Stage) -> None:
