@@ -1,6 +1,7 @@
 """What the host lets this process have."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from upcall.errors import Misconfigured
@@ -35,6 +36,18 @@ def pool_memory(wanted: int | None, action: Bounds) -> int:
     if wanted and memory > (usable := usable_memory() // MB):
         log.warning("--memory: %d MB are more than the %d MB there are: actions may be killed", memory, usable)
     return memory
+
+
+def remark_on_others(memory: int, others: Mapping[str, int]) -> None:
+    """Invokers that run on this machine too, and what each may take, in MB: together they may promise too much."""
+    if others and memory + sum(others.values()) > (usable := usable_memory() // MB):
+        log.warning(
+            "--memory: %d MB here and those of %s on this machine are more than the %d MB there are: actions may be "
+            "killed; give each Invoker its part",
+            memory,
+            " and ".join(f"{name} ({size} MB)" for name, size in others.items()),
+            usable,
+        )
 
 
 def _total() -> int:

@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,10 +24,11 @@ NAMES, OPENINGS = 200, 1000
 
 
 class Owner(msgspec.Struct):
-    """Who holds a folder; `port` is 0 until it listens."""
+    """Who holds a folder; `port` is 0 until it listens. `memory`: MB that its actions may take."""
 
     pid: int
     port: int = 0
+    memory: int = 0
 
 
 class Ownership:
@@ -36,9 +37,9 @@ class Ownership:
     def __init__(self, file: int) -> None:
         self._file = file
 
-    def announce(self, port: int) -> None:
+    def announce(self, port: int, memory: int = 0) -> None:
         """Write down who this is, for whoever comes next."""
-        note = msgspec.json.encode(Owner(os.getpid(), port))
+        note = msgspec.json.encode(Owner(os.getpid(), port, memory))
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, note, 0)
 
@@ -180,6 +181,16 @@ def held(folder: Path) -> bool:
     finally:
         os.close(file)
     return False
+
+
+def holders(folders: Iterable[Path]) -> dict[str, Owner]:
+    """Who holds these folders now, by their names."""
+    found = {}
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if held(folder) and (owner := _note((folder / LOCK).read_bytes())):
+                found[folder.name] = owner
+    return found
 
 
 def _lock(file: int, how: int, looks: int) -> None:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from upcall.errors import Misconfigured
-from upcall.host import default_pool_memory, pool_memory, usable_memory
+from upcall.host import default_pool_memory, pool_memory, remark_on_others, usable_memory
 from upcall.model.sizes import Bounds
 
 ACTION = Bounds(128, 512, 256)
@@ -38,3 +38,13 @@ def test_a_doubtful_size_is_remarked(memory: int, says: str, caplog: pytest.LogC
         assert pool_memory(memory, ACTION) == memory
     assert len(caplog.messages) == 1
     assert re.search(says, caplog.text)
+
+
+def test_invokers_that_promise_more_than_there_is_together_are_remarked_on(caplog: pytest.LogCaptureFixture) -> None:
+    part = usable_memory() // 1024**2 // 3
+    remark_on_others(part, {})
+    remark_on_others(part, {"invoker0": part})
+    assert not caplog.messages
+    remark_on_others(part, {"invoker0": part, "invoker2": part + 9})
+    (text,) = caplog.messages
+    assert f"{part} MB here and those of invoker0 ({part} MB) and invoker2 ({part + 9} MB)" in text

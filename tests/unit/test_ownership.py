@@ -11,7 +11,7 @@ import pytest
 
 from upcall import ownership
 from upcall.errors import Misconfigured
-from upcall.ownership import held, owned, private_file, private_folder, shared, vacant
+from upcall.ownership import held, holders, owned, private_file, private_folder, shared, vacant
 
 
 def mode(path: Path) -> int:
@@ -52,6 +52,18 @@ def test_whether_a_folder_is_held_is_seen_without_holding_it(tmp_path: Path) -> 
     with owned(tmp_path):
         assert held(tmp_path)
     assert not held(tmp_path)
+
+
+def test_of_folders_those_that_are_held_tell_who_holds_them(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("invoker0", "invoker1", "invoker2", "invoker3")]
+    for folder in folders[:3]:
+        folder.mkdir()
+    with owned(folders[1]):
+        pass
+    with owned(folders[2]) as owner:
+        owner.announce(8080, 512)
+        (found,) = holders(folders).items()
+        assert (found[0], found[1].pid, found[1].port, found[1].memory) == ("invoker2", os.getpid(), 8080, 512)
 
 
 def test_who_only_looks_keeps_no_owner_out(tmp_path: Path) -> None:

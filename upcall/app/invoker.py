@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from upcall import __version__
 from upcall.app.folders import write_properties
-from upcall.app.ground import taken, url_of
+from upcall.app.ground import Ground, taken, url_of
 from upcall.app.parts import (
     bus_condition,
     bus_metrics,
@@ -28,7 +28,7 @@ from upcall.app.parts import (
 )
 from upcall.config import Settings
 from upcall.containers.process import ProcessContainers
-from upcall.host import pool_memory
+from upcall.host import pool_memory, remark_on_others
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Metrics
 from upcall.http.operator import Operator, machine_routes
@@ -40,6 +40,7 @@ from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
 from upcall.model.messages import invoker_topic
 from upcall.model.names import Json
+from upcall.ownership import holders
 from upcall.ports import Bus
 from upcall.telemetry import Log
 from upcall.watch.credentials import operator_credentials
@@ -55,6 +56,7 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         stop.listen(stack)
         ground = await taken(settings, stack)
         data, store, bus, url = ground.data, ground.store, ground.bus, url_of(settings, ground)
+        _beside_others(ground, memory)
         containers = _containers(settings, data, stack)
         manifest = offered(settings.runtimes or manifest_of(containers.kinds), containers.kinds)
         made = make_invoker(settings, bus, store, containers, memory=memory, manifest=manifest)
@@ -63,7 +65,7 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags)
         stack.enter_context(watch.running())
         await stack.enter_async_context(Server(_app(settings, bus, watch, data), ground.listener))
-        ground.owner.announce(ground.port)
+        ground.owner.announce(ground.port, memory)
         write_properties(data, url)
         await proven(worker)
         freeze_heap()
@@ -73,6 +75,13 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         log.info("stopping: running activations may take %g s to end; a second signal stops at once", settings.grace)
         await worker.drain(settings.grace)
     return 1 if store.lost else 0
+
+
+def _beside_others(ground: Ground, memory: int) -> None:
+    """First it is said what this one takes, then looked what others do: of two that start together one sees it."""
+    ground.owner.announce(0, memory)
+    folders = sorted(set(ground.data.parent.glob("invoker*")) - {ground.data})
+    remark_on_others(memory, {name: owner.memory for name, owner in holders(folders).items()})
 
 
 def _app(settings: Settings, bus: Bus, watch: InvokerWatch, data: Path) -> ASGIApp:
