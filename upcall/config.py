@@ -214,5 +214,7 @@ def _settings(values: dict[str, Any]) -> Settings:
 def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
     if settings is None:
         return []
-    numbers = beyond(settings.invoker_id, environment) if settings.role == "invoker" else []
-    return numbers + well_known(settings.role, settings.operator_password)
+    told = beyond(settings.invoker_id, environment) if settings.role == "invoker" else []
+    if settings.user_events and settings.bus == "memory":
+        told.append("user events are told to nobody: they go to a topic of Kafka, and --bus is memory")
+    return told + well_known(settings.role, settings.operator_password)

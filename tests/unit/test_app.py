@@ -9,11 +9,12 @@ import pytest
 from upcall.app import run
 from upcall.app.addresses import reachable
 from upcall.app.folders import run_folder
-from upcall.app.parts import manifest_of, offered
+from upcall.app.parts import events_topic, manifest_of, offered
 from upcall.app.readiness import Ready
 from upcall.config import load
 from upcall.errors import Misconfigured, Unavailable
 from upcall.http.envelope import JSON
+from upcall.model.messages import Topic
 from upcall.store.fake import FakeStore
 
 
@@ -55,6 +56,19 @@ def test_the_image_of_native_executables_is_never_pulled(tag: str) -> None:
     assert not manifest.is_pulled(f"openwhisk/dockerskeleton{tag}")
     assert manifest.is_pulled(f"other/dockerskeleton{tag}")
     assert manifest.is_pulled(f"openwhisk/other{tag}")
+
+
+@pytest.mark.parametrize(
+    ("bus", "told", "topic"),
+    [("memory", True, None), ("kafka", False, Topic("ev-events", "event"))],
+)
+def test_user_events_go_to_kafka_or_nowhere(bus: str, told: bool, topic: Topic | None) -> None:
+    """In this process nobody would ever take them."""
+    settings, remarks = load(
+        {"bus": bus, "kafka_hosts": "a:9092", "user_events": "on", "kafka_user_event_prefix": "ev-"}, {}
+    )
+    assert events_topic(settings) == topic
+    assert ("user events are told to nobody: they go to a topic of Kafka, and --bus is memory" in remarks) is told
 
 
 async def test_ready_is_what_the_store_says_for_a_second() -> None:

@@ -201,6 +201,6 @@ def freeze_heap() -> None:
 
 def events_topic(settings: Settings) -> Topic | None:
     """Where user events go."""
-    if not settings.user_events or settings.brokers is None:
+    if not settings.user_events or settings.bus == "memory" or settings.brokers is None:
         return None
     return Topic(f"{settings.brokers.user_event_prefix}events", "event")
