@@ -1,5 +1,7 @@
 """Activation records over REST: system-tests.md §6 ActivationsApiTests, and those lines of §2 and §3."""
 
+import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -8,6 +10,8 @@ from msgspec import UNSET, Raw
 
 from tests.api.client import Api
 from tests.contract.documents import activation
+from upcall.controller import activations
+from upcall.controller.recent import Recent
 from upcall.model.activation import APPLICATION_ERROR, Activation, Response
 
 DENIED = "The supplied authentication is not authorized to access {}."
@@ -192,3 +196,23 @@ async def test_a_corrupted_record(api: Api) -> None:
     await api.store.put(msgspec.structs.replace(record, activation_id=id_of(1), logs="no list"))
     reply = await api("GET", f"_/activations/{id_of(1)}")
     assert (reply.status, reply.error) == (500, "Resource is corrupted and cannot be read.")
+
+
+@pytest.mark.parametrize("route", ["", "/result", "/logs"])
+async def test_the_record_of_a_result_that_was_just_told_is_waited_for(route: str) -> None:
+    recent = Recent(time.monotonic)
+    api = Api(recent=recent)
+    await api.add_subjects()
+    recent.add(id_of(1))
+    waiting = asyncio.create_task(api("GET", f"_/activations/{id_of(1)}{route}"))
+    await asyncio.sleep(0.02)
+    await put(api, record(1))
+    assert (await waiting).status == 200
+
+
+async def test_a_record_that_never_comes_is_not_waited_for_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activations, "PAUSES", (0.0, 0.0))
+    api = Api(recent={id_of(1)})
+    await api.add_subjects()
+    reply = await api("GET", f"_/activations/{id_of(1)}")
+    assert (reply.status, reply.error) == (404, MISSING)

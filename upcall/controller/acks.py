@@ -19,6 +19,7 @@ from typing import cast
 
 from msgspec import Raw
 
+from upcall.controller.recent import Recent
 from upcall.core.balance import Job
 from upcall.core.health import Outcome
 from upcall.deadlines import PERIOD, Deadlines
@@ -127,6 +128,7 @@ class Acks:
         self._outlasting: set[Entry] = set()
         self._resolved = asyncio.Event()
         self._deadlines = Deadlines(period)
+        self.recent = Recent(self._deadlines.time)
         self._feed: Feed | None = None
         self._used = 0
         self.missing: Callable[[Entry, bool], None] = lambda entry, acknowledged: None
@@ -231,7 +233,12 @@ class Acks:
             id_ = response if isinstance(response, str) else response.activation_id
             entry = self._entries.get(id_)
             if entry is not None and entry.then is not None:
-                self.missing(entry, True) if isinstance(response, str) else self.resolve(entry, response)
+                if isinstance(response, str):
+                    self.missing(entry, True)
+                else:
+                    if self._bus.recalls:  # else its record is in this process, at the latest in a millisecond
+                        self.recent.add(id_)
+                    self.resolve(entry, response)
             if isinstance(message, CombinedMessage):
                 self._complete(id_, message)
         elif isinstance(message, CompletionMessage):

@@ -1,8 +1,11 @@
 """Activation records over REST, read only (spec: rest-api.md §10).
 
-Records belong to the namespace that invoked, and only it sees them. A record appears when the activation has ended.
+Records belong to the namespace that invoked, and only it sees them. A record appears when the activation has ended: a
+moment after its result, so who was told that and asks for it here waits for that moment.
 `since` and `upto` are epoch milliseconds, inclusive, though upstream's error text says seconds.
 """
+
+import asyncio
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -15,9 +18,11 @@ from upcall.http.envelope import COMPLETED, Answer
 from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.names import activation_id_error, name_error
-from upcall.ports import Query
+from upcall.ports import Query, Stored
 
 COLLECTION = "activations"
+PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.36)
+"""Seconds between looks for a record that has to come."""
 
 
 class ActivationSummary(msgspec.Struct, rename="camel"):
@@ -103,10 +108,21 @@ async def _read(call: Call) -> Activation:
     if wrong := activation_id_error(id_):
         raise Malformed(wrong)
     try:
-        stored = await call.parts.store.get(Activation, f"{call.namespace}/{id_}")
+        stored = await _stored(call, id_)
     except NotFound:
         raise NotFound from None
     except Unreadable:
         raise Unreadable(texts.CORRUPTED) from None
     assert isinstance(stored.doc, Activation)
     return stored.doc
+
+
+async def _stored(call: Call, id_: str) -> Stored:
+    """Its record, which is waited for where it has to be on its way to the store."""
+    id = f"{call.namespace}/{id_}"
+    for pause in PAUSES if id_ in call.parts.recent else ():
+        try:
+            return await call.parts.store.get(Activation, id)
+        except NotFound:
+            await asyncio.sleep(pause)
+    return await call.parts.store.get(Activation, id)

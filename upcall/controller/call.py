@@ -6,7 +6,7 @@ that is given twice the first counts; an empty boolean counts as absent, an empt
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,6 +52,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: Callable[[], Sequence[tuple[str, str]]]
     """Activation id and action of what this Controller waits for."""
     figures: Figures
+    recent: Container[str] = ()
+    """Activations whose result was told a moment ago."""
     metrics: Metrics | None = None
     """What `GET /metrics` shows; without it there is no such route."""
     operator: "Operator | None" = None

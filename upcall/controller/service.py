@@ -259,6 +259,7 @@ class Controller:
             invokers=self.fleet.states,
             readiness=self._balancing.readiness_fraction,
             in_flight=acks.active,
+            recent=acks.recent,
             tid_header=self._front.tid_header.encode(),
             figures=self._figures,
             metrics=self._make_metrics(acks),

@@ -105,6 +105,16 @@ async def test_a_result_answers_and_the_completion_frees(book: Book) -> None:
     assert (len(book.told), book.freed, book.acks.count) == (1, [freed()], 0)
 
 
+@pytest.mark.parametrize("recalls", [True, False])
+async def test_where_the_record_may_come_later_a_result_is_remembered_for_a_moment(
+    book: Book, monkeypatch: pytest.MonkeyPatch, recalls: bool
+) -> None:
+    monkeypatch.setattr(book.bus, "recalls", recalls)
+    entry = book.register()
+    book.send(ResultMessage(TRANSID, a_record()))
+    assert (entry.id in book.acks.recent) == recalls
+
+
 async def test_acks_that_come_twice_or_late_count_once(book: Book) -> None:
     book.register()
     for _ in range(3):
