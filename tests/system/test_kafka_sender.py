@@ -1,7 +1,6 @@
 """What is sent to Kafka, while a client fails for good, or a broker is away for long."""
 
 import ctypes
-import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from upcall.errors import Unavailable
 from upcall.invoker.acks import Acks
 from upcall.model.activation import Response
 from upcall.model.messages import CompletionMessage, Message, completed_topic
+from upcall.model.names import ControllerId
 from upcall.testing import a_message, an_instance, until
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ async def test_a_client_that_has_failed_for_good_is_replaced_and_what_it_had_is_
 async def test_an_ack_outlives_a_broker_that_is_away_for_longer_than_a_message_waits(
     kafka: "Broker", caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "upcall.invoker.acks")
     world = await World(kafka, producer={"message.timeout.ms": "500"}).make()
     topic = completed_topic("0", world.topic.name)
     await world.bus.ensure(topic)
@@ -78,7 +77,7 @@ async def test_an_ack_outlives_a_broker_that_is_away_for_longer_than_a_message_w
     record = fallback_record(message, Response(0, Raw(b"{}")), 0)
     kafka.freeze()
     acks.completion(message, record, lambda: ended.append(message.activation_id))
-    await until(lambda: "an ack is sent again" in caplog.text)
+    await until(lambda: "are sent again" in caplog.text)
     kafka.thaw()
     await until(lambda: ended == [message.activation_id])
     heard = list[Message]()
@@ -86,3 +85,18 @@ async def test_an_ack_outlives_a_broker_that_is_away_for_longer_than_a_message_w
     assert heard[-1] == CompletionMessage(message.transid, message.activation_id, False, acks.instance)
     assert acks.failed == 0
     await world.close()
+
+
+@pytest.mark.parametrize("controller", ["a/b", "0\n", "x" * 300])
+async def test_an_ack_to_a_topic_that_can_never_be_is_given_up_at_once(
+    world: World, caplog: pytest.LogCaptureFixture, controller: str
+) -> None:
+    acks, ended = Acks(world.bus, an_instance(), lambda then: then(), world.topic.name), list[str]()
+    message = a_message()
+    message.root_controller_index = ControllerId(controller)
+    record = fallback_record(message, Response(0, Raw(b"{}")), 0)
+    acks.completion(message, record, lambda: ended.append(message.activation_id))
+    await until(lambda: ended == [message.activation_id])
+    assert acks.failed == 1
+    assert "is lost" in caplog.text
+    assert "sent again" not in caplog.text

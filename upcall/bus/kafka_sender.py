@@ -27,7 +27,7 @@ from confluent_kafka import Message as Record
 from upcall.bus.codec import encode
 from upcall.bus.kafka_client import Config, made
 from upcall.bus.kafka_thread import run_thread
-from upcall.errors import TooLarge, Unavailable
+from upcall.errors import Internal, TooLarge, Unavailable
 from upcall.model.messages import ActivationMessage, Message, Topic
 from upcall.ports import Sent
 
@@ -206,6 +206,8 @@ def _refusal(topic: str, error: KafkaError | None) -> Exception | None:
 def _error(where: str, error: KafkaError) -> Exception:
     if error.name() in ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"):
         return TooLarge(f"{where}: {error.str()}")
+    if error.name() == "TOPIC_EXCEPTION":
+        return Internal(f"{where}: {error.str()}")  # no topic can have that name, now or later
     return Unavailable(f"{where} did not take the message: {error.str()}")
 
 

@@ -38,6 +38,8 @@ AGAIN = 1.0
 """Seconds until an ack that was not taken is sent again."""
 PATIENCE = 180.0
 """Seconds for which it is: after them controllers free most slots by force (spec: load-balancer.md §3)."""
+QUIET = 10.0
+"""Seconds between two warnings of that."""
 CONTROLLERS = 1024
 """Topics that are kept at hand; past that the table is begun anew."""
 
@@ -57,6 +59,7 @@ class Acks:
         self._prefix = prefix
         self._settle = settle
         self._topics: dict[str, Topic] = {}
+        self._warned = float("-inf")
         self._tell = tell
         self.instance = instance
         self.over = False
@@ -113,13 +116,21 @@ class Acks:
             small = CombinedMessage(ack.transid, message.activation_id, ack.is_system_error, ack.instance)
             self._settle(partial(self._send, message, small, then))
         elif isinstance(error, Unavailable) and not self.over and (since is None or monotonic() - since < PATIENCE):
-            log.info("an ack is sent again: %s", error, extra=about(message))
+            self._warn(message, error)
             sent = partial(self._sent, message, ack, then, large, since=since or monotonic())
             asyncio.get_running_loop().call_later(AGAIN, self._bus.send, self._topic(message), ack, sent)
         else:
             self.failed += 1
             log.error("an ack to %s is lost: %s", self._topic(message).name, error, extra=about(message))
             then()
+
+    def _warn(self, message: ActivationMessage, error: Unavailable) -> None:
+        """In a while once: all acks may meet with it, each second."""
+        now = monotonic()
+        if now >= self._warned + QUIET:
+            self._warned = now
+            text = "acks to %s, and maybe others, are not taken and are sent again: %s"
+            log.warning(text, self._topic(message).name, error, extra=about(message))
 
     def _topic(self, message: ActivationMessage) -> Topic:
         controller = message.root_controller_index.as_string

@@ -162,8 +162,9 @@ async def test_an_ack_that_no_broker_takes_is_sent_until_one_does_and_its_activa
     blocking: bool,
     expected: list[str],
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """In its right place: no completion overtakes its result."""
+    """In its right place: no completion overtakes its result. A broker's outage is told, not each attempt."""
     monkeypatch.setattr(acks, "AGAIN", 0.001)
     bus = stage.bus = stage.controller._bus = Away()
     async with stage.started() as invoker:
@@ -178,6 +179,7 @@ async def test_an_ack_that_no_broker_takes_is_sent_until_one_does_and_its_activa
         assert stage.shapes(message) == expected
         await until(lambda: len(done) == 1)
         assert invoker._acks.failed == 0
+        assert ["are sent again: Kafka did not take the message" in each.message for each in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("why", ["too long", "lost"])
