@@ -5,9 +5,10 @@ plain calls: `run` → `_call` (POST /run) → `_ran` (answer, result ack, logs)
 
 Which ack when: a caller that waits has its result before the logs are collected; the last ack, which frees the
 controller's slot, follows the record, so that whoever is told "finished" finds it. It also follows the result ack for
-good, because a result refused for its size is sent again, smaller, and the last ack must not overtake it. Where the
-store makes no promise (`durability="full"`), the result is told when the record is durable, and not before. The pool
-learns of the free container before the controller does: else the controller's next message would find it taken.
+good, because a result refused for its size is sent again, smaller, and the last ack must not overtake it. Where
+neither store nor bus makes a promise (`Keeper.promise`), the result is told when the record is durable, and not before.
+The pool learns of the free container before the controller does: else the controller's next message would find it
+taken.
 
 `started` is asked of the feed once, even when the job comes back to another container: until it calls back no user
 code has run (D7). A job goes back to the pool where the container says 503 or, idle before, refuses the connection

@@ -1,8 +1,8 @@
 """The Store in a PostgreSQL database: for several processes, on several machines.
 
 Reads and writes of documents run side by side, each on a connection of the pool; a write is one transaction. Records of
-activations go out in groups (`upcall.store.postgres_writer`): as many as the batch may hold are in memory alone, and no
-result is told before its record is committed (`promise` is always False). Subjects and limits notify all processes when
+activations go out in groups (`upcall.store.postgres_writer`): as many as the batch may hold are in memory alone, which is
+no promise of anything (`promise` is always False). Subjects and limits notify all processes when
 they change (`upcall.store.postgres_changes`).
 
 While the server is away, records wait and reads fail with the cause; new activations are turned away when that takes
