@@ -4,8 +4,8 @@ A process of its own takes activation messages from `invoker0`, a client in the 
 keeps so many of them in flight and takes the acks. The floor is a process that commits and answers and runs nothing
 (`bench.echo`): same topics' settings, same client, same commit rule. Both are there all the time, and take turns. The
 broker is the tests' own, the stores are SQLite and PostgreSQL (with fsync). CPU is time on a processor, divided by
-activations. Trust that, and what is added to the floor in the same run. Of PostgreSQL it is told, too, what a record and
-its commit take alone; with `UPCALL_DURABILITY=full` a result waits for that.
+activations. Trust that, and what is added to the floor in the same run. Of PostgreSQL it is told, too, what a record
+and its commit take alone; with `UPCALL_DURABILITY=full` a result waits for that.
 `bench/results/invoker.json` gets all rounds.
 
     python -m bench.invoker [--quick] [--store sqlite|postgresql]

@@ -1,9 +1,9 @@
 """The Store in a PostgreSQL database: for several processes, on several machines.
 
 Reads and writes of documents run side by side, each on a connection of the pool; a write is one transaction. Records of
-activations go out in groups (`upcall.store.postgres_writer`): as many as the batch may hold are in memory alone, which is
-no promise of anything (`promise` is always False). Subjects and limits notify all processes when
-they change (`upcall.store.postgres_changes`).
+activations go out in groups (`upcall.store.postgres_writer`): as many as the batch may hold are in memory alone, which
+is no promise of anything (`promise` is always False). Subjects and limits notify all processes when they change
+(`upcall.store.postgres_changes`).
 
 While the server is away, records wait and reads fail with the cause; new activations are turned away when that takes
 longer than `RESTART`. The database's own settings say what survives a loss of power (`synchronous_commit`).

@@ -149,7 +149,7 @@ class Verdict:
 
     def _misacknowledged(self) -> list[str]:
         """A slot may be freed before the record is durable (docs/adr/0003-delivery.md), and once more by the next life;
-        a result may not be told before."""
+        a result may be told before, but has to become the record (docs/adr/0017-recovery.md)."""
         return [
             id
             for id, acks in self._evidence.acks.items()
