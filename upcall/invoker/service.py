@@ -87,10 +87,8 @@ class Invoker:
         blacklist_interval: float = 300.0,
         full: bool = False,
     ) -> None:
-        self._instance = instance
-        self._bus = bus
-        self._store = store
-        self._actions = actions
+        self._instance, self._bus = instance, bus
+        self._store, self._actions = store, actions
         self._containers = containers
         self._pool_config = pool
         self._levels = levels
