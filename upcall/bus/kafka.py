@@ -111,9 +111,8 @@ class KafkaBus:
     async def close(self) -> None:
         if self._follower is not None:
             await self._follower.close()
-        for sender in (self._activations, self._sender):
-            if sender is not None:
-                await sender.close(FLUSH)
+        senders = [sender for sender in (self._activations, self._sender) if sender is not None]
+        await asyncio.gather(*(sender.close(FLUSH) for sender in senders))
 
     def _for_activations(self) -> Sender:
         """An Invoker sends none, and does without."""

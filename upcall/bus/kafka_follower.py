@@ -41,7 +41,10 @@ _LOOK = 0.5
 """Seconds between two questions."""
 _PATIENCE = 2.0
 """Seconds that an answer may take."""
-_POLL = 0.1
+_POLL, _QUICK = 0.1, 0.01
+_BURST = 1.0
+"""Seconds after an order in which the next one is looked for each `_QUICK`: nothing wakes a client that polls, and at
+a start they come one after another."""
 _BATCH = 256
 _AHEAD = 4096
 """Messages that the loop has not handled yet."""
@@ -106,9 +109,10 @@ class Follower:
         self._followings: dict[str, list[KafkaFollowing]] = {}
         self._topics: dict[str, Followed] = {}
         self._orders: deque[Callable[[], None]] = deque()
+        self._ordered = 0.0
         self._given = 0  # counted by the thread
         self._handled = 0  # counted by the loop
-        self._room = threading.Event()
+        self._woken = threading.Event()
         self._closing = False
         self._suspects: set[KafkaFollowing] = set()
         self._watch = self._loop.call_later(silence / 4, self._check)
@@ -120,7 +124,7 @@ class Follower:
     async def follow(self, topic: Topic, deliver: Callable[[Message], None], lost: Lost) -> KafkaFollowing:
         """Return when the topic's ends are known. Raises Unavailable where nobody tells them for `silence`."""
         following = KafkaFollowing(self, topic, deliver, lost)
-        self._orders.append(partial(self._begin, topic.name, following))
+        self._order(partial(self._begin, topic.name, following))
         try:
             async with asyncio.timeout(self._silence):
                 await following.opened
@@ -133,21 +137,26 @@ class Follower:
         if following in followings:
             followings.remove(following)
             self._suspects.discard(following)
-            self._orders.append(partial(self._end, following.topic.name))
+            self._order(partial(self._end, following.topic.name))
 
     async def close(self) -> None:
         self._watch.cancel()
         self._followings.clear()
         self._closing = True
         self._stopped.set()
-        self._room.set()
+        self._woken.set()
         await asyncio.wait(self._ended, timeout=_PATIENCE * 2)
 
     # --- the loop
 
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.append(order)
+        self._ordered = monotonic()
+        self._woken.set()
+
     def _join(self, following: KafkaFollowing, heard: float) -> None:
         if following.opened.done():  # its caller has given up
-            self._orders.append(partial(self._end, following.topic.name))
+            self._order(partial(self._end, following.topic.name))
             return
         following.heard = heard
         self._followings.setdefault(following.topic.name, []).append(following)
@@ -155,7 +164,7 @@ class Follower:
 
     def _arrived(self, batch: list[Record]) -> None:
         self._handled += len(batch)
-        self._room.set()
+        self._woken.set()
         for record in batch:
             name = record.topic() or ""
             for each in tuple(self._followings.get(name, ())):
@@ -236,11 +245,11 @@ class Follower:
         while not self._closing:
             while self._orders:
                 self._orders.popleft()()
-            if self._given - self._handled > _AHEAD:
-                self._room.wait(_POLL)
-                self._room.clear()
+            if not self._topics or self._given - self._handled > _AHEAD:
+                self._woken.wait(_POLL)
+                self._woken.clear()
             else:
-                self._poll()
+                self._poll(_QUICK if monotonic() - self._ordered < _BURST else _POLL)
         self._consumer.close()
 
     def _begin(self, name: str, following: KafkaFollowing) -> None:
@@ -254,7 +263,7 @@ class Follower:
             self._call(partial(self._join, following, begun))
         elif not following.opened.done():
             again = partial(self._begin, name, following)
-            self._call(partial(self._loop.call_later, _POLL, self._orders.append, again))
+            self._call(partial(self._loop.call_later, _POLL, self._order, again))
 
     def _end(self, name: str) -> None:
         topic = self._topics[name]
@@ -263,8 +272,8 @@ class Follower:
             del self._topics[name]
             self._consumer.incremental_unassign([TopicPartition(name, part) for part in topic.positions])
 
-    def _poll(self) -> None:
-        first = self._consumer.poll(_POLL)
+    def _poll(self, patience: float) -> None:
+        first = self._consumer.poll(patience)
         if first is None:
             return
         batch = [record for record in (first, *self._consumer.consume(_BATCH, 0)) if self._sound(record)]
