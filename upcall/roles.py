@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from upcall.model.forms import optional, switch
+from upcall.model.names import INVOKER_NAME, INVOKERS
 from upcall.model.runtimes import Manifest, parse_manifest
 from upcall.model.sizes import parse_duration
 from upcall.setting import APART, RUNS, Role, Setting
@@ -16,8 +17,10 @@ _MANIFEST = 10 * 1024**2
 
 
 def invoker_number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) >= 2**31:
+    if not text.isascii() or not text.isdigit():
         raise ValueError(f"'{text}' is no number of an Invoker: they are numbered 0, 1, 2, …")
+    if len(text) > 9 or int(text) >= INVOKERS:
+        raise ValueError(f"{text[:20]} is too high: Invokers are numbered 0, 1, 2, …, up to {INVOKERS - 1}")
     return int(text)
 
 
@@ -29,8 +32,8 @@ def controller_id(text: str) -> str:
 
 def name(text: str) -> str:
     """Of an Invoker, for people."""
-    if not text.isprintable():
-        raise ValueError("a name of an Invoker has no control characters")
+    if not text.isprintable() or len(text) > INVOKER_NAME:
+        raise ValueError(f"a name of an Invoker has no control characters, and {INVOKER_NAME} characters at most")
     return text.strip()
 
 

@@ -138,6 +138,9 @@ def test_other_keys_of_upstreams() -> None:
     ("flags", "environment", "says"),
     [
         ({"id": "-1"}, {}, "--id: '-1' is no number of an Invoker"),
+        ({"id": "10000"}, {}, "--id: 10000 is too high: Invokers are numbered 0, 1, 2, …, up to 9999"),
+        ({"id": "9" * 5000}, {}, "--id: 99999999999999999999 is too high"),
+        ({"id": "0", "unique_name": "x" * 254}, {}, "253 characters at most"),
         ({"overwrite_id": "1"}, {}, "--overwrite-id: it changes ids that ZooKeeper keeps, which this version does not"),
         ({}, {"UPCALL_CONCURRENT_PEEK_FACTOR": "0"}, "'0' is no number above 0, and up to 1"),
         ({}, {"UPCALL_CONCURRENT_PEEK_FACTOR": "nan"}, "'nan' is no number above 0, and up to 1"),

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from upcall.controller.probe import Probes
 from upcall.core.health import Commands, Ended, Event, Health, Move, Outcome, Pinged, ProbeLost, State, Ticked, step
 from upcall.model.messages import CombinedMessage, CompletionMessage, Message, PingMessage, health_topic, invoker_topic
-from upcall.model.names import InvokerId
+from upcall.model.names import INVOKER_NAME, INVOKERS, InvokerId
 from upcall.model.sizes import MB, parse_size
 from upcall.ports import Bus, Following, Lost
 
@@ -23,12 +23,10 @@ log = logging.getLogger(__name__)
 PERIOD = 0.25
 STALLED = 1.0
 """seconds; ticks that are later than that: this process did not run"""
-MOST = 10_000
-"""Invokers: numbers are places in a list."""
 LARGEST = 1 << 30
 """MB that one may say it has: a petabyte"""
-NAME = 512
-"""Characters of a name with the number before it."""
+NAME = 2 * INVOKER_NAME + 20
+"""Characters of both names, with the number before them."""
 STRANGE = 100
 """Senders whose pings are dropped, and that are told of; what more there are, nobody would read."""
 TICK = Ticked()
@@ -182,8 +180,8 @@ class Supervisor:
 
 def _memory(instance: InvokerId, name: str) -> int:
     """In MB. Raises ValueError with what it is that no Invoker says of itself."""
-    if not 0 <= instance.instance < MOST:
-        raise ValueError(f"Invokers are numbered from 0 to {MOST - 1}")
+    if not 0 <= instance.instance < INVOKERS:
+        raise ValueError(f"Invokers are numbered from 0 to {INVOKERS - 1}")
     if len(name) > NAME or not name.isprintable():
         raise ValueError(f"names are up to {NAME} characters that can be printed")
     megabytes = parse_size(instance.user_memory) // MB

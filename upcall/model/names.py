@@ -88,6 +88,12 @@ class ControllerId(msgspec.Struct, frozen=True, rename="camel"):
     instance_type: str = "controller"
 
 
+INVOKERS = 10_000
+"""Numbers of Invokers are below: they are places in a controller's list."""
+INVOKER_NAME = 253
+"""Characters of each of an Invoker's two names: a host's name may have so many."""
+
+
 class InvokerId(msgspec.Struct, frozen=True, rename="camel"):
     """An Invoker in pings and acks (spec: bus.md §6.4). `user_memory` is a size text: `2147483648 B`."""
 

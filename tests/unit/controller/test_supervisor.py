@@ -254,7 +254,7 @@ async def test_names_that_would_spoil_lists_and_logs_are_dropped(
     for _ in range(3):
         world.ping(0, unique_name=name)
     assert world.fleet.states() == {}
-    assert ["up to 512 characters that can be printed" in record.message for record in caplog.records] == [True]
+    assert ["up to 526 characters that can be printed" in record.message for record in caplog.records] == [True]
 
 
 async def test_of_many_whose_pings_are_dropped_some_are_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
