@@ -33,7 +33,7 @@ from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.model.store_url import SqliteUrl, StoreUrl
 from upcall.places import DATABASE, default_data
-from upcall.roles import function_pulling, well_known
+from upcall.roles import function_pulling, unencrypted, well_known
 from upcall.setting import Role, Setting
 from upcall.sources import Found, Sources, Texts, upstream_keys
 
@@ -214,7 +214,9 @@ def _settings(values: dict[str, Any]) -> Settings:
 def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
     if settings is None:
         return []
-    told = beyond(settings.invoker_id, environment) if settings.role == "invoker" else []
+    told = []
+    if settings.role == "invoker":
+        told = beyond(settings.invoker_id, environment) + unencrypted(upstream_keys(environment))
     if settings.user_events and settings.bus == "memory":
         told.append("user events are told to nobody: they go to a topic of Kafka, and --bus is memory")
     return told + well_known(settings.role, settings.operator_password)

@@ -107,6 +107,13 @@ def function_pulling(keys: Mapping[str, str]) -> list[str]:
     ]
 
 
+def unencrypted(keys: Mapping[str, str]) -> list[str]:
+    """A warning where upstream's Invoker would speak https; `keys` are upstream's (spec: invoker.md §2.3)."""
+    if keys.get("whisk.invoker.protocol") != "https":
+        return []
+    return ["whisk.invoker.protocol: https is not in this version, the Invoker speaks http: keep its port inside"]
+
+
 def well_known(role: Role, password: str | None) -> list[str]:
     """A warning while the operator's password is the one that everybody knows."""
     if role == "serve" or password != f"{role}.pass":
