@@ -1,8 +1,8 @@
 """Which acknowledgement comes when, in what shape and order (spec: bus.md §7).
 
 A blocking activation may be answered in two acks, the result and then the free slot, or in one that has both: upstream
-does the first while logs are pending, and controllers take either. Ours waits with the result where its store cannot
-promise the record (D7), and then sends one.
+does the first while logs are pending, and controllers take either. Ours does the same, unless results are to wait for
+their records (`--durability full`): then it sends one.
 """
 
 import re
