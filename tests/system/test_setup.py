@@ -68,13 +68,15 @@ def setup(folder: Path, *arguments: str) -> list[str]:
 
 
 MADE = ["python -m venv --clear .venv", "python -m pip install -q --disable-pip-version-check uv==0.13.9"]
-SYNCED = ["uv sync -q --frozen --inexact --extra encryption --extra kafka --extra postgres"]
+SYNC = "uv sync -q --frozen --inexact --compile-bytecode --extra encryption --extra kafka --extra postgres"
+COMPILED = ["python -m compileall -q upcall"]
+SYNCED = [SYNC, *COMPILED]
 
 
 def test_it_works_once(checkout: Path) -> None:
     assert setup(checkout) == MADE + SYNCED
     assert setup(checkout) == []
-    assert setup(checkout, "test") == [f"{SYNCED[0]} --extra dev"]
+    assert setup(checkout, "test") == [f"{SYNC} --extra dev", *COMPILED]
     assert setup(checkout, "test") == setup(checkout) == []
 
 
