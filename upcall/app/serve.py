@@ -86,8 +86,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         if not stop.asked.done():
             say(_ready_text(settings, url, memory, data))
         await until(controller, stop)
-        controller.fleet.keep(settings.invoker_id)
-        await _drain(controller, invoker, settings.grace)
+        await _drain(controller, invoker, settings)
         _tell_left(len(store.journal))
     return 1 if store.lost else 0
 
@@ -102,8 +101,10 @@ def _tell_left(count: int) -> None:
         log.info("%d accepted activations have not started; they will with the next start", count)
 
 
-async def _drain(controller: Controller, invoker: Invoker, grace: float) -> None:
-    """Let callers have their answers and what runs its end, for `grace` seconds; then cut short what is left (D8)."""
+async def _drain(controller: Controller, invoker: Invoker, settings: Settings) -> None:
+    """Let callers have their answers and what runs its end, for the grace; then cut short what is left (D8)."""
+    grace = settings.grace
+    controller.fleet.keep(settings.invoker_id)
     log.info("stopping: running activations may take %g s to end; a second signal stops at once", grace)
     controller.refuse()
     invoker.hold()
