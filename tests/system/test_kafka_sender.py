@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import confluent_kafka
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from msgspec import Raw
 
 from tests.system.kafka_world import Taker, World
@@ -15,7 +16,7 @@ from upcall.core.record import fallback_record
 from upcall.errors import Unavailable
 from upcall.invoker.acks import Acks
 from upcall.model.activation import Response
-from upcall.model.messages import CompletionMessage, Message, completed_topic
+from upcall.model.messages import CompletionMessage, Message, PingMessage, completed_topic, health_topic
 from upcall.model.names import ControllerId
 from upcall.testing import a_message, an_instance, until
 
@@ -100,3 +101,20 @@ async def test_an_ack_to_a_topic_that_can_never_be_is_given_up_at_once(
     assert acks.failed == 1
     assert "is lost" in caplog.text
     assert "sent again" not in caplog.text
+
+
+async def test_a_topic_that_takes_no_pings_is_told_in_a_while_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Compacted, it takes no messages without keys; whoever waits for them sees nothing but silence."""
+    health = health_topic(f"{world.topic.name}-")
+    made = NewTopic(health.name, 1, 1, config={"cleanup.policy": "compact"})
+    world.admin.create_topics([made])[health.name].result(10)
+    told = list[BaseException | None]()
+    world.bus.send(health, PingMessage(an_instance()))
+    await until(lambda: f"{health.name} does not take messages: " in caplog.text)
+    for _ in range(2):
+        world.bus.send(health, PingMessage(an_instance()), told.append)
+    await until(lambda: len(told) == 2)
+    assert [type(each) for each in told] == [Unavailable, Unavailable]
+    assert len(caplog.records) == 1

@@ -19,6 +19,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 LINGER = 0.5
 """Seconds that a message may wait for the reports of those before it. Past that the topic's broker is in trouble, and
 the client's own bounds and time-outs are for that."""
+QUIET = 10.0
+"""Seconds between two complaints of a topic."""
+TOPICS = 1000
+"""Topics that are remembered for that."""
 _POLL = 0.5
 """Seconds that a wait for reports takes when none come."""
 
@@ -64,6 +69,7 @@ class Sender:
         self._unsafe: dict[str, list[Callable[[], None]]] = {}
         """Activations that somebody waits for and no broker has confirmed, with who wants to know of that."""
         self._lanes: dict[str, Lane] = {}
+        self._complained: dict[str, float] = {}
         self._told = False
         self._closing = False
         self._thread = run_thread("kafka-sender", self._collect)
@@ -75,6 +81,8 @@ class Sender:
             sent = partial(self._safe, message.activation_id, sent)
         elif sent is None and topic.carries in ("activation", "ack"):
             sent = partial(_log_refusal, topic.name)
+        elif sent is None and topic.carries in ("ping", "cluster"):
+            sent = _ignore  # only what has one is reported of
         try:
             data = encode(message)
         except Exception as error:  # noqa: BLE001 - the boundary of one message
@@ -176,6 +184,15 @@ class Sender:
         self._producer = made(Producer, self._config)
         run_thread("kafka-sender-failed", partial(_give_back, old))
 
+    def _complain(self, topic: str, error: Unavailable) -> None:
+        """In a while once for each topic: of pings and gossip nobody else hears, and callers are no operators."""
+        now = monotonic()
+        if now >= self._complained.get(topic, float("-inf")) + QUIET:
+            if len(self._complained) >= TOPICS:
+                self._complained.clear()
+            self._complained[topic] = now
+            log.warning("%s does not take messages: %s", topic, error)
+
     def _report(self) -> None:
         self._told = False
         reports, free = self._reports, set[Lane]()
@@ -184,7 +201,10 @@ class Sender:
             lane.out -= 1
             if not lane.out:
                 free.add(lane)
-            sent(None if error is None else _error("Kafka", error))
+            failed = None if error is None else _error("Kafka", error)
+            if isinstance(failed, Unavailable):
+                self._complain(lane.topic, failed)
+            sent(failed)
         for lane in free:
             if lane.held and not lane.out:
                 self._hand_over(lane)
@@ -209,6 +229,10 @@ def _error(where: str, error: KafkaError) -> Exception:
     if error.name() == "TOPIC_EXCEPTION":
         return Internal(f"{where}: {error.str()}")  # no topic can have that name, now or later
     return Unavailable(f"{where} did not take the message: {error.str()}")
+
+
+def _ignore(error: BaseException | None) -> None:
+    """What was sent will be said anew."""
 
 
 def _log_refusal(topic: str, error: BaseException | None) -> None:
