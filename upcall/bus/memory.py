@@ -134,6 +134,7 @@ class MemoryFeed:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._closed = False
+        self.done = line.done
 
     def pull(self, count: int) -> None:
         if not self._closed:
@@ -142,9 +143,6 @@ class MemoryFeed:
     def started(self, offset: int, then: Callable[[], None]) -> None:
         self._line.open.pop(offset, None)
         then()
-
-    def done(self, offset: int) -> None:
-        self._line.done(offset)
 
     async def close(self) -> None:
         if not self._closed:
@@ -158,7 +156,6 @@ class KeptFeed(MemoryFeed):
     def __init__(self, line: KeptLine) -> None:
         super().__init__(line)
         self.started = line.started  # type: ignore[method-assign]
-        self.done = line.done  # type: ignore[method-assign]
 
 
 def _log_refusal(error: BaseException | None) -> None:

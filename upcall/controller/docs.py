@@ -6,14 +6,16 @@ Clients know the page by its title.
 
 from functools import lru_cache
 from html import escape
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from upcall.controller.call import Parts
-from upcall.controller.openapi import make_document
-from upcall.controller.schemas import Schema
 from upcall.http.envelope import COMPLETED, CORS, TEXT, Answer, Headers
 from upcall.model.sizes import SystemLimits
+
+if TYPE_CHECKING:
+    from upcall.controller.schemas import Schema
 
 TITLE = "Swagger UI"
 _STYLE = """
@@ -58,12 +60,12 @@ def _deployment(parts: Parts) -> tuple[tuple[str, ...], SystemLimits]:
 
 @lru_cache(1)
 def _document(kinds: tuple[str, ...], limits: SystemLimits) -> bytes:
-    return msgspec.json.encode(make_document(kinds, limits))
+    return msgspec.json.encode(_described(kinds, limits))
 
 
 @lru_cache(1)
 def _page(kinds: tuple[str, ...], limits: SystemLimits) -> bytes:
-    document = make_document(kinds, limits)
+    document = _described(kinds, limits)
     info = document["info"]
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{_STYLE}</style>',
@@ -77,7 +79,14 @@ def _page(kinds: tuple[str, ...], limits: SystemLimits) -> bytes:
     return "\n".join([*parts, "</html>"]).encode()
 
 
-def _operation(method: str, path: str, operation: Schema, shared: list[Schema]) -> str:
+def _described(kinds: tuple[str, ...], limits: SystemLimits) -> "Schema":
+    """What describes is loaded with the first question."""
+    from upcall.controller.openapi import make_document
+
+    return make_document(kinds, limits)
+
+
+def _operation(method: str, path: str, operation: "Schema", shared: "list[Schema]") -> str:
     given = [*shared, *operation.get("parameters", [])]
     rows = [(each["name"], each.get("description", "")) for each in given if each["in"] != "path"]
     rows += [(status, response["description"]) for status, response in operation["responses"].items()]

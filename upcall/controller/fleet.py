@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from upcall import metrics as names
 from upcall.balancing import Balancing
-from upcall.controller.supervisor import Supervisor
 from upcall.core import balance
 from upcall.core.balance import Balancer, Job, Pick, force, publish, release
 from upcall.core.health import Outcome, State
@@ -26,6 +25,8 @@ from upcall.model.sizes import MB, SystemLimits
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
+
+    from upcall.controller.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 

@@ -9,22 +9,18 @@ from typing import TYPE_CHECKING, Self
 
 from upcall import metrics as names
 from upcall.balancing import Balancing
-from upcall.controller import probe
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import ActionCache
 from upcall.controller.call import Parts
-from upcall.controller.cluster import Cluster
 from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
 from upcall.controller.figures import Figures
 from upcall.controller.fleet import Fleet
 from upcall.controller.http import make_app
-from upcall.controller.invalidation import Invalidation
 from upcall.controller.invoke import Invocations
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Front, Server
-from upcall.controller.supervisor import Supervisor
 from upcall.core.throttle import Held, Throttles
 from upcall.errors import Unavailable
 from upcall.http.envelope import Answer
@@ -40,6 +36,9 @@ from upcall.ports import Bus, Store
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
+
+    from upcall.controller.cluster import Cluster
+    from upcall.controller.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +137,7 @@ class Controller:
     async def _account(self, stack: contextlib.AsyncExitStack) -> Acks:
         """What is sent, and to whom: from now on acks and pings are heard. Raises Misconfigured, or Unavailable where
         the action that tests Invokers cannot be written."""
-        supervisor = self._supervise() if self._supervised else None
+        supervisor = await self._supervise() if self._supervised else None
         acks = Acks(
             self._bus,
             self._name,
@@ -150,8 +149,6 @@ class Controller:
             factor=self._balancing.timeout_factor,
             addon=self._balancing.timeout_addon,
         )
-        if supervisor is not None:
-            await probe.write(self._store, probe.health_action(self._name, self._manifest, self._limits))
         await acks.start()
         stack.push_async_callback(acks.close)
         if supervisor is not None:
@@ -159,7 +156,11 @@ class Controller:
             await supervisor.start()
         return acks
 
-    def _supervise(self) -> Supervisor:
+    async def _supervise(self) -> "Supervisor":
+        from upcall.controller import probe
+        from upcall.controller.supervisor import Supervisor
+
+        await probe.write(self._store, probe.health_action(self._name, self._manifest, self._limits))
         probes = probe.Probes(self._name, time.time_ns() // 1_000_000)
         made = self.fleet.supervisor = Supervisor(self._bus, self.fleet, probes, self._fail, prefix=self._prefix)
         return made
@@ -172,6 +173,9 @@ class Controller:
             await self._bus.ensure(self._events)
         if not self._several:
             return actions.forget, None
+        from upcall.controller.cluster import Cluster
+        from upcall.controller.invalidation import Invalidation
+
         prefix = self._prefix
         invalidation = await stack.enter_async_context(
             Invalidation(self._bus, self._name, actions, self._fail, prefix=prefix)
