@@ -297,6 +297,16 @@ async def test_what_is_followed_and_in_no_group_waits_for_nobody(pings: Topic) -
     assert late == [ping(9)] == seen[5:]
 
 
+async def test_a_bus_says_whether_it_recalls(bus: Bus, pings: Topic) -> None:
+    """Results are told before their records are durable where it does."""
+    await bus.ensure(pings)
+    told, heard = list[BaseException | None](), list[Message]()
+    bus.send(pings, ping(1), told.append)
+    await until(lambda: len(told) == 1)
+    await bus.recall(pings, 0, heard.append)
+    assert heard == ([ping(1)] if bus.recalls else [])
+
+
 @pytest.mark.parametrize("bus", ["kafka"], indirect=True)
 async def test_what_was_sent_since_a_moment_can_be_recalled(bus: Bus, pings: Topic) -> None:
     await bus.ensure(pings)
