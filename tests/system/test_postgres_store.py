@@ -1,11 +1,12 @@
 """What the contract of stores cannot say of PostgreSQL: a server that goes away, several processes, what it is told."""
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -314,3 +315,26 @@ async def test_lists_use_the_indexes(store: PostgresStore) -> None:
     found = await plan(f"documents {where}")
     assert "Index Scan Backward using documents_listed" in found
     assert "Sort" not in found
+
+
+async def test_what_cannot_be_closed_in_order_is_no_error(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has gone, as long as that has not been noticed; the pool closes in a task that nobody awaits."""
+    told: list[dict[str, Any]] = []
+    closed: list[str] = []
+
+    async def fail(connection: Any, *, timeout: float | None = None) -> None:
+        closed.append("cut")
+        connection.terminate()
+        raise BrokenPipeError
+
+    monkeypatch.setattr(asyncpg.Connection, "close", fail)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    await store.recorded([])
+    await store._link._pool.expire_connections()
+    await store.recorded([])
+    await until(lambda: bool(closed))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []

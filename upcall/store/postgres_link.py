@@ -65,6 +65,15 @@ def cause(error: Exception) -> str:
     return "there is no connection to the database"
 
 
+class Pooled(asyncpg.Connection):  # type: ignore[misc]  # the library has no types
+    """A connection of the pool. Those that `expire_connections` has marked are closed by a task that nobody awaits."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Whatever the server still says to it."""
+        with contextlib.suppress(*FAILURES):  # then it is cut
+            await super().close(timeout=timeout)
+
+
 class Link:
     """To one database; `url` is shown masked."""
 
@@ -78,7 +87,13 @@ class Link:
         options = {"command_timeout": PATIENCE, "timeout": CONNECT, "statement_cache_size": 0}
         try:
             self._pool = await asyncpg.create_pool(
-                self.url.url, min_size=0, max_size=self._connections, reset=_kept, server_settings=_NAME, **options
+                self.url.url,
+                min_size=0,
+                max_size=self._connections,
+                connection_class=Pooled,
+                reset=_kept,
+                server_settings=_NAME,
+                **options,
             )
         except (*FAILURES, ValueError) as error:
             raise self.unusable(error) from None  # the driver's own errors may quote the URL
