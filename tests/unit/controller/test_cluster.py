@@ -5,18 +5,15 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
-import msgspec
 import pytest
 
-from upcall.bus.codec import decode
 from upcall.bus.followers import MemoryFollowing
 from upcall.bus.memory import MemoryBus
 from upcall.controller import cluster as module
 from upcall.controller.cluster import Cluster
 from upcall.core.throttle import Throttles
-from upcall.errors import Throttled, Unreadable
+from upcall.errors import Throttled
 from upcall.model.entities import Identity, NamespaceId
 from upcall.model.messages import ClusterMessage, Message, Topic, cluster_topic
 from upcall.model.sizes import SystemLimits
@@ -383,12 +380,6 @@ async def test_messages_are_bounded_however_many_namespaces_there_are(
     assert max(len(each.running) for each in world.told()) == 10
 
 
-async def test_a_message_with_all_it_may_hold_is_far_below_what_brokers_take() -> None:
-    uuids = {f"23bc46b1-71f6-4ed5-8c54-{number:012d}": 1_000_000 for number in range(module.ENTRIES)}
-    size = len(msgspec.json.encode(ClusterMessage("0", 1764000000456, 10**9, rates=uuids)))
-    assert size < 100_000
-
-
 async def test_of_endless_names_some_are_controllers_and_it_is_told_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -397,26 +388,3 @@ async def test_of_endless_names_some_are_controllers_and_it_is_told_once(
         world.wire.send(cluster_topic(), ClusterMessage(f"n{number}", 1, 1))
     await until(lambda: first.cluster.size == module.MOST + 1)
     assert [f"controller n{module.MOST} is not heard" in each.message for each in caplog.records] == [True]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"controller": ""},
-        {"controller": "two\nlines"},
-        {"controller": "x" * 200},
-        {"incarnation": 10**30},
-        {"number": -1},
-        {"minute": 10**30},
-        {"rates": {"u": -5}},
-        {"running": {"u": -5}},
-        {"running": {"u": 10**30}},
-        {"running": {f"u{number}": 1 for number in range(20_000)}},
-        {"seen": {"0": [1, -1]}},
-    ],
-)
-def test_what_no_controller_says_is_no_message(wrong: dict[str, Any]) -> None:
-    right = {"controller": "a", "incarnation": 1, "number": 1}
-    assert decode("cluster", msgspec.json.encode(right)) == ClusterMessage("a", 1, 1)
-    with pytest.raises(Unreadable):
-        decode("cluster", msgspec.json.encode(right | wrong))
