@@ -300,46 +300,6 @@ async def test_a_broker_away_for_longer_than_a_session_takes_nobodys_place(kafka
     await world.close()
 
 
-async def test_what_is_sent_while_a_burst_is_out_waits_for_its_report_but_not_for_long(world: World) -> None:
-    await world.sent(0)
-    assert world.bus._activations is not None
-    client, told, taker = world.bus._activations._producer, list[BaseException | None](), Taker()
-    world.broker.freeze()
-    try:
-        world.send(1, told=told.append)
-        await asyncio.sleep(0)
-        world.send(*range(2, 40), told=told.append)
-        await asyncio.sleep(0)
-        assert len(client) == 1, "the others are held"
-        await until(lambda: len(client) == 39)
-        assert told == []
-    finally:
-        world.broker.thaw()
-    await until(lambda: told == [None] * 39)
-    await world.feed(taker, 99)
-    await until(lambda: taker.numbers == list(range(40)))
-
-
-async def test_what_no_broker_takes_is_refused_at_the_bound_and_given_back_in_the_end(kafka: "Broker") -> None:
-    nobody = Brokers(
-        hosts="127.0.0.1:1",
-        producer={"message.timeout.ms": "500", "queue.buffering.max.messages": "10"},
-    )
-    bus, told, kept = KafkaBus(nobody, 1 << 20), list[BaseException | None](), list[str]()
-    last = numbered(9)
-    for number in range(9):
-        bus.send(Topic("t", "activation"), numbered(number), told.append)
-    bus.send(Topic("t", "activation"), last, told.append)
-    bus.keep(Topic("t", "activation"), last, lambda: kept.append("kept"))
-    bus.send(Topic("t", "activation"), numbered(10), told.append)
-    await asyncio.sleep(0)  # the next turn hands over
-    assert [str(error) for error in told] == ["t: too much waits for Kafka's brokers"]
-    await until(lambda: len(told) == 11)
-    assert {type(error) for error in told} == {Unavailable}
-    assert kept == []
-    await bus.close()
-
-
 async def test_topics_are_made_as_asked_and_left_as_they_are(kafka: "Broker") -> None:
     given = {"invoker.retention.ms": "7200000", "invoker.partitions": "2", "completed.partitions": "9"}
     world = World(kafka, payload=2 << 20, serdes_overhead=100, topics=given)

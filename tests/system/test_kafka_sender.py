@@ -1,5 +1,6 @@
 """What is sent to Kafka, while a client fails for good, or a broker is away for long."""
 
+import asyncio
 import ctypes
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,12 +12,14 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from msgspec import Raw
 
-from tests.system.kafka_world import Taker, World
+from tests.system.kafka_world import Taker, World, numbered
+from upcall.brokers import Brokers
+from upcall.bus.kafka import KafkaBus
 from upcall.core.record import fallback_record
 from upcall.errors import Unavailable
 from upcall.invoker.acks import Acks
 from upcall.model.activation import Response
-from upcall.model.messages import CompletionMessage, Message, PingMessage, completed_topic, health_topic
+from upcall.model.messages import CompletionMessage, Message, PingMessage, Topic, completed_topic, health_topic
 from upcall.model.names import ControllerId
 from upcall.testing import a_message, an_instance, until
 
@@ -118,3 +121,43 @@ async def test_a_topic_that_takes_no_pings_is_told_in_a_while_once(
     await until(lambda: len(told) == 2)
     assert [type(each) for each in told] == [Unavailable, Unavailable]
     assert len(caplog.records) == 1
+
+
+async def test_what_is_sent_while_a_burst_is_out_waits_for_its_report_but_not_for_long(world: World) -> None:
+    await world.sent(0)
+    assert world.bus._activations is not None
+    client, told, taker = world.bus._activations._producer, list[BaseException | None](), Taker()
+    world.broker.freeze()
+    try:
+        world.send(1, told=told.append)
+        await asyncio.sleep(0)
+        world.send(*range(2, 40), told=told.append)
+        await asyncio.sleep(0)
+        assert len(client) == 1, "the others are held"
+        await until(lambda: len(client) == 39)
+        assert told == []
+    finally:
+        world.broker.thaw()
+    await until(lambda: told == [None] * 39)
+    await world.feed(taker, 99)
+    await until(lambda: taker.numbers == list(range(40)))
+
+
+async def test_what_no_broker_takes_is_refused_at_the_bound_and_given_back_in_the_end(kafka: "Broker") -> None:
+    nobody = Brokers(
+        hosts="127.0.0.1:1",
+        producer={"message.timeout.ms": "500", "queue.buffering.max.messages": "10"},
+    )
+    bus, told, kept = KafkaBus(nobody, 1 << 20), list[BaseException | None](), list[str]()
+    last = numbered(9)
+    for number in range(9):
+        bus.send(Topic("t", "activation"), numbered(number), told.append)
+    bus.send(Topic("t", "activation"), last, told.append)
+    bus.keep(Topic("t", "activation"), last, lambda: kept.append("kept"))
+    bus.send(Topic("t", "activation"), numbered(10), told.append)
+    await asyncio.sleep(0)  # the next turn hands over
+    assert [str(error) for error in told] == ["t: too much waits for Kafka's brokers"]
+    await until(lambda: len(told) == 11)
+    assert {type(error) for error in told} == {Unavailable}
+    assert kept == []
+    await bus.close()
