@@ -17,7 +17,7 @@ from upcall.brokers import Brokers
 from upcall.bus.codec import encode
 from upcall.bus.kafka import KafkaBus
 from upcall.bus.kafka_feed import LAZY
-from upcall.errors import Misconfigured, TooLarge, Unavailable
+from upcall.errors import Misconfigured, TooLarge
 from upcall.model.messages import Topic
 from upcall.testing import until
 
