@@ -49,6 +49,8 @@ ROUNDS = 2000
 class ImmediateBus:
     """Answers an activation within `send`; takes no feed's credit."""
 
+    recalls = False
+
     def __init__(self) -> None:
         self.deliver: Any = None
 
