@@ -1,4 +1,4 @@
-"""A minute and a half of faults in a fleet; `UPCALL_FLEET_MINUTES` makes it shorter or longer, `UPCALL_FLEET_SEED` the
+"""A minute and a quarter of faults in a fleet; `UPCALL_FLEET_MINUTES` makes it shorter or longer, `UPCALL_FLEET_SEED` the
 same."""
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MINUTES = float(os.environ.get("UPCALL_FLEET_MINUTES", "1.5"))
+MINUTES = float(os.environ.get("UPCALL_FLEET_MINUTES", "1.25"))
 SEED = os.environ.get("UPCALL_FLEET_SEED") or str(secrets.randbelow(1 << 32))
 REPOSITORY = Path(__file__).parents[3]
 
