@@ -1,5 +1,5 @@
-"""A minute and a quarter of faults in a fleet; `UPCALL_FLEET_MINUTES` makes it shorter or longer, `UPCALL_FLEET_SEED` the
-same."""
+"""A minute and a quarter of faults in a fleet; `UPCALL_FLEET_MINUTES` makes it shorter or longer, `UPCALL_FLEET_SEED`
+the same."""
 
 import os
 import secrets
