@@ -105,6 +105,7 @@ def test_a_disk_that_stands_still_holds_up_answers_and_loses_nothing(tmp_path: P
         assert set(blocking.statuses) <= {200, 503}
         assert set(others.statuses) <= {202, 503}
         ids = [id for load in loads for id in load.ids]
+        assert len(set(ids)) == len(ids)
         assert platform.stop() == 0
     with running(tmp_path / "data") as platform:
         all_recorded(platform, list(dict.fromkeys(ids[-300:] + ids[:300:7])))
