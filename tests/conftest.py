@@ -1,0 +1,23 @@
+"""What takes longest begins first, so that of several workers none is left with it at the end."""
+
+import pytest
+
+LONGEST = (
+    "tests/system/chaos/test_chaos.py",
+    "tests/system/fleet/test_fleet.py",
+    "tests/system/test_sandbox.py",
+    "tests/conformance/test_conformance.py",
+    "tests/system/test_outbound.py",
+    "tests/system/test_store_shared.py",
+    "tests/system/test_roles_sqlite.py",
+    "tests/system/test_kafka_bus.py",
+    "tests/system/test_delivery.py",
+    "tests/system/test_controllers.py",
+    "tests/system/test_invokers.py",
+    "tests/system/test_setup.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
