@@ -20,7 +20,7 @@ HEAVY = ("aiohttp", "asyncio", "uvicorn", "starlette", "rich", "msgspec", "upcal
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running(tmp_path_factory.mktemp("cli") / "data") as started:
+    with running(tmp_path_factory.mktemp("cli") / "data", "--grace", "1 s") as started:
         started.create("hello", "def main(args): return args")
         yield started
 
