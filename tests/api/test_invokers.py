@@ -177,7 +177,8 @@ async def test_with_nobody_healthy_callers_get_503(world: World) -> None:
     assert (await world.get("/invokers")).json == {"invoker0": "down", "invoker1": "down"}
 
 
-async def test_who_fails_is_unhealthy_until_he_does_not(world: World) -> None:
+async def test_who_fails_is_unhealthy_until_he_does_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upcall.core.health.PROBES", 0.3)
     name = NAMES[0]
     number = home(name)
     place = world.places[number]
@@ -191,7 +192,6 @@ async def test_who_fails_is_unhealthy_until_he_does_not(world: World) -> None:
     assert (await world.invoke(name)).status == 200
     assert (len(place.ran()), len(world.places[1 - number].ran())) == (0, 1)
     place.shaky.broken = False
-    world.controller.fleet.supervisor._probe(number)  # type: ignore[union-attr] # the next minute's
     await world.all_up()
 
 

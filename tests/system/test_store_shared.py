@@ -113,6 +113,12 @@ async def test_every_record_that_was_told_is_there_once_whoever_is_killed(tmp_pa
     assert all(each.errors.read_text() == "" for each in lives)
 
 
+def member(database: Path) -> str:
+    """What it says that is refused."""
+    command = [sys.executable, "-m", "tests.system.store_member", str(database), "invoker0", "0", "normal"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False).stderr
+
+
 def test_members_and_a_platform_keep_each_other_out_and_commands_work_beside_both(tmp_path: Path) -> None:
     data = tmp_path / "data"
     database = data / "upcall.db"
@@ -126,25 +132,11 @@ def test_members_and_a_platform_keep_each_other_out_and_commands_work_beside_bot
         made = upcall("user", "create", "ada.l", "--store", url)
         assert made.returncode == 0, made.stderr
         assert upcall("user", "get", "ada.l", UPCALL_STORE=url).stdout == made.stdout
-        twice = subprocess.run(
-            [sys.executable, "-m", "tests.system.store_member", str(database), "invoker0", "0", "normal"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert f"invoker0 works with the folder {data} already: process {one.process.pid}; stop it" in twice.stderr
+        twice = member(database)
+        assert f"invoker0 works with the folder {data} already: process {one.process.pid}; stop it" in twice
     with running(data) as platform:
-        late = subprocess.run(
-            [sys.executable, "-m", "tests.system.store_member", str(database), "invoker0", "0", "normal"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert f"the folder {data} is in use by process {platform.process.pid} on port {platform.port}" in late.stderr
+        late = member(database)
+        assert f"the folder {data} is in use by process {platform.process.pid} on port {platform.port}" in late
         assert upcall("user", "get", "ada.l", "--data", str(data)).stdout == made.stdout
         listed = platform.call("GET", "activations?limit=1")
         assert (listed.status, json.dumps(listed.body)[:1]) == (200, "[")
