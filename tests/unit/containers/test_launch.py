@@ -1,5 +1,6 @@
 """The outer sandbox's command, its /etc, and what an operator is told."""
 
+import resource
 import sys
 from pathlib import Path
 
@@ -88,3 +89,13 @@ def test_removing_a_folder_does_not_follow_links(tmp_path: Path) -> None:
     guardian.remove(str(ours))
     assert not ours.exists()
     assert (kept / "file").exists()
+
+
+def test_too_few_open_files_are_told_and_not_a_container_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 4096))
+    said = str(launch.refusal("[Errno 24] Too many open files: 'tasks'."))
+    assert said == (
+        "This process may open 40 files, sandboxes take 128: `ulimit -n 1024` ([Errno 24] Too many open files: 'tasks')."
+    )
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 4096))
+    assert str(launch.refusal("bwrap: no")).startswith("Actions cannot be isolated on this host: bwrap: no.")

@@ -8,6 +8,7 @@ zygote keeps all capabilities *of its user namespace*, to confine its children; 
 
 import json
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from upcall.runtimes.python import confine
 from upcall.runtimes.python.net import ADDRESS
 
 WITHOUT = "`--isolation none` runs actions without isolation."
+FILES = 128
+"""Open files that the platform and its first sandboxes take."""
 _RUNTIME = "/opt/upcall/upcall_runtime"
 _PROGRAMS = "/opt/upcall/bin"
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -186,7 +189,13 @@ def mode(isolation: str) -> str:
 
 
 def refusal(error: str) -> Misconfigured:
-    """Why no sandbox came up, with what to do about it."""
+    """Why no sandbox came up, with what to do about it. Too few open files are told alone: nothing else was tried."""
+    cause = error.strip().rpartition("\n")[2].rstrip(".")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files < FILES:
+        return Misconfigured(
+            f"This process may open {files} files, sandboxes take {FILES}: `ulimit -n 1024` ({cause})."
+        )
     fixes = []
     if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1" and os.geteuid() != 0:
         fixes.append(
@@ -200,7 +209,6 @@ def refusal(error: str) -> Misconfigured:
         fixes.append("User namespaces are root's alone here: `sudo sysctl kernel.unprivileged_userns_clone=1`.")
     if Path("/.dockerenv").exists():
         fixes.append("In a Docker container, sandboxes need `--privileged`.")
-    cause = error.strip().rpartition("\n")[2].rstrip(".")
     return Misconfigured(" ".join([f"Actions cannot be isolated on this host: {cause}.", *fixes, WITHOUT]))
 
 
