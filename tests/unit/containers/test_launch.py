@@ -93,9 +93,9 @@ def test_removing_a_folder_does_not_follow_links(tmp_path: Path) -> None:
 
 def test_too_few_open_files_are_told_and_not_a_container_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 4096))
-    said = str(launch.refusal("[Errno 24] Too many open files: 'tasks'."))
+    said = str(launch.refusal("[Errno 24] Too many open files."))
     assert said == (
-        "This process may open 40 files, sandboxes take 128: `ulimit -n 1024` ([Errno 24] Too many open files: 'tasks')."
+        "This process may open 40 files, sandboxes take 128: `ulimit -n 1024` ([Errno 24] Too many open files)."
     )
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 4096))
     assert str(launch.refusal("bwrap: no")).startswith("Actions cannot be isolated on this host: bwrap: no.")
