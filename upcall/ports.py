@@ -250,6 +250,10 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = ""
     """Invoking namespace; empty for a prewarmed container, which is given its tenant by `Container.claim`."""
     concurrency: int = 1
+    pull: bool = False
+    """Whether its image is fetched before each creation (spec: container.md §4.3)."""
+    sentinels: bool = True
+    """Whether what it prints ends with sentinels, as managed images' does (spec: logs.md §2)."""
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -265,6 +269,8 @@ class Container(Protocol):
 
     id: str
     address: Address
+    foreign: bool
+    """Whether its server is none of ours, and may close a connection that rests (D14)."""
     lost: Callable[[], None] | None
 
     async def claim(self, tenant: str) -> None:
@@ -297,6 +303,11 @@ class Containers(Protocol):
 
     kinds: Sequence[str]
     """Kinds that run here, the default of a family first."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no container can be made just now, in a sentence; None while all is well. `create` waits for its end.
+        Asked each second."""
 
     async def start(self) -> None:
         """Check the host, remove what an earlier life left, get ready. Raises Misconfigured with cause and fix."""

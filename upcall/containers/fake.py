@@ -58,6 +58,8 @@ class FakeContainers:
         self.started = self.closed = False
         self._numbers = count()
         self._folder = TemporaryDirectory(prefix="upcall-fake-")
+        self.trouble: str | None = None
+        """Why none can be made just now; `create` does not wait for its end."""
 
     async def start(self) -> None:
         self.started = True
@@ -80,6 +82,8 @@ class FakeContainers:
 
 class FakeContainer(Mortal):
     """Implements `upcall.ports.Container`."""
+
+    foreign = False
 
     def __init__(self, driver: FakeContainers, spec: ContainerSpec, path: Path) -> None:
         self.id = path.name

@@ -126,6 +126,11 @@ class ProcessContainers:
         if self.host.cgroups is None:
             log.warning("no cgroups may be used here: memory and processes are bounded by resource limits alone")
 
+    @property
+    def trouble(self) -> str | None:
+        """None: a zygote that has died is started anew by the next creation."""
+        return None
+
     def facts(self) -> dict[str, str]:
         """How actions are kept apart here, in words."""
         names = {confine.AS_ROOT: "full, as root", confine.AS_USER: "full, as an ordinary user"}

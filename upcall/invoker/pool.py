@@ -46,7 +46,6 @@ from upcall.invoker.activate import Box, Work, start_response
 from upcall.invoker.counters import Counters, Operation
 from upcall.invoker.runtime import Runtime
 from upcall.model import texts
-from upcall.model.entities import BLACKBOX
 from upcall.ports import Containers, ContainerSpec
 from upcall.telemetry import about
 
@@ -246,7 +245,7 @@ class PoolRunner:
             log.exception("no container for %s", spec.kind, extra=extra)
             return self._not_made(slot, StartFailed(texts.PROVISION))
         self._made(None)
-        runtime = Runtime(container.address, self._deadlines, foreign=spec.kind == BLACKBOX)
+        runtime = Runtime(container.address, self._deadlines, container.foreign)
         self.boxes[slot] = Box(container, runtime, spec.tenant, spec.name)
         container.lost = lambda: self._lost(slot)
         return Created(slot)

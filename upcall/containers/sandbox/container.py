@@ -52,6 +52,8 @@ class Driver(Protocol):
 class ProcessContainer(Mortal):
     """Implements `upcall.ports.Container`. Unclaimed it has no process, unless it was told to `warm_up`."""
 
+    foreign = False
+
     def __init__(self, driver: Driver, spec: ContainerSpec, number: int) -> None:
         self._driver = driver
         self._spec = spec
