@@ -7,7 +7,8 @@ timer (the deadline is an entry in `Deadlines`). Only a new connection costs a t
 What may be retried, and what may not (D14): where no connection came about nothing has run, so /init tries again each
 50 ms until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the request may have
 run. A unix socket knows more: it says ECONNRESET where the peer closed with the request unread, whole or in part, and
-EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as REFUSED, too.
+EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as REFUSED, too; and
+where the peer's end is read before the request has left us, nobody has got it.
 For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
 closing it just now (node closes at 5 s).
 
@@ -256,9 +257,21 @@ class _Connection(asyncio.Protocol):
         else:
             self._continued(self._call, len(data))
 
+    def eof_received(self) -> None:
+        """The peer has closed: from now on nothing is sent here, though the loop tells of the loss only in a turn."""
+        self.closing = True
+        self._runtime.lost(self)
+        if self._call is not None and self._is_unheard and self._transport.get_write_buffer_size():
+            self._broken(Ending.REFUSED)
+
     def connection_lost(self, exc: BaseException | None) -> None:
-        unread = self._runtime.is_local and not self._received and isinstance(exc, _UNREAD)
+        unread = self._is_unheard and isinstance(exc, _UNREAD)
         self._broken(Ending.REFUSED if unread else Ending.CLOSED)
+
+    @property
+    def _is_unheard(self) -> bool:
+        """Whether nothing has come back where that means something."""
+        return self._runtime.is_local and not self._received
 
     def on_message_begin(self) -> None:
         self.closing = self.closing or self._status != 0

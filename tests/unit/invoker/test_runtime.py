@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -293,6 +295,38 @@ async def test_a_connection_to_a_foreign_image_is_not_used_after_a_second(
         assert bench.connections == expected
 
 
+@pytest.mark.parametrize("close_first", [True, False])
+async def test_who_closes_in_the_turn_of_the_request_has_not_got_it(bench: Bench, close_first: bool) -> None:
+    """The loop learns of both at once, in the one order or in the other."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(bench.path)
+        listening.listen()
+        first = bench.begin()
+        await asyncio.sleep(0.01)
+        server = listening.accept()[0]
+    server.recv(1000)
+    server.send(OK)
+    assert (await first).status == 200
+    Path(bench.path).unlink()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop, asked = asyncio.get_running_loop(), list[asyncio.Future[Outcome]]()
+
+        def ask() -> None:
+            loop.remove_reader(ours)
+            asked.append(bench.begin())
+
+        loop.add_reader(ours, ask)
+        await asyncio.sleep(0)
+        if close_first:
+            server.close()
+        theirs.send(b"x")
+        server.close()
+        while not asked:
+            await asyncio.sleep(0)
+        assert (await asked[0]).ending is Ending.REFUSED
+
+
 async def test_close_ends_what_is_in_flight(bench: Bench) -> None:
     seen = asyncio.Event()
 
@@ -341,6 +375,8 @@ async def test_big_requests_go_out_whole(bench: Bench) -> None:
         test_init_waits_for_a_server_that_starts,
         test_init_gives_up_when_its_time_is_over,
         test_silence_times_out_and_ends_the_connection,
+        partial(test_who_closes_in_the_turn_of_the_request_has_not_got_it, close_first=True),
+        partial(test_who_closes_in_the_turn_of_the_request_has_not_got_it, close_first=False),
         test_close_ends_what_is_in_flight,
         test_a_request_may_follow_from_the_answer_of_another,
         test_big_requests_go_out_whole,
