@@ -110,6 +110,7 @@ POOL_REMOVING = gauge("upcall_pool_removing_bytes", "Memory of containers that a
 POOL_RESERVE = gauge("upcall_pool_reserve_bytes", "Memory above the limit, of the one container that a probe may have.")
 POOL_FREE = gauge("upcall_pool_free_bytes", "Memory that no container has.")
 POOL_USED = gauge("upcall_pool_used_bytes", "Memory that containers use now, as the kernel counts it.")
+CONTAINERS_TROUBLE = gauge("upcall_containers_trouble", "1 while no container can be made, as Docker's engine is away.")
 
 # --- the bus
 QUEUE = gauge(

@@ -38,14 +38,16 @@ from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
 from upcall.invoker.known import Knowledge, tell_unfit
+from upcall.invoker.pings import Pings
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
 from upcall.invoker.specs import Specs, default_units
+from upcall.invoker.supply import Supply
 from upcall.invoker.told import Said, Told
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
-from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
+from upcall.model.messages import ActivationMessage, Message, Topic, invoker_topic
 from upcall.model.names import InvokerId
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
@@ -54,8 +56,6 @@ from upcall.telemetry import about
 
 log = logging.getLogger(__name__)
 
-PING = 1.0
-"""seconds"""
 DISABLED = "disabled"
 """What keeps the gate shut."""
 LAST_WORDS = 5.0
@@ -105,7 +105,8 @@ class Invoker:
         """What comes before the pool, and waits perhaps for the store."""
         self._gate = Gate(self._deliver, self._pull)
         self.proof = Proof(canary, containers, self._specs.canary(limits.memory.std), self._gate)
-        self.enabled = False
+        self.supply = Supply(containers, self._gate)
+        self._pings = Pings(bus, instance, prefix, self._look)
         self.counters = Counters()
 
     async def __aenter__(self) -> Self:
@@ -131,7 +132,7 @@ class Invoker:
             self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver, self._fail)
             stack.push_async_callback(self._feed.close)
             self._runner.start()
-            self._pings = self._tasks.create_task(self._ping())
+            self._pings.start(self._tasks)
             self._pull(self._units)
             self.proof.start(self._tasks)
             self._stack = stack.pop_all()
@@ -149,8 +150,7 @@ class Invoker:
         if self.disabled:
             return False
         self._gate.shut(DISABLED)
-        self._pings.cancel()
-        self._report(enabled=False)
+        self._pings.stop()
         log.warning("%s is disabled: it takes no activations", self._instance)
         return True
 
@@ -158,7 +158,7 @@ class Invoker:
         """Undo it. False where it is so already, and in a shutdown."""
         if not self.disabled or self._held:
             return False
-        self._pings = self._tasks.create_task(self._ping())
+        self._pings.start(self._tasks)
         log.info("%s is enabled", self._instance)
         self._gate.open(DISABLED)
         return True
@@ -167,9 +167,8 @@ class Invoker:
         """Of what comes now take only that for which somebody waits: what runs may have called it, and ends only when
         it has. Everything else is for the next life."""
         self._held = True
-        self._pings.cancel()
+        self._pings.stop()
         self.proof.stop()
-        self._report(enabled=False)
 
     async def idle(self) -> None:
         """Return when nothing waits or runs."""
@@ -199,6 +198,11 @@ class Invoker:
     @property
     def name(self) -> str:
         return str(self._instance)
+
+    @property
+    def enabled(self) -> bool:
+        """As it was said last."""
+        return self._pings.enabled
 
     @property
     def held_back(self) -> int:
@@ -363,14 +367,9 @@ class Invoker:
             failed=self._fail,
         )
 
-    async def _ping(self) -> None:
-        while True:
-            self._report(enabled=not self.proof.relapsed and self.asking.trouble is None)
-            await asyncio.sleep(PING)
-
-    def _report(self, enabled: bool) -> None:
-        self.enabled = enabled
-        self._bus.send(Topic(f"{self._prefix}health", "ping"), PingMessage(self._instance, enabled))
+    def _look(self) -> bool:
+        """Whether activations may be sent here."""
+        return self.supply.look() and not self.proof.relapsed and self.asking.trouble is None
 
     async def _emptied(self, patience: float) -> bool:
         try:

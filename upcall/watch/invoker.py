@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Self
 
+from upcall import metrics as names
 from upcall.invoker.service import Invoker
-from upcall.measures import BOUNDS, Histogram
+from upcall.measures import BOUNDS, Histogram, one
 from upcall.model.names import Json
 from upcall.store.choice import Storage
 from upcall.telemetry import Log
@@ -75,6 +76,7 @@ class InvokerWatch(Watch):
 
     def metrics(self) -> Iterator["Metric"]:
         yield from self._invoker.inside.metrics(self._tags)
+        yield from one(names.CONTAINERS_TROUBLE, int(self._invoker.supply.trouble is not None))
         yield from super().metrics()
 
     async def pool(self) -> Json:
@@ -145,7 +147,7 @@ def condition(invoker: Invoker) -> str:
         return "draining"
     if invoker.disabled:
         return "disabled"
-    if invoker.proof.trouble is not None:
+    if invoker.proof.trouble is not None or invoker.supply.trouble is not None:
         return "without containers"
     return READY if invoker.asking.trouble is None else "store in trouble"
 
@@ -154,7 +156,8 @@ def hindrances(invoker: Invoker) -> list[str]:
     """Why it fetches nothing, in sentences."""
     found = ["it stops"] if invoker.stopping else []
     found += ["it is disabled"] if invoker.disabled else []
-    return found + [trouble for trouble in (invoker.proof.trouble, invoker.asking.trouble) if trouble is not None]
+    troubles = invoker.supply.trouble, invoker.proof.trouble, invoker.asking.trouble
+    return found + [trouble for trouble in troubles if trouble is not None]
 
 
 def _quantile(times: Histogram, part: float) -> float | None:

@@ -9,7 +9,8 @@ from tests.unit.invoker.conftest import NO_LOGS, Stage, value
 from tests.unit.invoker.test_gate import pings
 from upcall.bus.memory import MemoryBus
 from upcall.errors import NotFound, Unavailable
-from upcall.invoker import asking, service
+from upcall.invoker import asking
+from upcall.invoker import pings as its_pings
 from upcall.invoker.asking import Asking
 from upcall.model import texts
 from upcall.model.activation import WHISK_ERROR
@@ -88,7 +89,7 @@ async def left(bus: MemoryBus) -> list[Message]:
 
 
 async def test_while_it_is_away_controllers_should_send_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "PING", 0.01)
+    monkeypatch.setattr(its_pings, "PING", 0.01)
     monkeypatch.setattr(asking, "REFUSED", 0.0)
     async with stage.started() as invoker:
         said = await pings(stage.bus)

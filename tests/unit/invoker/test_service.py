@@ -14,7 +14,7 @@ from upcall.bus.memory import MemoryFeed
 from upcall.core.events import Created
 from upcall.core.pool import PoolConfig
 from upcall.errors import InvalidTransition, NotFound, Unavailable, Unreadable
-from upcall.invoker import service
+from upcall.invoker import pings as its_pings
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR
@@ -214,7 +214,7 @@ async def test_an_error_inside_the_block_comes_out_as_it_is(stage: Stage) -> Non
 async def test_pings_that_a_stall_has_kept_back_are_not_made_up_for(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "PING", 0.02)
+    monkeypatch.setattr(its_pings, "PING", 0.02)
     pings: list[Message] = []
     feed = await stage.bus.feed(HEALTH, "health0", lambda offset, message, started: pings.append(message), unexpected)
     feed.pull(100)
