@@ -290,8 +290,9 @@ class Container(Protocol):
         error and after what was cut short: sentinels may be missing then (spec: logs.md §2). May call `done` before
         it returns."""
 
-    def exhausted(self) -> bool:
-        """Whether the kernel killed it, or a process in it, for want of memory."""
+    def exhausted(self, done: Callable[[bool], None]) -> None:
+        """Whether the kernel killed it, or a process in it, for want of memory: asked where a connection was lost.
+        May call `done` before it returns, and within some 2 s at the latest."""
 
     def memory_used(self) -> int | None:
         """Bytes that its processes have now; None where nothing tells. It asks the host: call it in a thread, where

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.language import LANGUAGES, Language
-from tests.unit.containers.calls import MB, collected, connected, init, result, run, spec
+from tests.unit.containers.calls import MB, collected, connected, exhausted, init, result, run, spec
 from upcall.containers.process import ProcessContainers
 from upcall.errors import StartFailed
 from upcall.ports import Container, Containers, ContainerSpec
@@ -130,7 +130,7 @@ async def test_a_container_that_dies_is_reported_lost_once_and_its_last_words_ar
         while not lost:
             await asyncio.sleep(0.001)
     assert await collected(container) == ["stdout: last words"]
-    assert not container.exhausted()
+    assert not await exhausted(container)
     await container.destroy()
     assert lost == [1]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.containers.calls import collected, init, result, run, spec
+from tests.unit.containers.calls import collected, exhausted, init, result, run, spec
 from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox import cgroups
 from upcall.errors import Misconfigured
@@ -281,7 +281,7 @@ def main(args):
     try:
         assert (await result(container, code))["held"] < 160 << 20  # 580 MB where nothing bounds it
     except (asyncio.IncompleteReadError, ConnectionError):
-        assert container.exhausted()
+        assert await exhausted(container)
 
 
 @pytest.mark.skipif("cpu" not in cgroups.detect(), reason="no cpu controller may be used here")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.contract.language import NODE
-from tests.unit.containers.calls import collected, connected, init, result, run, spec
+from tests.unit.containers.calls import collected, connected, exhausted, init, result, run, spec
 from upcall.containers.process import ProcessContainers
 from upcall.errors import StartFailed
 from upcall.ports import Container
@@ -221,7 +221,7 @@ async def test_what_ends_the_process_during_a_run_ends_the_container(container: 
         await run(container)
     log = await collected(container)
     assert log[0] == "stdout: here"
-    assert not container.exhausted()
+    assert not await exhausted(container)
 
 
 async def test_much_output_is_whole_before_the_answer_and_from_both_streams(container: Container) -> None:

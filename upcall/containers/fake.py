@@ -52,6 +52,8 @@ class FakeContainers:
     def __init__(self, script: Script = echo, kinds: Sequence[str] = ("python:3", "nodejs:20")) -> None:
         self.script = script
         self.kinds = kinds
+        self.foreign = False
+        """Of those made from now on."""
         self.failure: Exception | None = None
         """Raised by `create` while set."""
         self.made: list[FakeContainer] = []
@@ -83,9 +85,8 @@ class FakeContainers:
 class FakeContainer(Mortal):
     """Implements `upcall.ports.Container`."""
 
-    foreign = False
-
     def __init__(self, driver: FakeContainers, spec: ContainerSpec, path: Path) -> None:
+        self.foreign = driver.foreign
         self.id = path.name
         self.address = Address(path=str(path))
         self.spec = spec
@@ -98,6 +99,8 @@ class FakeContainer(Mortal):
         self.hold_logs = False
         """Keeps `collect` waiting; `release_logs` lets go."""
         self.out_of_memory = False
+        self.told_after = 0.0
+        """Seconds until `exhausted` says so."""
         self.memory: int | None = 40 << 20
         """Bytes in use."""
         self.stuck: str | None = None
@@ -106,6 +109,8 @@ class FakeContainer(Mortal):
         self._held: list[Callable[[Lines], None]] = []
         self._driver = driver
         self._listening: socket.socket | None = None
+        self.connected = 0
+        """How many connections it has been given so far."""
         self._connections: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -165,8 +170,11 @@ class FakeContainer(Mortal):
         for done in held:
             done(self.lines)
 
-    def exhausted(self) -> bool:
-        return self.out_of_memory
+    def exhausted(self, done: Callable[[bool], None]) -> None:
+        if self.told_after:
+            asyncio.get_running_loop().call_later(self.told_after, lambda: done(self.out_of_memory))
+        else:
+            done(self.out_of_memory)
 
     def memory_used(self) -> int | None:
         return self.memory
@@ -182,6 +190,7 @@ class FakeContainer(Mortal):
             connection, _ = listening.accept()
             connection.setblocking(False)
             self._connections.add(connection)
+            self.connected += 1
             self._begin(self._serve(connection))
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:

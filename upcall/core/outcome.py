@@ -34,6 +34,7 @@ class Ending(Enum):
 
 
 ANSWERED: Final = Ending.ANSWERED
+REFUSED: Final = Ending.REFUSED
 TIMED_OUT: Final = Ending.TIMED_OUT
 
 

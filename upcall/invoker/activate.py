@@ -25,8 +25,8 @@ import msgspec
 from upcall.core.events import Event, Inited, Job, JobDone, JobReturned, Reason, SlotId
 from upcall.core.outcome import (
     ANSWERED,
+    REFUSED,
     TIMED_OUT,
-    Ending,
     Outcome,
     init_response,
     initialised,
@@ -36,7 +36,7 @@ from upcall.core.outcome import (
 )
 from upcall.core.record import StoreLevels, Times, activation_record, is_stored, with_logs
 from upcall.core.run import context_of, init_body, run_body
-from upcall.errors import StartFailed
+from upcall.invoker.aborts import abort_response
 from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
 from upcall.invoker.known import Known
@@ -80,6 +80,13 @@ class Box(msgspec.Struct, eq=False):
     name: str
     action: str = ""
     """Its full name, once it is known."""
+
+    async def pause(self) -> None:
+        """A foreign server whose clock goes on while it sleeps would close what rests the moment it wakes up (spec:
+        container.md §4.4)."""
+        if self.container.foreign:
+            self.runtime.close()
+        await self.container.pause()
 
 
 class Desk:
@@ -185,7 +192,7 @@ class Work:
             self._desk.feed.started(self._offset, lambda: self._fall(reason, cause))
 
     def _fall(self, reason: Reason, cause: object) -> None:
-        response = _abort_response(reason, cause, self.job)
+        response = abort_response(reason, cause, self.job)
         now = self._desk.clock()
         record = self._record = activation_record(self.recipe, self.message, response, Times(now, now, now))
         self._stored = is_stored(self.message, response, self._desk.levels)
@@ -243,14 +250,18 @@ class Work:
         self._respond(response, Times(self._asked, now - (init or 0), now, init))
 
     def _inited(self, outcome: Outcome) -> None:
-        now, timeout = self._desk.clock(), self.recipe.timeout
+        now = self._desk.clock()
         self._init_ms = max(0, now - self._asked)  # the clock may have been set back
         if initialised(outcome) and self._abandoned is None:
             self._desk.counters.init_times.observe(outcome.elapsed)
             self._desk.report(Inited(self._slot))
             self._post(now)
-            return
-        response = self._abandoned or init_response(outcome, timeout, self.known.init.limit, self._exhausted(outcome))
+        else:
+            self._doubt(outcome, lambda exhausted: self._not_inited(outcome, now, exhausted))
+
+    def _not_inited(self, outcome: Outcome, now: int, exhausted: bool) -> None:
+        timeout = self.recipe.timeout
+        response = self._abandoned or init_response(outcome, timeout, self.known.init.limit, exhausted)
         if unavailable(outcome) and self._abandoned is None:
             self.refuse(self._slot, response)
             return
@@ -259,9 +270,16 @@ class Work:
         self._respond(response, times, cause=response)
 
     def _ran(self, outcome: Outcome) -> None:
-        now, timeout, init = self._desk.clock(), self.recipe.timeout, self._init_ms
-        response = self._abandoned or run_response(outcome, timeout, self.known.run.limit, self._exhausted(outcome))
-        refused = outcome.status == 503 or (self._fresh and outcome.ending is Ending.REFUSED)
+        now = self._desk.clock()
+        if outcome.ending is ANSWERED or (self._fresh and outcome.ending is REFUSED):
+            self._judge(outcome, now)
+        else:
+            self._doubt(outcome, lambda exhausted: self._judge(outcome, now, exhausted))
+
+    def _judge(self, outcome: Outcome, now: int, exhausted: bool = False) -> None:
+        timeout, init = self.recipe.timeout, self._init_ms
+        response = self._abandoned or run_response(outcome, timeout, self.known.run.limit, exhausted)
+        refused = outcome.status == 503 or (self._fresh and outcome.ending is REFUSED)
         if refused and self._abandoned is None:
             self.refuse(self._slot, response)
             return
@@ -270,10 +288,12 @@ class Work:
         late = elapsed * 1000 >= timeout or outcome.ending is TIMED_OUT
         self._respond(response, Times(self._asked, self._run_start - (init or 0), now, init, late))
 
-    def _exhausted(self, outcome: Outcome) -> bool:
+    def _doubt(self, outcome: Outcome, then: Callable[[bool], None]) -> None:
         """Whether a lost connection is the memory's fault; silence until the time-out is not (container.md §2.5)."""
-        ending = outcome.ending
-        return ending is not ANSWERED and ending is not TIMED_OUT and self._box.container.exhausted()
+        if outcome.ending is ANSWERED or self._abandoned is not None or timed_out(outcome, self.recipe.timeout):
+            then(False)
+        else:
+            self._box.container.exhausted(then)
 
     # --- the end
 
@@ -370,21 +390,3 @@ class Work:
     def _end(self) -> None:
         self.job.task = None  # no cycle is left: an activation is freed at once, without the collector
         self._desk.feed.done(self._offset)
-
-
-def _abort_response(reason: Reason, cause: object, job: Job) -> Response:
-    """What a job that never ran comes to (spec: container.md §4.2, §7.1)."""
-    if isinstance(cause, Response):
-        return cause
-    if isinstance(cause, StartFailed):
-        return start_response(cause)
-    if reason == "too-big":
-        return error(WHISK_ERROR, texts.memory_unavailable(job.memory))
-    if reason == "drain":
-        return error(WHISK_ERROR, texts.SHUTDOWN)
-    return error(WHISK_ERROR, texts.RUN_DIED if reason == "init" else texts.PROVISION)
-
-
-def start_response(failure: StartFailed) -> Response:
-    """What a container that did not come up means for its activation."""
-    return error(DEVELOPER_ERROR if failure.developer else WHISK_ERROR, str(failure) or texts.PROVISION)

@@ -42,7 +42,8 @@ from upcall.core.pool import Pool, deadline, load, step
 from upcall.core.slots import STEM
 from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
-from upcall.invoker.activate import Box, Work, start_response
+from upcall.invoker.aborts import start_response
+from upcall.invoker.activate import Box, Work
 from upcall.invoker.counters import Counters, Operation
 from upcall.invoker.runtime import Runtime
 from upcall.model import texts
@@ -220,7 +221,7 @@ class PoolRunner:
             case Create():
                 self.feed(await self._create(command))
             case Pause(slot):
-                self.feed(await self._attempt(slot, self.boxes[slot].container.pause, Paused(slot)))
+                self.feed(await self._attempt(slot, self.boxes[slot].pause, Paused(slot)))
             case Resume(slot):
                 self.feed(await self._attempt(slot, self.boxes[slot].container.resume, Resumed(slot)))
             case Remove(slot):

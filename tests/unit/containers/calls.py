@@ -68,5 +68,12 @@ async def collected(container: Container, limit: int = MB) -> list[str]:
     return [line[31:] for line in lines.lines]
 
 
+async def exhausted(container: Container) -> bool:
+    """Whether it wanted for memory."""
+    told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    container.exhausted(told.set_result)
+    return await told
+
+
 def spec(tenant: str = "guest", memory: int = 128, kind: str = "python:3") -> ContainerSpec:
     return ContainerSpec(kind=kind, memory=memory, name=f"test_{tenant}", tenant=tenant)

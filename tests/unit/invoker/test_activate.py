@@ -114,6 +114,29 @@ async def test_a_crash_for_want_of_memory_says_so(stage: Stage) -> None:
         assert value(await stage.result(an_action())) == {"error": texts.MEMORY_EXHAUSTED}
 
 
+@pytest.mark.parametrize(("path", "out_of_memory"), [("/init", True), ("/run", True), ("/run", False)])
+async def test_what_a_crash_comes_from_may_be_known_later(stage: Stage, path: str, out_of_memory: bool) -> None:
+
+    def script(asked: str, body: Json) -> Reply:
+        stage.container.told_after, stage.container.out_of_memory = 0.05, out_of_memory
+        return CRASH if asked == path else Reply()
+
+    stage.containers.script = script
+    async with stage.started():
+        record = await stage.result(an_action())
+    assert value(record) == {"error": texts.MEMORY_EXHAUSTED if out_of_memory else texts.RUN_DIED}
+
+
+@pytest.mark.parametrize(("foreign", "connections"), [(True, 2), (False, 1)])
+async def test_a_foreign_container_sleeps_without_connections(stage: Stage, foreign: bool, connections: int) -> None:
+    stage.containers.foreign = foreign
+    async with stage.started(PoolConfig(memory=1024, pause_grace=0.01)):
+        await stage.call(an_action())
+        await until(lambda: "pause" in stage.container.story)
+        await stage.call(an_action())
+        assert stage.container.connected == connections
+
+
 @pytest.mark.parametrize("path", ["/init", "/run"])
 async def test_silence_is_a_timeout_and_not_the_memorys_fault(stage: Stage, path: str) -> None:
     never = asyncio.Event()

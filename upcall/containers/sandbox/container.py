@@ -183,7 +183,7 @@ class ProcessContainer(Mortal):
             if self._output is not None:
                 await self._output.close()
             self._close_status()
-            self.exhausted()
+            self._count_kills()
             await asyncio.to_thread(self._remove)
         finally:
             namespace, self._namespace = self._namespace, None
@@ -194,10 +194,9 @@ class ProcessContainer(Mortal):
         """Our runtime needs no sentinels: what it wrote before it answered is in the pipes."""
         self._collect(limit, complete, done, TURNS)
 
-    def exhausted(self) -> bool:
-        if self._group is not None:
-            self._oom_kills = max(self._oom_kills, self._group.oom_kills())
-        return self._oom_kills > 0
+    def exhausted(self, done: Callable[[bool], None]) -> None:
+        self._count_kills()
+        done(self._oom_kills > 0)
 
     def memory_used(self) -> int | None:
         return self._group.memory_used() if self._group is not None else None
@@ -214,6 +213,10 @@ class ProcessContainer(Mortal):
             self._loop.call_soon(self._collect, limit, complete, done, turns - 1)
         else:
             done(self._logs.take(limit, complete))
+
+    def _count_kills(self) -> None:
+        if self._group is not None:
+            self._oom_kills = max(self._oom_kills, self._group.oom_kills())
 
     def _order(self) -> dict[str, Any]:
         isolated = self._driver.mode != confine.WITHOUT_ISOLATION
