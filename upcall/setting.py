@@ -40,6 +40,9 @@ class Setting(msgspec.Struct, frozen=True):
     """Other spellings of the option."""
     bare: bool = False
     """Whether the option takes no value and means `on`."""
+    many: bool = False
+    """Whether it is a list whose texts may have commas, or a table of such lists: a list that a file or numbered
+    variables have is handed on as a JSON array."""
     show: Show = as_it_is
     """Its text, right or wrong, without what is secret."""
 

@@ -18,6 +18,7 @@ from upcall.errors import Misconfigured
 from upcall.setting import Setting
 
 Texts = Mapping[str, str]
+Lists = Mapping[str, list[str]]
 SERVICE = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 API_HOST = "WHISK_API_HOST_NAME"
 CLIENTS = ("UPCALL_APIHOST",)
@@ -41,8 +42,9 @@ class Sources:
         self._flags = flags
         self.environment = environment
         self.upstream = {**upstream_keys(environment), **_api_host(environment)}
+        self._upstream_lists = _lists(_keys(environment))
         self._file = file
-        self._table = _toml(file) if file else {}
+        self._table, self._table_lists = _toml(file) if file else ({}, {})
 
     def find(self, setting: Setting) -> Found:
         flag = self._flags.get(setting.field)
@@ -52,18 +54,22 @@ class Sources:
         if variable and not _of_a_service(setting.variable, variable):
             return Found(setting.variable, variable)
         for key in setting.upstream:
-            if value := self._upstream(key):
+            if value := self._upstream(setting, key):
                 return Found(key, value)
         in_file = f"'{setting.name}' in the configuration file"
-        if setting.open and (value := _members(self._table, f"{setting.name}.")):
+        if setting.open and (value := _members(self._table, self._table_lists, f"{setting.name}.", setting.many)):
             return Found(in_file, value)
+        if setting.many and setting.name in self._table_lists:
+            return Found(in_file, _json(self._table_lists[setting.name]))
         if setting.name in self._table:
             return Found(in_file, self._table[setting.name])
         return Found(f"the default of {setting.name}", setting.default, given=False)
 
-    def _upstream(self, key: str) -> str | None:
+    def _upstream(self, setting: Setting, key: str) -> str | None:
         if key.endswith(".*"):
-            return _members(self.upstream, key[:-1])
+            return _members(self.upstream, self._upstream_lists, key[:-1], setting.many)
+        if setting.many and key in self._upstream_lists:
+            return _json(self._upstream_lists[key])
         return self.upstream.get(key) or self.environment.get(key)
 
     def remarks(self, settings: tuple[Setting, ...]) -> list[str]:
@@ -101,6 +107,12 @@ def _known(key: str, settings: tuple[Setting, ...]) -> bool:
 def upstream_keys(environment: Texts) -> dict[str, str]:
     """`CONFIG_whisk_aB_c=x` → `whisk.a-b.c: x` (spec: invoker.md §2.1); a part that begins with a capital stays. The
     elements of a list, `…_0`, `…_1`, are joined by commas under the list's name, too."""
+    found = _keys(environment)
+    return {**found, **{name: ",".join(elements) for name, elements in _lists(found).items()}}
+
+
+def _keys(environment: Texts) -> dict[str, str]:
+    """As single variables have them."""
     found: dict[str, str] = {}
     for name, raw in environment.items():
         if not name.startswith("CONFIG_"):
@@ -109,13 +121,14 @@ def upstream_keys(environment: Texts) -> dict[str, str]:
         value = value.strip().strip("'\"").strip()
         if value:
             found[".".join(map(_kebab, name.removeprefix("CONFIG_").split("_")))] = value
-    return {**found, **_lists(found)}
+    return found
 
 
-def _lists(found: Texts) -> dict[str, str]:
+def _lists(found: Texts) -> Lists:
+    """The elements of each list, in their order."""
     elements = [(name.rpartition("."), value) for name, value in found.items()]
     numbered = sorted((name, int(last), value) for (name, _, last), value in elements if last.isdecimal())
-    return {name: ",".join(value for other, _, value in numbered if other == name) for name, _, _ in numbered}
+    return {name: [value for other, _, value in numbered if other == name] for name, _, _ in numbered}
 
 
 def _kebab(part: str) -> str:
@@ -130,27 +143,47 @@ def _api_host(environment: Texts) -> dict[str, str]:
     return {API_HOST: f"{scheme}://{name}:{port}"} if name else {}
 
 
-def _members(table: Texts, prefix: str) -> str:
-    """All that begin with the prefix, as a JSON object without it; empty where there are none."""
-    found = {name.removeprefix(prefix): value for name, value in table.items() if name.startswith(prefix)}
-    return msgspec.json.encode(found).decode() if found else ""
+def _members(table: Texts, lists: Lists, prefix: str, many: bool) -> str:
+    """All that begin with the prefix, as a JSON object without it; empty where there are none. `many`: each is an
+    array, and elements are no members of their own."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if not name.startswith(prefix):
+            continue
+        if not many:
+            found[name.removeprefix(prefix)] = value
+        elif not _is_element(name, lists):
+            found[name.removeprefix(prefix)] = lists.get(name, [value])
+    return _json(found) if found else ""
 
 
-def _toml(file: Path) -> dict[str, str]:
+def _is_element(name: str, lists: Lists) -> bool:
+    of, _, last = name.rpartition(".")
+    return last.isdecimal() and of in lists
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _toml(file: Path) -> tuple[dict[str, str], Lists]:
+    """All values by their whole names, and arrays element by element."""
     try:
-        return dict(_flat(tomllib.loads(file.read_text())))
+        rows = _flat(tomllib.loads(file.read_text()))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise Misconfigured(f"the configuration file {file} cannot be read: {why}") from error
+    lists = {name: value for name, value in rows if isinstance(value, list)}
+    return {name: ",".join(value) if isinstance(value, list) else value for name, value in rows}, lists
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
+def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str | list[str]]]:
+    rows: list[tuple[str, str | list[str]]] = []
     for key, value in table.items():
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", ",".join(map(_text, value)) if isinstance(value, list) else _text(value)))
+            rows.append((f"{prefix}{key}", [*map(_text, value)] if isinstance(value, list) else _text(value)))
     return rows
 
 

@@ -15,7 +15,7 @@ AWAY = "Docker's engine does not answer"
 
 
 async def test_nothing_is_taken_while_no_container_can_be_made_and_all_of_it_runs_afterwards(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pings, "PING", 0.01)
     action = an_action(limits=NO_LOGS)
@@ -34,11 +34,6 @@ async def test_nothing_is_taken_while_no_container_can_be_made_and_all_of_it_run
             await stage.controller.ended(message.activation_id)
         await until(lambda: invoker.enabled)
         assert (condition(invoker), hindrances(invoker)) == ("ready", [])
-    told = [text for text in caplog.messages if "containers can" in text]
-    assert told == [
-        f"no containers can be made: {AWAY}; nothing is fetched until they can",
-        "containers can be made again",
-    ]
 
 
 async def test_an_invoker_that_is_disabled_meanwhile_stays_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
