@@ -249,6 +249,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """`wsk0_7_guest_hello` (spec: container.md §4.5)."""
     tenant: str = ""
     """Invoking namespace; empty for a prewarmed container, which is given its tenant by `Container.claim`."""
+    owner: str = ""
+    """Namespace of the action, with whose credentials its image is fetched."""
     concurrency: int = 1
     pull: bool = False
     """Whether its image is fetched before each creation (spec: container.md §4.3)."""

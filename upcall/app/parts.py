@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from upcall.app.folders import run_folder
 from upcall.bus.memory import MemoryBus
@@ -25,9 +25,10 @@ from upcall.http.metrics import Collect
 from upcall.invoker.canary import fly
 from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
+from upcall.model.images import Image
 from upcall.model.messages import Topic
 from upcall.model.names import InvokerId, Json
-from upcall.model.runtimes import ANY_TAG, Image, Manifest, Runtime
+from upcall.model.runtimes import Manifest, Runtime
 from upcall.model.sizes import MB, bytes_text
 from upcall.ports import Bus
 from upcall.store.cache import ActionCache
@@ -166,7 +167,7 @@ def manifest_of(kinds: Sequence[str]) -> Manifest:
         family = families.setdefault(kind.partition(":")[0], [])
         image = Image(f"action-{kind.replace(':', '-v')}", "upcall")
         family.append(Runtime(kind, image, default=not family))
-    return Manifest(families, [structs.replace(images.NATIVE, tag=ANY_TAG)])
+    return Manifest(families, [images.ANY_NATIVE])
 
 
 async def proven(invoker: Invoker) -> None:

@@ -4,19 +4,22 @@ Upstream's skeleton image stands for "a native executable"; `wsk action create -
 §1, entities.md §10). What is in it is played by a runtime of ours, whatever its tag.
 """
 
+from msgspec import structs
+
 from upcall.errors import StartFailed
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX
-from upcall.model.runtimes import Image
+from upcall.model.images import ANY_TAG, Image, parse_image
 from upcall.ports import ContainerSpec
 
 NATIVE = Image("dockerskeleton", "openwhisk")
+ANY_NATIVE = structs.replace(NATIVE, tag=ANY_TAG)
+"""Of whatever tag, as `wsk action create --native` names `:nightly`."""
 
 
 def is_native(spec: ContainerSpec) -> bool:
     """Whether it asks for the native runtime."""
-    name = spec.image.partition("@")[0]
-    return spec.kind == BLACKBOX and (name == str(NATIVE) or name.startswith(f"{NATIVE}:"))
+    return spec.kind == BLACKBOX and parse_image(spec.image).is_same(ANY_NATIVE)
 
 
 def refusal(spec: ContainerSpec) -> StartFailed:

@@ -3,42 +3,8 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from upcall.model.images import Image, parse_image
 from upcall.model.sizes import MB, parse_size
-
-ANY_TAG = "*"
-"""Of an image that is the same whatever its tag; no tag of Docker's."""
-
-
-class Image(msgspec.Struct, frozen=True):
-    """`[registry/][prefix/]name[:tag]`; a missing tag equals `latest` when compared."""
-
-    name: str
-    prefix: str = ""
-    tag: str = ""
-    registry: str = ""
-
-    def __str__(self) -> str:
-        """As `docker run` takes it, without the deployment's registry."""
-        registry = self.registry if not self.registry or self.registry.endswith("/") else f"{self.registry}/"
-        prefix = f"{self.prefix}/" if self.prefix else ""
-        return f"{registry}{prefix}{self.name}{':' if self.tag else ''}{self.tag}"
-
-    def is_same(self, other: "Image") -> bool:
-        """Whatever registry they come from."""
-        if ANY_TAG not in (self.tag, other.tag) and (self.tag or "latest") != (other.tag or "latest"):
-            return False
-        return (self.prefix, self.name) == (other.prefix, other.name)
-
-
-def parse_image(text: str) -> Image:
-    """`registry:5000/prefix/name:tag`; what has a dot, a colon or `localhost` before the first slash is a registry."""
-    name, _, digest = text.partition("@")
-    path, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        path, tag = name, ""
-    *parts, last = path.split("/")
-    registry = parts.pop(0) if parts and (parts[0] == "localhost" or set(".:") & set(parts[0])) else ""
-    return Image(last, "/".join(parts), digest or tag, registry)
 
 
 class Reactive(msgspec.Struct, frozen=True, rename="camel"):
@@ -119,15 +85,41 @@ class Manifest(msgspec.Struct, frozen=True):
         """Of every family."""
         return [runtime for versions in self.runtimes.values() for runtime in versions]
 
+    def is_native(self, image: Image, local_prefix: str | None = None) -> bool:
+        """Whether it is one of the trusted ones, or has the prefix of those that are there: it is not fetched before
+        it is run, and what it prints ends with sentinels (spec: store.md §3.1)."""
+        return image.prefix == local_prefix or any(image.is_same(native) for native in self.blackboxes)
+
     def is_pulled(self, image: str, local_prefix: str | None = None) -> bool:
-        """Whether an action's own image is fetched before it is run: not if it is one of the trusted ones, nor if it
-        has the prefix of those that are there (spec: store.md §3.1)."""
-        own = parse_image(image)
-        return own.prefix != local_prefix and not any(own.is_same(native) for native in self.blackboxes)
+        """Whether an action's own image is fetched before it is run."""
+        return not self.is_native(parse_image(image), local_prefix)
 
     @property
     def kinds(self) -> list[str]:
         return [runtime.kind for runtime in self.all]
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where images are, and what stands for some of them."""
+
+    registry: str = ""
+    """Of managed and native images that name none: `host[:port][/path]` (`runtimes-registry`)."""
+    users_registry: str = ""
+    """Of all others (`user-images-registry`)."""
+    local_prefix: str | None = None
+    """Images with it are there, and never fetched (`bypass-pull-for-local-images`); None: there are no such ones."""
+    plays: tuple[tuple[Image, Image], ...] = ()
+    """Native images, and what is run in their place."""
+
+    def managed(self, image: Image) -> Image:
+        """In full, with the registry (spec: container.md §1)."""
+        return image.at(self.registry)
+
+    def native(self, image: Image) -> Image:
+        return next((own for named, own in self.plays if image.is_same(named)), image).at(self.registry)
+
+    def foreign(self, image: Image) -> Image:
+        return image.at(self.users_registry)
 
 
 def parse_manifest(text: str | bytes) -> Manifest:

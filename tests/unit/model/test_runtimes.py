@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from upcall.model.runtimes import Image, Manifest, parse_image, parse_manifest
+from upcall.model.images import ANY_TAG, Image
+from upcall.model.runtimes import Deployment, Manifest, parse_manifest
+
+SKELETON, OWN = Image("dockerskeleton", "openwhisk", ANY_TAG), Image("skeleton", "upcall", "0.1")
 
 
 def manifest(*kinds: dict[str, Any]) -> str:
@@ -58,26 +61,6 @@ def test_reactive_counts_must_fit(reactive: dict[str, Any], says: str) -> None:
         parse_manifest(manifest({"kind": "a", "stemCells": [{"count": 1, "memory": "1 m", "reactive": reactive}]}))
 
 
-def test_image_names() -> None:
-    assert str(Image("n")) == "n"
-    assert str(Image("n", "p", "t", "host:5000")) == "host:5000/p/n:t"
-
-
-@pytest.mark.parametrize(
-    ("text", "image"),
-    [
-        ("alice/img:1.2", Image("img", "alice", "1.2")),
-        ("img", Image("img")),
-        ("localhost:5000/a/b/img", Image("img", "a/b", "", "localhost:5000")),
-        ("docker.io/img:x", Image("img", "", "x", "docker.io")),
-        ("localhost/img", Image("img", "", "", "localhost")),
-        ("alice/img@sha256:0123", Image("img", "alice", "sha256:0123")),
-    ],
-)
-def test_images_are_read(text: str, image: Image) -> None:
-    assert parse_image(text) == image
-
-
 @pytest.mark.parametrize(
     ("image", "pulled", "bypassed"),
     [
@@ -94,3 +77,15 @@ def test_which_images_are_pulled(image: str, pulled: bool, bypassed: bool) -> No
     known = Manifest({}, [Image("dockerskeleton", "openwhisk")])
     assert known.is_pulled(image) is pulled
     assert known.is_pulled(image, "whisk") is bypassed
+
+
+def test_where_images_are() -> None:
+    here = Deployment(registry="reg:5000/mine", users_registry="theirs.example.org/", plays=((SKELETON, OWN),))
+    image = Image("img", "alice", "1")
+    assert str(here.managed(image)) == "reg:5000/mine/alice/img:1"
+    assert str(here.foreign(image)) == "theirs.example.org/alice/img:1"
+    assert str(here.native(image)) == "reg:5000/mine/alice/img:1"
+    assert str(here.native(Image("dockerskeleton", "openwhisk", "nightly"))) == "reg:5000/mine/upcall/skeleton:0.1"
+    for place in (here.managed, here.native, here.foreign):
+        assert str(place(Image("img", "", "1", "host:1"))) == "host:1/img:1", "its own host wins"
+    assert str(Deployment().foreign(image)) == "alice/img:1"
