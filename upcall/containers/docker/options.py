@@ -52,3 +52,12 @@ class DockerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of registries' credentials by namespace."""
     log_bound: int = 10 << 20
     """Bytes: the greatest log limit that an action may have; more is never kept."""
+
+
+def settled(options: DockerOptions) -> DockerOptions:
+    """With the network in one place: among the extra arguments it wins."""
+    args = dict(options.extra_args)
+    networks = args.pop("network", ())
+    if not networks:
+        return options
+    return msgspec.structs.replace(options, network=networks[-1], extra_args=args)
