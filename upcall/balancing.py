@@ -90,7 +90,6 @@ BALANCING_SETTINGS: tuple[Setting, ...] = (
         "off",
         "whether images with the local prefix are there already: they are not pulled",
         ("whisk.runtimes.bypass-pull-for-local-images",),
-        roles=ANSWERS,
     ),
     Setting(
         "balancing.local-image-prefix",
@@ -98,7 +97,6 @@ BALANCING_SETTINGS: tuple[Setting, ...] = (
         "whisk",
         "the local prefix of images",
         ("whisk.runtimes.local-image-prefix",),
-        roles=ANSWERS,
     ),
     Setting(
         "balancing.polling",

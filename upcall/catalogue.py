@@ -6,6 +6,7 @@
 from upcall.balancing import BALANCING_SETTINGS
 from upcall.brokers import KAFKA_SETTINGS
 from upcall.core.stems import parse_prewarm
+from upcall.docker import DOCKER_SETTINGS, DRIVER
 from upcall.limits import LIMIT_SETTINGS
 from upcall.masks import credentials_shown, hidden, store_shown
 from upcall.model.forms import (
@@ -108,14 +109,7 @@ SETTINGS: tuple[Setting, ...] = (
         form="SIZE",
         roles=RUNS,
     ),
-    Setting(
-        "driver",
-        one_of("process"),
-        "process",
-        "what actions run in: process (a sandbox of this host)",
-        form="process",
-        roles=RUNS,
-    ),
+    DRIVER,
     Setting(
         "auth",
         optional(credentials),
@@ -262,6 +256,7 @@ SETTINGS: tuple[Setting, ...] = (
         form="memory|kafka",
         roles=("serve",),
     ),
+    *DOCKER_SETTINGS,
     *KAFKA_SETTINGS,
     *ROLE_SETTINGS,
     *LIMIT_SETTINGS,

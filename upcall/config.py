@@ -24,6 +24,7 @@ from upcall.brokers import Brokers, missing_brokers, take_brokers
 from upcall.catalogue import SETTINGS, settings_of
 from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish
+from upcall.docker import Docker, Driver, take_docker, unused
 from upcall.errors import Misconfigured
 from upcall.identity import Surroundings, beyond, invoker_id, surroundings
 from upcall.limits import take_limits
@@ -55,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of all processes of a machine; what is this one's own is in `folder`."""
     store: StoreUrl | None
     memory: int | None
-    driver: Literal["process"]
+    driver: Driver
+    docker: Docker
     auth: str | None
     isolation: Literal["full", "none"]
     action_network: Literal["none", "private", "host"] | None
@@ -168,7 +170,7 @@ def survey(
     faults += [] if any(field.startswith("limits_") for field in wrong) else unfit
     brokers = take_brokers(values)
     values |= {"role": role, "limits": limits, "brokers": brokers, "bus": values["bus"] if role == "serve" else "kafka"}
-    values["balancing"] = take_balancing(values)
+    values |= {"balancing": take_balancing(values), "docker": take_docker(values)}
     if values["bus"] == "kafka" and brokers is None and "kafka_hosts" not in wrong:
         faults.append(missing_brokers(role))
     faults += _identify(values, wrong, around or surroundings(environment))
@@ -219,4 +221,6 @@ def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
         told = beyond(settings.invoker_id, environment) + unencrypted(upstream_keys(environment))
     if settings.user_events and settings.bus == "memory":
         told.append("user events are told to nobody: they go to a topic of Kafka, and --bus is memory")
+    if settings.driver != "process":
+        told += unused(upstream_keys(environment))
     return told + well_known(settings.role, settings.operator_password)

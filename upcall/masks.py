@@ -9,6 +9,8 @@ from upcall.model.store_url import PostgresUrl, parse_store
 HIDDEN = "***"
 _SECRET = re.compile(r"password|secret|token|credential|jaas|passphrase|\.key$|\.key\.pem$", re.IGNORECASE)
 _pairs = msgspec.json.Decoder(dict[str, str]).decode
+_list = msgspec.json.Decoder(list[str]).decode
+_lists = msgspec.json.Decoder(dict[str, list[str] | str]).decode
 
 
 def hidden(text: str) -> str:
@@ -47,3 +49,36 @@ def pairs_shown(text: str) -> str:
 
 def _value(name: str, value: str) -> str:
     return HIDDEN if _SECRET.search(name.replace("-", ".")) and value else value
+
+
+def variables_shown(text: str) -> str:
+    """`NAME=***,NAME=***` of containers' variables, however they are written; those of the contract are no secrets."""
+    if text.lstrip().startswith("["):
+        try:
+            parts = _list(text)
+        except msgspec.MsgspecError:
+            return HIDDEN
+    else:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+    return ",".join(map(_variable, parts))
+
+
+def arguments_shown(text: str) -> str:
+    """`name=value,name=value` of options of `docker run`, with the values of variables hidden."""
+    if not text.lstrip().startswith("{"):
+        given = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+        if any(not equals for _, equals, _ in given):
+            return HIDDEN
+        found = [(name.removeprefix("--"), value) for name, _, value in given]
+    else:
+        try:
+            table = _lists(text)
+        except msgspec.MsgspecError:
+            return HIDDEN
+        found = [(name, value) for name, of in table.items() for value in ([of] if isinstance(of, str) else of)]
+    return ",".join(f"{name}={_variable(value) if name in ('env', 'e') else value}" for name, value in sorted(found))
+
+
+def _variable(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    return f"{name}={HIDDEN}" if equals and not name.startswith("__OW_") else text

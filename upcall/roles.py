@@ -9,7 +9,7 @@ from upcall.model.forms import optional, switch
 from upcall.model.names import INVOKER_NAME, INVOKERS
 from upcall.model.runtimes import Manifest, parse_manifest
 from upcall.model.sizes import parse_duration
-from upcall.setting import APART, RUNS, Role, Setting
+from upcall.setting import RUNS, Role, Setting
 
 _ID = re.compile(r"[a-zA-Z0-9._-]{1,128}")
 _MANIFEST = 10 * 1024**2
@@ -205,7 +205,6 @@ ROLE_SETTINGS: tuple[Setting, ...] = (
         "kinds and their images: OpenWhisk's manifest as JSON, or @FILE  [default: the kinds of this version]",
         ("RUNTIMES_MANIFEST",),
         form="@FILE",
-        roles=APART,
     ),
     Setting(
         "concurrent-peek-factor",
