@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from upcall.containers.sandbox.output import TURNS, Output
+from upcall.containers.sandbox.output import Output
+from upcall.logs.pipes import TURNS
 from upcall.logs.stream import LogStream, Stream
 
 LIMIT = 10 << 20

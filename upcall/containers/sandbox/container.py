@@ -15,8 +15,9 @@ from upcall.containers.sandbox import guardian
 from upcall.containers.sandbox.cgroups import Group
 from upcall.containers.sandbox.host import Host
 from upcall.containers.sandbox.network import Namespace
-from upcall.containers.sandbox.output import TURNS, Output
+from upcall.containers.sandbox.output import Output
 from upcall.errors import Failed, StartFailed
+from upcall.logs.pipes import TURNS
 from upcall.logs.stream import LogStream
 from upcall.ports import Address, ContainerSpec, Lines
 from upcall.runtimes.python import confine

@@ -1,113 +1,42 @@
-"""The two output pipes of a container, read as they fill and once more when an activation ends.
-
-Reading eagerly keeps a full pipe from blocking the action; reading at `collect` makes the logs complete: what was
-written before the answer was sent is in the pipe when the answer has been read.
-
-What a turn of the loop may cost is bounded, for a flood of tiny lines would hold up everybody else: reads are small,
-and a turn goes on reading only while its bytes and its lines, each of which costs as much as many bytes, are few. The
-pipes that could not be emptied share what a turn may cost, so that fifty floods cost as much as one. So nothing waits
-outside of the pipe, and what is behind the bound of the log is dropped without being looked at.
-"""
+"""The two output pipes of a container."""
 
 import asyncio
-import contextlib
-import fcntl
 import os
-import select
-from typing import ClassVar
 
+from upcall.logs.pipes import Pipes, widen
 from upcall.logs.stream import LogStream, Stream
-
-_PIPE_BYTES = 128 << 10
-_READ = 2 << 10
-_DISCARD = 128 << 10
-_TURN = 16 << 10
-"""So many bytes are read in one turn from the pipes that are behind; a line counts as `_LINE` more of them."""
-_LINE = 16
-_LEAST = 512
-"""Bytes that one pipe has in any case."""
-TURNS = _PIPE_BYTES // _LEAST + 1
-"""So many calls of `drain` empty a full pipe; more would follow somebody who goes on writing for ever."""
 
 
 class Output:
     """Read ends of stdout and stderr; `write_ends` go to the container and are closed by `started`."""
 
-    _behind: ClassVar[set[int]] = set()
-    """The pipes, of all containers, in which the last turn has left something."""
-
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: LogStream) -> None:
-        self._loop = loop
-        self._stream = stream
-        self._readers: dict[int, Stream] = {}
-        self._ready = select.poll()
+        readers: dict[int, Stream] = {}
         self.write_ends: list[int] = []
         names: tuple[Stream, Stream] = ("stdout", "stderr")
         for name in names:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(reader, False)
-            with contextlib.suppress(OSError):  # an ordinary user's share of pipe memory is bounded
-                fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-            self._readers[reader] = name
-            self._ready.register(reader, select.POLLIN)
+            widen(writer)
+            readers[reader] = name
             self.write_ends.append(writer)
+        self._pipes = Pipes(loop, stream, readers)
 
     def started(self) -> None:
         """The container has its ends: close ours and read."""
         self._close_write_ends()
-        for fd in self._readers:
-            self._loop.add_reader(fd, self._read, fd)
+        self._pipes.watch()
 
     def drain(self) -> bool:
         """Read what is there now, but no more than bounds the time that it takes; true when that was all."""
-        ready = self._ready.poll(0)  # mostly there is nothing: one system call where two reads would fail
-        if not ready:
-            return True
-        return min(self._read(fd) for fd, _ in ready)  # not `all`, which would leave the second out
+        return self._pipes.drain()
 
     async def close(self) -> None:
         """Read the rest, over turns of the loop, then let go; what was read can still be taken."""
-        for fd in self._readers:
-            self._loop.remove_reader(fd)
         try:
-            for _ in range(TURNS):
-                if self.drain():
-                    break
-                await asyncio.sleep(0)
+            await self._pipes.close()
         finally:
-            for fd in list(self._readers):
-                self._forget(fd)
             self._close_write_ends()
-
-    def _read(self, fd: int) -> bool:
-        """Feed what fits into one turn; true when nothing is left."""
-        share = len(self._behind) or 1
-        left = max(_LEAST, _TURN // share)
-        most, discard = min(_READ, left), max(_READ, _DISCARD // share)
-        while left > 0:
-            size = discard if self._stream.full else most
-            try:
-                data = os.read(fd, size)
-            except BlockingIOError:
-                self._behind.discard(fd)
-                return True
-            if not data:
-                self._forget(fd)
-                return True
-            self._stream.feed(self._readers[fd], data)
-            if len(data) < size:
-                self._behind.discard(fd)
-                return True
-            left -= len(data) + _LINE * data.count(b"\n")
-        self._behind.add(fd)
-        return False
-
-    def _forget(self, fd: int) -> None:
-        self._loop.remove_reader(fd)
-        self._ready.unregister(fd)
-        self._behind.discard(fd)
-        del self._readers[fd]
-        os.close(fd)
 
     def _close_write_ends(self) -> None:
         for fd in self.write_ends:
