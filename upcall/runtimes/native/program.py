@@ -1,10 +1,11 @@
 """A native executable as an action: upstream's skeleton contract (spec: container.md §2, §8).
 
 /init writes `exec` into the code's folder: a script with its `#!` line as it is, or from base64 a zip that holds `exec`
-or the one file itself. Each /run starts it anew, there, with the arguments as JSON in its first argument and on its
-standard input, and with `__OW_…` in its environment. An argument may have 128 KiB (the kernel's bound); what is longer
-comes on standard input alone. The last line on stdout is the result; what comes before it is the log, passed on as it
-comes, as is all of stderr. The exit code says nothing, for upstream's does not either.
+or the one file itself. An image may bring an `exec` of its own, which is what runs where /init brings none. Each /run
+starts it anew, there, with the arguments as JSON in its first argument and on its standard input, and with `__OW_…` in
+its environment. An argument may have 128 KiB (the kernel's bound); what is longer comes on standard input alone. The
+last line on stdout is the result; what comes before it is the log, passed on as it comes, as is all of stderr. The exit
+code says nothing, for upstream's does not either.
 
 What the program leaves running is not waited for: when it has ended, what is in the pipe is read and answered. When
 it was killed and gave no result, the runtime ends too: want of memory shows like that, and the platform, which knows
@@ -45,13 +46,15 @@ class Program:
         if self._ready:
             raise Refused(403, TWICE)
         value = body.get("value") or {}
-        check_code(value)
+        code = value.pop("code", None)
+        if not os.access(self._path, os.X_OK):
+            check_code(code)
         set_environment(value.get("env") or {})
         try:
             os.makedirs(self._folder, exist_ok=True)
-            code = value.pop("code")
-            self._write(decoded(code) if value.get("binary") else code.encode("utf-8", "surrogatepass"))
-            os.chmod(self._path, 0o755)  # noqa: S103
+            if code and not code.isspace():
+                self._write(decoded(code) if value.get("binary") else code.encode("utf-8", "surrogatepass"))
+                os.chmod(self._path, 0o755)  # noqa: S103
             os.chdir(self._folder)
         except OSError as error:
             raise Refused(502, f"The action's code cannot be written: {error}") from error

@@ -65,7 +65,7 @@ def log(data: bytes, fd: int) -> None:
     with contextlib.suppress(OSError):
         while data:
             written = os.write(fd, data)
-            OUTPUT.note(fd - 1, data.count(b"\n", 0, written))
+            OUTPUT.note(fd - 1, data[:written])
             data = data[written:]
 
 

@@ -1,4 +1,5 @@
-// In which order stdout and stderr were written to: as ../python/order.py, whose docstring has the theory.
+// In which order stdout and stderr were written to, and where an activation's output ends: as ../python/order.py, whose
+// docstring has the theory.
 'use strict';
 
 const fs = require('fs');
@@ -6,10 +7,14 @@ const fs = require('fs');
 const [STDOUT, STDERR] = [1, 2];
 const MOST = 10000; // turns; who takes more is not followed any further
 const AT_ONCE = 512;
+const SENTINEL = 'XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n';
+const unended = new Set(); // streams whose last line still lacks its newline
+let [tells, marks] = [true, false];
 let turns = [0]; // lines of stdout, of stderr, of stdout …
 
-/** Count what is written to the two streams from now on. */
-function follow() {
+/** Count what is written to the two streams from now on. `tells`: hand over turns; `marks`: end activations. */
+function follow(options = {}) {
+  ({ tells = true, marks = false } = options);
   for (const [fd, stream] of [[STDOUT, process.stdout], [STDERR, process.stderr]]) {
     const write = stream.write;
     stream.write = function (chunk, ...rest) {
@@ -27,6 +32,20 @@ function note(fd, chunk) {
   for (let at = text.indexOf(newline); at >= 0; at = text.indexOf(newline, at + 1)) lines += 1;
   if (turns.length % 2 === fd - 1 && turns.length <= MOST) turns.push(0);
   turns[turns.length - 1] += lines;
+  if (text.length && text[text.length - 1] !== newline) unended.add(fd);
+  else if (text.length) unended.delete(fd);
+}
+
+/** An answer is due; `last`: no other one of this activation comes after it. */
+function end(last) {
+  if (marks && last) for (const fd of unended) endLine(fd);
+  tell();
+  if (marks && last) for (const fd of [STDOUT, STDERR]) write(fd, SENTINEL);
+}
+
+function endLine(fd) {
+  write(fd, '\n');
+  note(fd, '\n');
 }
 
 /** Hand the turns over, if both streams were used, and start anew. */
@@ -34,14 +53,19 @@ function tell() {
   if (turns.length === 1 && turns[0] === 0) return;
   const told = turns;
   turns = [0];
-  if (told.length > MOST || !(told.some((n, at) => n && at % 2 === 0) && told.some((n, at) => n && at % 2))) return;
+  const used = (stream) => told.some((lines, at) => lines && at % 2 === stream);
+  if (!tells || told.length > MOST || !used(0) || !used(1)) return;
+  for (let at = 0; at < told.length; at += AT_ONCE) {
+    write(STDERR, `\0order ${told.slice(at, at + AT_ONCE).join(' ')}\n`);
+  }
+}
+
+function write(fd, line) {
   try {
-    for (let at = 0; at < told.length; at += AT_ONCE) {
-      fs.writeSync(STDERR, `\0order ${told.slice(at, at + AT_ONCE).join(' ')}\n`);
-    }
+    fs.writeSync(fd, line);
   } catch {
     // the user's code has closed it
   }
 }
 
-module.exports = { follow, note, tell };
+module.exports = { end, follow, note };

@@ -38,7 +38,7 @@ function serve(socket, action) {
     const request = [path, body];
     [head, path, body, held] = [chunk.subarray(fits.length), null, null, 0];
     answer(action, ...request).then(([code, text]) => {
-      order.tell();
+      order.end(request[0] !== '/init' || code !== 200);
       socket.write(message(code, text));
     });
   }

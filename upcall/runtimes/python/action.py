@@ -43,7 +43,7 @@ class Code:
         if self._main is not None:
             raise Refused(403, TWICE)
         value = body.get("value") or {}
-        check_code(value)
+        check_code(value.get("code"))
         set_environment(value.get("env") or {})
         main = value.get("main") or "main"
         source, file = self._unpack(decoded(value.pop("code"))) if value.get("binary") else (value["code"], _FILE)

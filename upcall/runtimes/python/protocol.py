@@ -38,9 +38,8 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
-def check_code(value: dict[str, Any]) -> None:
-    """Raises Refused where /init brings no code."""
-    code = value.get("code")
+def check_code(code: str | None) -> None:
+    """Raises Refused where /init brings none."""
     if not code or code.isspace():
         raise Refused(403, _NO_CODE)
 

@@ -3,7 +3,7 @@
 One thread, blocking, one request at a time: the concurrency of a Python container is 1. Several keep-alive
 connections may be open, since the platform opens a new one where it gave up an old one. A request costs one `poll`, one
 `recv` and one `send` when it is small. Everything printed is flushed before the answer is sent, so that whoever reads
-the answer finds the whole output in the pipes and no sentinel is needed.
+the answer finds the whole output in the pipes.
 
 The only client is the platform. What it sends is well formed, or the connection is closed.
 """
@@ -34,16 +34,13 @@ class _Process:
         cls.copied = True
 
 
-def serve(listening: socket.socket, status: int, action: Action) -> NoReturn:
-    """Answer until killed; `status` learns that it begins."""
+def serve(listening: socket.socket, action: Action) -> NoReturn:
+    """Answer until killed."""
     listening.setblocking(False)  # a client may be gone between poll and accept
     poll = select.poll()
     poll.register(listening, select.POLLIN)
     open_: dict[int, socket.socket] = {}
-    OUTPUT.begin()
     os.register_at_fork(after_in_child=_Process.copy)
-    os.write(status, b"ok")
-    os.close(status)
     while True:
         for fd, _ in poll.poll():
             if fd == listening.fileno():
@@ -140,12 +137,14 @@ def _content_length(head: str) -> int:
 
 
 def _answer(action: Action, request: _Request) -> tuple[int, bytes]:
+    last = True
     try:
         match request.path:
             case "/run":
                 return 200, action.run(request.take())
             case "/init":
                 action.init(request.take())
+                last = False
                 return 200, b'{"ok":true}'
         raise Refused(404, "Not found.")
     except Refused as refused:
@@ -154,4 +153,4 @@ def _answer(action: Action, request: _Request) -> tuple[int, bytes]:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # user code may have closed or replaced it
                 stream.flush()
-        OUTPUT.tell()
+        OUTPUT.end(last)

@@ -126,7 +126,10 @@ class Zygote:
             if order.runtime == confine.NODEJS:
                 start.become(self._node, order)
             action = _RUNTIMES[order.runtime](order.code)
-            server.serve(socket.socket(fileno=3), status=4, action=action)
+            OUTPUT.begin()
+            os.write(4, b"ok")
+            os.close(4)
+            server.serve(socket.socket(fileno=3), action)
         for fd in (0, 3):
             os.close(fd)
         confine.watch(runtime, isolated, 4)

@@ -1,0 +1,163 @@
+"""Builds upcall/python, upcall/nodejs and upcall/skeleton by the Engine API; no docker command is needed.
+
+A base image that the engine has is used as it is, another one is pulled first. What was built is asked for its
+interpreter's version, which becomes a second tag: upcall/python:3.11 beside upcall/python:0.1.0.
+"""
+
+import asyncio
+import io
+import os
+import re
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from aiodocker import Docker, DockerError
+
+import upcall
+
+ROOT = Path(__file__).parents[1]
+SOCKET = "unix:///var/run/docker.sock"
+UNREACHED = 900
+"""aiodocker's status where there was no answer."""
+ENDINGS = (".py", ".cjs")
+
+
+class Kind(NamedTuple):
+    """What one image is made of."""
+
+    base: str
+    """Where the command line names none."""
+    option: str
+    folders: tuple[str, ...]
+    """Of `upcall/runtimes`."""
+    asked: tuple[str, ...]
+    """What prints its interpreter's version."""
+    parts: int
+    """How many of the version's parts its tag has; 0: there is none."""
+
+
+PYTHON = Kind("python:3.11-slim", "--base-python", ("python", "native"), ("python3", "--version"), 2)
+KINDS = {
+    "python": PYTHON,
+    "nodejs": Kind("node:20-slim", "--base-nodejs", ("nodejs",), ("node", "--version"), 1),
+    "skeleton": PYTHON._replace(parts=0),
+}
+
+
+class Failed(click.ClickException):
+    """One sentence with the way out."""
+
+    def show(self, file: Any = None) -> None:
+        print(f"images: {self.message}", file=file or sys.stderr)
+
+
+def context(name: str) -> bytes:
+    """What the engine builds from, as a tar that is the same each time."""
+    places = ROOT / "deploy" / "images"
+    files = {"Dockerfile": places / name / "Dockerfile", "start": places / "start"}
+    for folder in ("", *KINDS[name].folders):
+        for path in sorted((ROOT / "upcall" / "runtimes" / folder).glob("*")):
+            if path.suffix in ENDINGS:
+                files[str(Path("upcall_runtime", folder, path.name))] = path
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for inner, path in files.items():
+            entry = tarfile.TarInfo(inner)
+            entry.size, entry.mode = path.stat().st_size, 0o644
+            tar.addfile(entry, io.BytesIO(path.read_bytes()))
+    return data.getvalue()
+
+
+async def fetch(docker: Docker, image: str, option: str) -> None:
+    """Have the base image there. Raises Failed."""
+    try:
+        await docker.images.inspect(image)
+        return
+    except DockerError as error:
+        if error.status != 404:
+            raise
+    print(f"  pulling {image}", flush=True)
+    name = image if set(":@") & set(image.rpartition("/")[2]) else f"{image}:latest"
+    try:
+        async for told in docker.images.pull(name, stream=True):
+            if told.get("error"):
+                raise Failed(absent(image, told["error"], option))
+    except DockerError as error:
+        raise Failed(absent(image, error.message, option)) from error
+
+
+def absent(image: str, why: str, option: str) -> str:
+    return f"the base image {image} is not there and cannot be pulled: {why.strip()}. Name another with {option} IMAGE."
+
+
+async def build(docker: Docker, name: str, base: str, tag: str) -> list[str]:
+    """The names of what was built. Raises Failed."""
+    kind, image = KINDS[name], f"upcall/{name}:{tag}"
+    begin = time.monotonic()
+    print(f"{image}, from {base}", flush=True)
+    await fetch(docker, base, kind.option)
+    said: list[str] = []
+    try:
+        with io.BytesIO(context(name)) as data:
+            async for told in docker.images.build(
+                fileobj=data, encoding="identity", tag=image, buildargs={"BASE": base}, forcerm=True, stream=True
+            ):
+                said.append(click.unstyle(told.get("stream", "")))
+    except DockerError as error:
+        raise Failed(f"{image} cannot be built on {base}: {error.message}\n{''.join(said)}".rstrip()) from error
+    made = [image]
+    if kind.parts:
+        version = ".".join((await version_of(docker, image, kind.asked)).split(".")[: kind.parts])
+        await docker.images.tag(image, repo=f"upcall/{name}", tag=version)
+        made.append(f"upcall/{name}:{version}")
+    size = (await docker.images.inspect(image))["Size"] / 1e6
+    print(f"  {' '.join(made)}  {size:.0f} MB, {time.monotonic() - begin:.1f} s", flush=True)
+    return made
+
+
+async def version_of(docker: Docker, image: str, command: tuple[str, ...]) -> str:
+    """What the interpreter in an image says, `3.11.2`. Raises Failed."""
+    program, *arguments = command
+    config = {"Image": image, "Entrypoint": [program], "Cmd": arguments, "HostConfig": {"NetworkMode": "none"}}
+    container = await docker.containers.create(config)
+    try:
+        await container.start()
+        await container.wait()
+        said = "".join(await container.log(stdout=True, stderr=True))
+    finally:
+        await container.delete(force=True)
+    if found := re.search(r"\d+(\.\d+)+", said):
+        return found[0]
+    raise Failed(f"{image} does not run: `{' '.join(command)}` prints {said.strip()!r}.")
+
+
+async def make(names: tuple[str, ...], bases: dict[str, str], host: str, tag: str) -> None:
+    """Raises Failed."""
+    try:
+        async with Docker(host) as docker:
+            for name in names:
+                await build(docker, name, bases[KINDS[name].option], tag)
+    except ValueError as error:
+        raise Failed(f"{host!r} is no address of a Docker engine: write unix:///path or tcp://host:port.") from error
+    except DockerError as error:
+        hint = ". Start Docker, or name its address with --docker-host URL." if error.status == UNREACHED else ""
+        raise Failed(f"the Docker engine at {host} says: {error.message}{hint}") from error
+
+
+@click.command(help=f"Build the images of upcall's runtimes: {', '.join(KINDS)}, or only those that are named.")
+@click.argument("names", nargs=-1, type=click.Choice(list(KINDS)), metavar="[NAME]...")
+@click.option("--base-python", metavar="IMAGE", default=PYTHON.base, show_default=True, help="of python and skeleton")
+@click.option("--base-nodejs", metavar="IMAGE", default=KINDS["nodejs"].base, show_default=True, help="of nodejs")
+@click.option("--docker-host", metavar="URL", default=lambda: os.environ.get("DOCKER_HOST", SOCKET), help="the engine")
+@click.option("--tag", default=upcall.__version__, show_default=True, help="of the images")
+def main(names: tuple[str, ...], base_python: str, base_nodejs: str, docker_host: str, tag: str) -> None:
+    bases = {PYTHON.option: base_python, KINDS["nodejs"].option: base_nodejs}
+    asyncio.run(make(names or tuple(KINDS), bases, docker_host, tag))
+
+
+if __name__ == "__main__":
+    main()
