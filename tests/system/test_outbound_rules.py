@@ -18,7 +18,7 @@ from tests.system.test_outbound import LISTEN, REACH, REFUSED, reach
 from tests.system.test_sandbox import as_root
 from tests.unit.containers.calls import result, spec
 from upcall.containers.process import ProcessContainers
-from upcall.containers.sandbox import firewall
+from upcall.containers.sandbox import nft
 from upcall.containers.sandbox.veth import Veth
 from upcall.errors import Misconfigured
 from upcall.runtimes.python.rtnetlink import Netlink
@@ -306,7 +306,7 @@ async def test_a_host_without_nftables_is_told_so(
 ) -> None:
     (tmp_path / "bwrap").symlink_to("/usr/bin/bwrap")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(firewall, "SYSTEM", "")
+    monkeypatch.setattr(nft, "SYSTEM", "")
     with pytest.raises(Misconfigured) as raised:
         await ProcessContainers(folder, network="private").start()
     assert str(raised.value) == (

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from upcall.containers.sandbox import addresses, firewall, forwarding
+from upcall.containers.sandbox import addresses, firewall, forwarding, nft
 from upcall.containers.sandbox.outbound import INSIDE_ALONE, Ask, Link, Trouble
 from upcall.errors import Misconfigured, StartFailed
 from upcall.runtimes.python.link import INNER
@@ -74,8 +74,7 @@ class Veth:
 
     def _start(self) -> None:
         sweep(self._run)
-        if firewall.missing():
-            raise Misconfigured("nft is missing, which makes the rules for actions' links: apt-get install nftables")
+        nft.needed("the rules for actions' links")
         sight = addresses.look()
         links = [name for name in sight.links.values() if name != "lo" and not _OURS.match(name)]
         switched = forwarding.off(links)
