@@ -6,11 +6,12 @@ last: of an option that may be given once they win; others are joined, but from 
 replace what stands there. Labels of ours are never replaced.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from upcall.containers.docker.entry import Entry
 from upcall.containers.docker.flags import Field
 from upcall.containers.docker.options import DockerOptions
 from upcall.ports import ContainerSpec
@@ -28,10 +29,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     api_host: str = ""
     """`http://172.17.0.1`; empty: there is no API to be reached."""
     mac: str = ""
-    mounts: tuple[Mapping[str, Any], ...] = ()
-    entrypoint: tuple[str, ...] | None = None
-    """Instead of the image's."""
-    command: tuple[str, ...] | None = None
+    """Empty: none can be given on its network."""
+    entry: Entry = Entry()
 
 
 def body(
@@ -43,15 +42,11 @@ def body(
 ) -> dict[str, Any]:
     """Of POST /containers/create; `extra` are the options' own `extra_args`, read (`flags.parse`)."""
     host = _host(spec, options)
-    if given.mounts:
-        host["Mounts"] = [dict(mount) for mount in given.mounts]
-    told: dict[str, Any] = {"Image": spec.image, "Env": _environment(options, given.api_host), "HostConfig": host}
-    if given.entrypoint is not None:
-        told["Entrypoint"] = list(given.entrypoint)
-    if given.command is not None:
-        told["Cmd"] = list(given.command)
+    told: dict[str, Any] = {"Image": spec.image, "Env": environment(options, given.api_host), "HostConfig": host}
     for name, field in extra.items():
         _apply(told, field, replace=name in _REPLACED)
+    for field in _entered(given.entry):
+        _apply(told, field)
     told["Labels"] = {**told.get("Labels", {}), **given.labels}
     if given.mac and api < (1, 44):
         told["MacAddress"] = given.mac
@@ -99,14 +94,24 @@ def _count(memory: int, user_memory: int) -> int:
     return max(user_memory // memory, 1)
 
 
-def _environment(options: DockerOptions, api_host: str) -> list[str]:
+def environment(options: DockerOptions, api_host: str) -> list[str]:
     """The API's address first; of a name that comes twice the last value counts."""
     pairs = [f"__OW_API_HOST={api_host}"] if api_host else []
     named = {pair.partition("=")[0]: pair for pair in (*pairs, *options.extra_env)}
     return [pair if "=" in pair else f"{pair}=" for pair in named.values()]
 
 
-def _apply(told: dict[str, Any], field: Field, replace: bool) -> None:
+def _entered(entry: Entry) -> Iterator[Field]:
+    """How the container begins: whatever the image and the operator say, that is in it."""
+    if entry.mounts:
+        yield Field(("HostConfig", "Mounts"), [dict(mount) for mount in entry.mounts])
+    if entry.entrypoint is not None:
+        yield Field(("Entrypoint",), tuple(entry.entrypoint))
+    if entry.command is not None:
+        yield Field(("Cmd",), tuple(entry.command))
+
+
+def _apply(told: dict[str, Any], field: Field, replace: bool = False) -> None:
     *path, last = field.place
     inside = told
     for key in path:

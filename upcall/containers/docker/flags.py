@@ -19,7 +19,8 @@ Place = tuple[str, ...]
 
 
 class Field(NamedTuple):
-    """A value and where it is in the body; lists and objects join what stands there, others replace it."""
+    """A value and where it is in the body; lists and objects join what stands there, others replace it: a command is a
+    tuple."""
 
     place: Place
     value: Any
@@ -194,7 +195,7 @@ KNOWN: dict[str, Row] = {
     "dns-option": Row(("DnsOptions",), many=list),
     "dns-search": Row(("DnsSearch",), many=list),
     "domainname": Row(("Domainname",), host=False),
-    "entrypoint": Row(("Entrypoint",), lambda text: [text], host=False),
+    "entrypoint": Row(("Entrypoint",), lambda text: (text,), host=False),
     "env": Row(("Env",), _env, list, host=False),
     "gpus": Row(("DeviceRequests",), _gpus, list),
     "group-add": Row(("GroupAdd",), many=list),
