@@ -80,9 +80,10 @@ class EngineApi:
         with tar.open("rb") as data:
             _succeeded(self.call("POST", "/images/create", data, **query))
 
-    def build(self, context: bytes, name: str, **arguments: str) -> None:
+    def build(self, context: bytes, name: str, dockerfile: str = "Dockerfile", **arguments: str) -> None:
         """Make an image from a tar with a Dockerfile in it; `arguments` are the build's."""
-        _succeeded(self.call("POST", "/build", context, t=name, buildargs=arguments, rm="1", networkmode="none"))
+        query = {"t": name, "dockerfile": dockerfile, "buildargs": arguments, "rm": "1", "networkmode": "none"}
+        _succeeded(self.call("POST", "/build", context, **query))
 
 
 def _decoded(data: bytes) -> Any:

@@ -86,11 +86,19 @@ def guard(folder: Path, data: Path) -> None:
 
 
 def remove(folder: Path, data: Path) -> None:
-    """All of one engine; also for one whose guard was killed."""
+    """All of one engine."""
     end(data.name)
     unmount(folder, data)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(data, ignore_errors=True)
+
+
+def sweep(lock: Path) -> None:
+    """Remove an engine whose guard was killed."""
+    with lock.open() as held, contextlib.suppress(BlockingIOError):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder := lock.read_text().strip():  # else it is just beginning
+            remove(Path(folder), lock.parent)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+from tests.system import engine_guard
 from tests.system.engine_process import Engine
 
 PROJECT = Path(__file__).parents[2]
@@ -34,8 +36,8 @@ printf 'root:x:0:0:root:/root:/bin/sh\\nnobody:x:65534:65534:nobody:/nonexistent
 printf 'root:x:0:\\nnogroup:x:65534:\\n' > etc/group && rm -rf var/lib/apt var/lib/dpkg/info var/cache/* var/log/*"""
 """What packages' scripts would do, which are not run."""
 ODD = PROJECT / "tests" / "docker" / "images"
-"""A folder with a Dockerfile each: `odd/NAME:1`."""
-SOURCES = ("upcall/runtimes", "deploy/images", "scripts/images", "tests/docker/images")
+"""`NAME.Dockerfile` makes `odd/NAME:1`."""
+SOURCES = ("upcall/__init__.py", "upcall/runtimes", "deploy/images", "scripts/images.py", "tests/docker/images")
 """What images are made of."""
 KEPT = 4
 """Stores that stay; the oldest others go."""
@@ -112,6 +114,8 @@ def copy() -> Path:
 
 
 def _store() -> Path:
+    for left in cache().glob("up*/lock"):
+        engine_guard.sweep(left)
     roots = {name: root(name) for name in BASES}
     made = cache() / "stores" / digest(*(tar.name for tar in roots.values()), *(PROJECT / each for each in SOURCES))
     if not made.exists():
@@ -139,9 +143,14 @@ def _make(made: Path, roots: dict[str, Path]) -> None:
 
 
 def _build(engine: Engine) -> None:
-    for folder in sorted(ODD.iterdir()):
-        if (folder / "Dockerfile").exists():
-            engine.build(context(folder), f"odd/{folder.name}:1")
+    command = [sys.executable, "scripts/images.py", "--docker-host", engine.url]
+    command += ["--base-python", BASES["python"], "--base-nodejs", BASES["nodejs"]]
+    done = subprocess.run(command, check=False, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise RuntimeError(f"scripts/images failed:\n{done.stdout}{done.stderr}")
+    files = sorted(ODD.glob("*.Dockerfile"), key=lambda path: (path.stem != "server", path))  # others are built on it
+    for file in files:
+        engine.build(context(ODD), f"odd/{file.stem}:1", file.name)
 
 
 def context(folder: Path) -> bytes:

@@ -1,0 +1,2 @@
+FROM odd/server:1
+CMD ["python3", "/server.py", "elsewhere"]

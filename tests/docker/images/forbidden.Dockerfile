@@ -1,0 +1,2 @@
+FROM odd/server:1
+CMD ["/etc/passwd"]
