@@ -153,7 +153,7 @@ class Engine:
             raise Misconfigured(f"The version of the Docker engine at {self.host} cannot be asked: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise Misconfigured(
-                f"What answers at {self.host} is no Docker engine: name another --docker-host."
+                f"What answers at {self.host} is no Docker engine: name another with --docker-host."
             ) from error
         self.version = str(told.get("Version", ""))
         self.api = agreed(oldest, newest, f"The Docker engine at {self.host} is version {self.version}")
