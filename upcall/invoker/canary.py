@@ -2,8 +2,9 @@
 after several containers in a row could not be made.
 
 Everything that an activation needs is tried, in a container outside the pool, and no bus, no record: create, /init,
-/run with a line printed, the line read back, pause, resume, a second /run, destroy. What fails is told in one line that
-names the step; the next try comes `AGAIN` seconds later, and `LOGGED` of them are told, then one in a while.
+/run with a line printed, the line read back, pause, resume, a second /run, destroy. Of a kind that there is no code for
+here, only create, connect and destroy. What fails is told in one line that names the step; the next try comes `AGAIN`
+seconds later, and `LOGGED` of them are told, then one in a while.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from upcall.errors import StartFailed
 from upcall.invoker.gate import Gate
 from upcall.invoker.runtime import Allowance, Runtime
 from upcall.model.names import Json
-from upcall.ports import Container, Containers, ContainerSpec, Lines
+from upcall.ports import Address, Container, Containers, ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ AGAIN = 10.0
 """Seconds between two tries."""
 LOGGED, RARELY = 5, 6
 """So many failures in a row are told, then each of so many."""
-PATIENCE = 10.0
-"""Seconds for one step."""
+PATIENCE = 30.0
+"""Seconds for one step; an image's server may take some of them to listen, from a slow disk."""
 IN_A_ROW = 3
 """Containers that cannot be made before the canary is asked."""
 UNPROVEN = "unproven"
 """What keeps the gate shut."""
+_AGAIN = 0.05
+"""Seconds between two tries to connect."""
 _LIMIT = 1 << 20
 _WORDS = 200
 _CODES = {
@@ -53,9 +56,12 @@ async def fly(containers: Containers, spec: ContainerSpec) -> None:
     with _step("create"):
         container = await containers.create(spec)
     deadlines = Deadlines()
-    runtime = Runtime(container.address, deadlines)
+    runtime = Runtime(container.address, deadlines, container.foreign)
     try:
-        await _use(container, runtime, _CODES[spec.kind.partition(":")[0]])
+        if code := _CODES.get(spec.kind.partition(":")[0]):
+            await _use(container, runtime, code)
+        else:
+            await _reach(container.address)
     finally:
         runtime.close()
         deadlines.close()
@@ -73,6 +79,27 @@ async def _use(container: Container, runtime: Runtime, code: str) -> None:
     with _step("resume"):
         await container.resume()
     await _run(container, runtime, 2)
+
+
+async def _reach(address: Address) -> None:
+    """Until somebody listens there."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + PATIENCE
+    with _step("connect"):
+        while loop.time() < end:
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout_at(end):
+                    _, writer = await _connection(address)
+                writer.close()
+                return
+            await asyncio.sleep(_AGAIN)
+        raise Failed(f"nobody has listened for {PATIENCE:g} s")
+
+
+async def _connection(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if address.path:
+        return await asyncio.open_unix_connection(address.path)
+    return await asyncio.open_connection(address.host, address.port)
 
 
 async def _run(container: Container, runtime: Runtime, number: int) -> None:
@@ -113,7 +140,12 @@ def _step(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise Failed(f"{name}: {error or type(error).__name__}") from error
+        raise Failed(f"{name}: {str(error) or type(error).__name__}") from error
+
+
+def provable(kind: str) -> bool:
+    """Whether there is code for it."""
+    return kind.partition(":")[0] in _CODES
 
 
 Canary = Callable[[Containers, ContainerSpec], Awaitable[None]]

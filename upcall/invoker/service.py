@@ -41,7 +41,7 @@ from upcall.invoker.known import Knowledge, tell_unfit
 from upcall.invoker.pings import Pings
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
-from upcall.invoker.specs import Specs, default_units
+from upcall.invoker.specs import DEPLOYMENT, Specs, default_units
 from upcall.invoker.supply import Supply
 from upcall.invoker.told import Said, Told
 from upcall.model import texts
@@ -49,7 +49,7 @@ from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, 
 from upcall.model.entities import Action
 from upcall.model.messages import ActivationMessage, Message, Topic, invoker_topic
 from upcall.model.names import InvokerId
-from upcall.model.runtimes import Manifest
+from upcall.model.runtimes import Deployment, Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Bus, Containers, Store, Stored
 from upcall.telemetry import about
@@ -77,6 +77,7 @@ class Invoker:
         *,
         pool: PoolConfig,
         manifest: Manifest,
+        deployment: Deployment = DEPLOYMENT,
         limits: SystemLimits = SystemLimits(),  # noqa: B008 - frozen
         levels: StoreLevels = StoreLevels(),  # noqa: B008 - frozen
         units: int | None = None,
@@ -98,13 +99,13 @@ class Invoker:
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
         self.asking = Asking(store)
-        self._specs = Specs(instance, manifest)
+        self._specs = Specs(instance, manifest, deployment)
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = self._broken = False
         self._unstarted: set[asyncio.Task[None]] = set()
         """What comes before the pool, and waits perhaps for the store."""
         self._gate = Gate(self._deliver, self._pull)
-        self.proof = Proof(canary, containers, self._specs.canary(limits.memory.std), self._gate)
+        self.proof = Proof(canary, containers, self._specs.canary(limits.memory.std, containers.kinds), self._gate)
         self.supply = Supply(containers, self._gate)
         self._pings = Pings(bus, instance, prefix, self._look)
         self.counters = Counters()

@@ -1,8 +1,11 @@
 """What an Invoker asks its driver for, and how much work it takes at a time."""
 
+from collections.abc import Sequence
+
 from upcall.core.events import Create
 from upcall.core.pool import PoolConfig
 from upcall.invoker.activate import Work
+from upcall.invoker.canary import provable
 from upcall.invoker.naming import container_name, name_prefix
 from upcall.model.entities import BLACKBOX, Action
 from upcall.model.images import parse_image
@@ -44,9 +47,10 @@ class Specs:
             sentinels=sentinels,
         )
 
-    def canary(self, memory: int) -> ContainerSpec:
-        """Of the first kind that there is."""
-        runtime = self._manifest.all[0]
+    def canary(self, memory: int, kinds: Sequence[str]) -> ContainerSpec:
+        """Of the first of a driver's kinds that all can be tried of, else of the first that there is."""
+        offered = [runtime for kind in kinds if (runtime := self._manifest.runtime(kind))] or self._manifest.all
+        runtime = next((each for each in offered if provable(each.kind)), offered[0])
         return ContainerSpec(
             kind=runtime.kind,
             image=str(self._deployment.managed(runtime.image)),

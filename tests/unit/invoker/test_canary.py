@@ -12,9 +12,12 @@ from upcall.core.pool import PoolConfig
 from upcall.errors import StartFailed
 from upcall.invoker import canary
 from upcall.invoker.canary import Failed, fly
+from upcall.invoker.specs import Specs
+from upcall.model.images import Image
 from upcall.model.names import Json
+from upcall.model.runtimes import Manifest, Runtime
 from upcall.ports import ContainerSpec, Lines
-from upcall.testing import FakeContainers, Reply, an_action, until
+from upcall.testing import FakeContainer, FakeContainers, Reply, an_action, an_instance, until
 
 SPEC = ContainerSpec(kind="python:3", memory=256, name="wsk0_0_canary_python3", tenant="whisk.system")
 LINE = "2026-11-23T12:00:00.000000000Z    stdout: canary"
@@ -28,6 +31,13 @@ class Birdcage(FakeContainers):
         self.answers = {"/init": Reply(), "/run": None}
         self.stuck: str | None = None
         self.printed = [LINE]
+        self.deaf = False
+
+    async def create(self, spec: ContainerSpec) -> FakeContainer:
+        container = await super().create(spec)
+        if self.deaf:
+            await container.refuse()
+        return container
 
     def sing(self, path: str, body: Json) -> Reply:
         self.made[-1].lines = Lines(self.printed)
@@ -71,6 +81,29 @@ async def test_a_bad_answer_is_told_with_its_step(cage: Birdcage, step: str, rep
     with pytest.raises(Failed, match=re.escape(told)):
         await fly(cage, SPEC)
     assert cage.made[-1].story[-1] == "destroy"
+
+
+async def test_of_a_kind_without_code_here_only_the_container_is_tried(cage: Birdcage) -> None:
+    await fly(cage, msgspec.structs.replace(SPEC, kind="java:8"))
+    assert cage.made[-1].story == ["destroy"]
+
+
+async def test_a_server_that_never_listens_is_told(cage: Birdcage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canary, "PATIENCE", 0.1)
+    cage.deaf = True
+    with pytest.raises(Failed, match="connect: nobody has listened for 0.1 s"):
+        await fly(cage, msgspec.structs.replace(SPEC, kind="java:8"))
+
+
+def test_it_is_of_a_kind_that_all_can_be_tried_of_and_that_is_there() -> None:
+    """The driver names what is there first."""
+    kinds = {
+        family: [Runtime(f"{family}:1", Image(family), default=True)] for family in ("java", "python", "nodejs", "ruby")
+    }
+    specs = Specs(an_instance(), Manifest(kinds))
+    assert specs.canary(256, ["ruby:1", "nodejs:1", "python:1"]).kind == "nodejs:1"
+    assert specs.canary(256, ["ruby:1", "java:1"]).kind == "ruby:1"
+    assert specs.canary(256, []).kind == "python:1"
 
 
 async def test_a_container_that_cannot_be_made_or_handled_is_told_with_its_step(cage: Birdcage) -> None:
