@@ -41,7 +41,7 @@ from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
 from upcall.invoker.known import Known
 from upcall.invoker.runtime import Runtime
-from upcall.logs.stream import entry
+from upcall.logs.streams import entry
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action

@@ -17,7 +17,7 @@ import select
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from upcall.logs.stream import Stream
+from upcall.logs.streams import Stream
 
 PIPE_BYTES = 128 << 10
 _READ = 2 << 10

@@ -9,7 +9,8 @@ import pytest
 
 from upcall.containers.sandbox.output import Output
 from upcall.logs.pipes import TURNS
-from upcall.logs.stream import LogStream, Stream
+from upcall.logs.stream import LogStream
+from upcall.logs.streams import Stream
 
 LIMIT = 10 << 20
 PIPE = 64 << 10

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from upcall.logs.stream import SENTINEL, LogStream, Stream, entry, stamp
+from upcall.logs.sentinels import TEXT as SENTINEL
+from upcall.logs.stream import LogStream
+from upcall.logs.streams import Stream, entry, stamp
 from upcall.model import texts
 
 NOW = 1_767_323_045_123_456_789

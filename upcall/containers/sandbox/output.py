@@ -4,7 +4,8 @@ import asyncio
 import os
 
 from upcall.logs.pipes import Pipes, widen
-from upcall.logs.stream import LogStream, Stream
+from upcall.logs.stream import LogStream
+from upcall.logs.streams import STREAMS, Stream
 
 
 class Output:
@@ -13,8 +14,7 @@ class Output:
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: LogStream) -> None:
         readers: dict[int, Stream] = {}
         self.write_ends: list[int] = []
-        names: tuple[Stream, Stream] = ("stdout", "stderr")
-        for name in names:
+        for name in STREAMS:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(reader, False)
             widen(writer)
