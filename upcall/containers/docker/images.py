@@ -1,0 +1,143 @@
+"""Images: whether one may be run, whether it is here and new, what it runs (spec: container.md §4.2, §4.3).
+
+Only images of users' own are fetched, before each creation. What floats (`latest`, no tag) has to come from its
+registry; of a fixed tag or digest the copy that is here will do where the registry does not answer. But a copy may be
+another tenant's, fetched with credentials that nobody else has, so it is run only
+
+- where it never came from a registry: the operator has made it here; or
+- where the registry did not refuse these credentials, and they have brought this image before, or all namespaces have
+  the same ones anyway.
+
+What an image runs is asked once in a while, and each time after it was fetched.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from upcall.containers.docker.credentials import Credentials, Source
+from upcall.containers.docker.engine import Engine, EngineError
+from upcall.containers.docker.entry import Program
+from upcall.containers.docker.pulls import PullFailed, Pulls
+from upcall.errors import StartFailed
+from upcall.model import texts
+from upcall.model.images import Image, parse_image, refusal
+from upcall.ports import ContainerSpec
+
+log = logging.getLogger(__name__)
+
+FRESH = 10.0
+"""Seconds for which a name is believed to mean the same image: an operator may give it to another one."""
+_NAMES = 1024
+"""Images that are remembered."""
+_MISSING = 404
+
+
+class Images:
+    """Of one engine."""
+
+    def __init__(self, engine: Engine, credentials: Credentials, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._credentials = credentials
+        self._clock = clock
+        self._pulls = Pulls(engine)
+        self._programs: OrderedDict[str, tuple[float, Program]] = OrderedDict()
+        self._forgotten = 0
+        self._brought: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def start(self) -> None:
+        """Raises Misconfigured."""
+        await self._credentials.start()
+
+    async def close(self) -> None:
+        """Give up what is being fetched."""
+        await self._pulls.close()
+
+    async def ready(self, spec: ContainerSpec) -> bool:
+        """Have its image fetched where it is to be. False: that has failed, and the copy that is here is tried (where
+        the container does not start then, `texts.pull_failed` says why). Raises StartFailed, EngineAway."""
+        if why := refusal(spec.image):
+            raise StartFailed(f"{texts.pull_failed(spec.image)} {why}", developer=True)
+        if not spec.pull:
+            return True
+        image = parse_image(spec.image)
+        source = await self._credentials.source(image.host, spec.owner)
+        try:
+            await self._fetch(image, source)
+        except PullFailed as failure:
+            if await self._may_run(image, source, failure):
+                return False
+            raise StartFailed(texts.pull_failed(spec.image), developer=True) from failure
+        return True
+
+    async def bring(self, spec: ContainerSpec) -> None:
+        """Fetch an image that ought to be here and is not, as `docker run` does. Raises StartFailed, EngineAway."""
+        image = parse_image(spec.image)
+        try:
+            await self._fetch(image, await self._credentials.source(image.host, ""))
+        except PullFailed as failure:
+            log.error("the image %s of the kind %s is not here: docker pull %s", image, spec.kind, image)
+            raise StartFailed(texts.PROVISION) from failure
+
+    async def program(self, name: str) -> Program:
+        """What a container of this image runs. Raises EngineError (404: it is not here), EngineAway."""
+        now = self._clock()
+        known = self._programs.get(name)
+        if known is None or now - known[0] > FRESH:
+            forgotten = self._forgotten
+            known = now, program(await self._inspect(name))
+            if forgotten == self._forgotten:
+                _remember(self._programs, name, known)
+        return known[1]
+
+    def forget(self, name: str) -> None:
+        """The image may be another one, or gone; what is being asked just now may be of the one before."""
+        self._forgotten += 1
+        self._programs.pop(name, None)
+
+    async def _fetch(self, image: Image, source: Source) -> None:
+        try:
+            await self._pulls.fetch(image, source)
+        finally:
+            self.forget(str(image))
+        _remember(self._brought, (image.full, source.owner), None)
+
+    async def _may_run(self, image: Image, source: Source, failure: PullFailed) -> bool:
+        """Whether the copy that is here will do."""
+        if image.floats:
+            return False
+        try:
+            found = await self._inspect(image.full)
+        except EngineError as error:
+            if error.reply != _MISSING:
+                log.warning("the image %s cannot be looked at: %s", image, error)
+            return False
+        if not found.get("RepoDigests"):
+            return True
+        if failure.denied:
+            return False
+        return not self._credentials.apart or (image.full, source.owner) in self._brought
+
+    async def _inspect(self, name: str) -> Mapping[str, Any]:
+        async with self._engine.asked(self._engine.timeouts.inspect) as docker:
+            return await docker.images.inspect(name)
+
+
+def program(found: Mapping[str, Any]) -> Program:
+    """Of an image that the engine describes; what it does not say is empty."""
+    config = found.get("Config") or {}
+    return Program(
+        str(found["Id"]),
+        tuple(config.get("Entrypoint") or ()),
+        tuple(config.get("Cmd") or ()),
+        tuple(config.get("Env") or ()),
+    )
+
+
+def _remember(known: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > _NAMES:
+        known.popitem(last=False)
