@@ -1,14 +1,18 @@
-"""Calls to a runtime over its unix socket, for tests."""
+"""Calls to a runtime at its address, for tests."""
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from upcall.ports import Container, ContainerSpec, Lines
+from upcall import __version__
+from upcall.ports import Address, Container, ContainerSpec, Lines
 
 MB = 1 << 20
+_LONGEST = 1 << 26
+_count = itertools.count()
 
 
 class Call:
@@ -30,13 +34,25 @@ class Call:
 
 @contextlib.asynccontextmanager
 async def connected(container: Container) -> AsyncIterator[Call]:
-    reader, writer = await asyncio.open_unix_connection(container.address.path, limit=1 << 26)
+    reader, writer = await _opened(container.address)
     try:
         yield Call(reader, writer)
     finally:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def _opened(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """What has a host refuses connections until its server listens (spec: container.md §2.5)."""
+    if address.path:
+        return await asyncio.open_unix_connection(address.path, limit=_LONGEST)
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await asyncio.open_connection(address.host, address.port, limit=_LONGEST)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.005)
 
 
 async def init(container: Container, code: str, **value: Any) -> tuple[int, Any]:
@@ -76,4 +92,11 @@ async def exhausted(container: Container) -> bool:
 
 
 def spec(tenant: str = "guest", memory: int = 128, kind: str = "python:3") -> ContainerSpec:
-    return ContainerSpec(kind=kind, memory=memory, name=f"test_{tenant}", tenant=tenant)
+    """Of the image that we make for the kind, where the driver runs images."""
+    return ContainerSpec(
+        kind=kind,
+        image=f"upcall/{kind.partition(':')[0]}:{__version__}",
+        memory=memory,
+        name=f"test_{next(_count)}_{tenant}",
+        tenant=tenant,
+    )
