@@ -121,42 +121,20 @@ class Life:
 
 
 @dataclass
-class Group:
-    """One container's cgroups. `freeze`, `thaw` and `oom_kills` are single reads or writes of open files."""
+class Grip:
+    """The cgroups of one container, whoever made them. `freeze`, `thaw` and `oom_kills` are single reads or writes of
+    open files."""
 
     places: dict[str, Place]
-    memory: int
-    pids: int
     _freezer: int = field(default=-1, init=False)
     _events: int = field(default=-1, init=False)
 
-    def __post_init__(self) -> None:
-        try:
-            for path in self.paths:
-                path.mkdir()
-            self._set_limits()
-        except OSError:
-            self.close()
-            for path in self.paths:
-                with contextlib.suppress(OSError):
-                    path.rmdir()
-            raise
-
-    def _set_limits(self) -> None:
-        memory, pids, freezer = (self.places.get(name) for name in _NEEDED)
+    def open(self) -> None:
+        """Get hold of the files. Raises OSError."""
+        memory, freezer = self.places.get("memory"), self.places.get("freezer")
         if memory is not None:
-            names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.oom_control")
-            if memory.version == 2:
-                names = ("memory.max", "memory.swap.max", "memory.events")
-            (memory.folder / names[0]).write_text(str(self.memory))
-            with contextlib.suppress(OSError):  # no accounting of swap on this host
-                (memory.folder / names[1]).write_text(str(self.memory if memory.version == 1 else 0))
-            if memory.version == 1:
-                with contextlib.suppress(OSError):  # no accounting of sockets in this kernel
-                    (memory.folder / _SOCKETS).write_text(str(self.memory))
-            self._events = os.open(memory.folder / names[2], os.O_RDONLY | os.O_CLOEXEC)
-        if pids is not None:
-            (pids.folder / "pids.max").write_text(str(self.pids))
+            name = "memory.oom_control" if memory.version == 1 else "memory.events"
+            self._events = os.open(memory.folder / name, os.O_RDONLY | os.O_CLOEXEC)
         if freezer is not None:
             name = "freezer.state" if freezer.version == 1 else "cgroup.freeze"
             self._freezer = os.open(freezer.folder / name, os.O_RDWR | os.O_CLOEXEC)
@@ -164,16 +142,6 @@ class Group:
     @property
     def paths(self) -> list[Path]:
         return sorted({place.folder for place in self.places.values()})
-
-    def join_files(self) -> list[int]:
-        """Open the files by which the container joins, writing "0"; the caller closes them.
-
-        In version 1 that is `tasks` and not `cgroup.procs`: for a thread that moves itself the kernel skips a lock
-        which costs a grace period of RCU, some 2 to 10 ms, and the container has a single thread then.
-        """
-        versions = {place.folder: place.version for place in self.places.values()}
-        names = {1: "tasks", 2: "cgroup.procs"}
-        return [os.open(path / names[versions[path]], os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]
 
     @property
     def can_freeze(self) -> bool:
@@ -221,3 +189,49 @@ class Group:
         for fd in opened:
             if fd >= 0:
                 os.close(fd)
+
+
+@dataclass
+class Group(Grip):
+    """The same, made by us with its limits."""
+
+    memory: int
+    pids: int
+
+    def __post_init__(self) -> None:
+        try:
+            for path in self.paths:
+                path.mkdir()
+            self._set_limits()
+            self.open()
+        except OSError:
+            self.close()
+            for path in self.paths:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            raise
+
+    def _set_limits(self) -> None:
+        memory, pids = self.places.get("memory"), self.places.get("pids")
+        if memory is not None:
+            names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+            if memory.version == 2:
+                names = ("memory.max", "memory.swap.max")
+            (memory.folder / names[0]).write_text(str(self.memory))
+            with contextlib.suppress(OSError):  # no accounting of swap on this host
+                (memory.folder / names[1]).write_text(str(self.memory if memory.version == 1 else 0))
+            if memory.version == 1:
+                with contextlib.suppress(OSError):  # no accounting of sockets in this kernel
+                    (memory.folder / _SOCKETS).write_text(str(self.memory))
+        if pids is not None:
+            (pids.folder / "pids.max").write_text(str(self.pids))
+
+    def join_files(self) -> list[int]:
+        """Open the files by which the container joins, writing "0"; the caller closes them.
+
+        In version 1 that is `tasks` and not `cgroup.procs`: for a thread that moves itself the kernel skips a lock
+        which costs a grace period of RCU, some 2 to 10 ms, and the container has a single thread then.
+        """
+        versions = {place.folder: place.version for place in self.places.values()}
+        names = {1: "tasks", 2: "cgroup.procs"}
+        return [os.open(path / names[versions[path]], os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]

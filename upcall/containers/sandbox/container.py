@@ -13,6 +13,7 @@ from upcall.containers import kinds
 from upcall.containers.loss import Mortal
 from upcall.containers.sandbox import guardian
 from upcall.containers.sandbox.cgroups import Group
+from upcall.containers.sandbox.freezing import freeze
 from upcall.containers.sandbox.host import Host
 from upcall.containers.sandbox.network import Namespace
 from upcall.containers.sandbox.output import Output
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 _FIRST_USER = 1000
 _PATIENCE = 10.0
 _WORDS = 1024
-_SOON = 0.001
-"""Within this a group usually freezes; a timer of the loop would take as long."""
 
 
 class Driver(Protocol):
@@ -153,16 +152,7 @@ class ProcessContainer(Mortal):
             if await self._said() != b"paused":
                 raise Failed("The container has ended.")
             return
-        self._group.freeze()
-        begin = self._loop.time()
-        while not self._group.frozen():
-            waited = self._loop.time() - begin
-            if waited > _PATIENCE:
-                self._group.thaw()
-                raise Failed("The container does not freeze.")
-            await asyncio.sleep(0 if waited < _SOON else _SOON)
-            if self._exited.is_set() or self._gone is not None:
-                raise Failed("The container has ended.")
+        await freeze(self._group, lambda: self._exited.is_set() or self._gone is not None)
 
     async def resume(self) -> None:
         if self._group is None or not self._group.can_freeze:
