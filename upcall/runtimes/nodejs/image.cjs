@@ -9,7 +9,7 @@ const net = require('net');
 
 const PORT = 8080;
 const FOLDER = '/action';
-const OURS = '/run/upcall'; // where a platform of ours has led the output to, which reads the turns as well
+const OURS = '/dev/upcall.'; // where a platform of ours has led the output to, which reads the turns as well
 
 const server = net.createServer({ noDelay: true }).listen(PORT, '0.0.0.0', 1024);
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 PORT = 8080
 _FOLDER = "/action"
-_OURS = "/run/upcall"
+_OURS = "/dev/upcall."
 """Where a platform of ours has led the output to, which reads the turns as well; any other has a pipe there."""
 
 
