@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Protocol
 
 from upcall.logs.streams import Stream
@@ -22,7 +22,7 @@ from upcall.logs.streams import Stream
 PIPE_BYTES = 128 << 10
 _READ = 2 << 10
 _DISCARD = 128 << 10
-_TURN = 16 << 10
+TURN = 16 << 10
 """So many bytes are read in one turn from the pipes that are behind; a line counts as `_LINE` more of them."""
 _LINE = 16
 _LEAST = 512
@@ -39,6 +39,19 @@ class Sink(Protocol):
         """Whether everything that comes now will be dropped."""
 
     def feed(self, stream: Stream, data: bytes) -> None: ...
+
+
+def cost(data: bytes) -> int:
+    """In bytes: what it takes to make lines of it."""
+    return len(data) + _LINE * data.count(b"\n")
+
+
+def portions(sink: Sink, data: bytes) -> Iterator[bytes]:
+    """Of what did not come by a pipe, in the sizes in which pipes are read."""
+    while data:
+        size = _DISCARD if sink.full else _READ
+        yield data[:size]
+        data = data[size:]
 
 
 def widen(fd: int) -> None:
@@ -89,7 +102,7 @@ class Pipes:
     def _read(self, fd: int) -> bool:
         """Feed what fits into one turn; true when nothing is left."""
         share = len(self._behind) or 1
-        left = max(_LEAST, _TURN // share)
+        left = max(_LEAST, TURN // share)
         most, discard = min(_READ, left), max(_READ, _DISCARD // share)
         while left > 0:
             size = discard if self._sink.full else most
@@ -105,7 +118,7 @@ class Pipes:
             if len(data) < size:
                 self._behind.discard(fd)
                 return True
-            left -= len(data) + _LINE * data.count(b"\n")
+            left -= cost(data)
         self._behind.add(fd)
         return False
 

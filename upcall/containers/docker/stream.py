@@ -1,0 +1,164 @@
+"""A container's output by the engine's stream: the way for images without a shell, and for engines that do not see
+this host's files.
+
+It is opened before the container starts, so nothing is lost. What is not read makes the engine wait, and the container
+behind it, so everything is read as it comes, in small portions like the pipes of others (`upcall.logs.pipes`).
+
+Where the stream breaks and the container lives (an engine that restarts and leaves its containers running), it is
+opened anew and the engine is asked for all that it has logged; what was read before is known by its number of lines,
+and skipped. A paused container's stream cannot be opened: that waits until it runs again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from aiodocker import DockerError
+from aiodocker.docker import Docker
+from aiodocker.stream import Stream as Frames
+from yarl import URL
+
+from upcall.containers.docker.engine import Engine, EngineAway, EngineError
+from upcall.logs.pipes import TURN, Sink, cost, portions
+from upcall.logs.streams import STREAMS, Stream
+
+log = logging.getLogger(__name__)
+
+_NUMBERS: dict[int, Stream] = {1: "stdout", 2: "stderr"}
+_AGAIN = 0.2
+"""Seconds between two attempts to open it anew."""
+
+
+class Seen:
+    """How much of a stream has been read: whole lines, and bytes behind them."""
+
+    def __init__(self) -> None:
+        self.lines = self.tail = 0
+
+    def add(self, data: bytes) -> None:
+        last = data.rfind(b"\n") + 1
+        self.lines += data.count(b"\n")
+        self.tail = len(data) - last + (0 if last else self.tail)
+
+
+class Replay:
+    """A stream from its beginning on, of which so much is to be left out."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._lines, self._tail = seen.lines, seen.tail
+
+    def new(self, data: bytes) -> bytes:
+        """The part of it that was not seen."""
+        if 0 < data.count(b"\n") < self._lines:
+            self._lines -= data.count(b"\n")
+            return b""
+        while self._lines and data:
+            _, newline, data = data.partition(b"\n")
+            self._lines -= len(newline)
+        if self._tail and data:
+            skipped = min(self._tail, len(data))
+            self._tail -= skipped
+            data = data[skipped:]
+        return data
+
+
+class Attached:
+    """The stream of one container into a sink. `ended` is called when no more will come. Whoever has had his share of
+    a turn of the loop waits for `turn`, so that many floods cost as much as one."""
+
+    def __init__(self, engine: Engine, sink: Sink, ended: Callable[[], None], turn: asyncio.Lock) -> None:
+        self._engine = engine
+        self._sink = sink
+        self._ended = ended
+        self._turn = turn
+        self._spent = 0
+        self._seen: dict[Stream, Seen] = {name: Seen() for name in STREAMS}
+        self._frames: Frames | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self, id: str) -> None:
+        """Before the container starts. Raises EngineAway, EngineError."""
+        self._frames = await self._opened(id, logs=False)
+        self._task = asyncio.get_running_loop().create_task(self._read(id))
+
+    async def close(self) -> None:
+        """Read no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._shut()
+
+    async def _opened(self, id: str, logs: bool) -> Frames:
+        """`logs`: with all that was printed before."""
+        async with self._engine.asked(self._engine.timeouts.run) as docker:
+            frames = attach(docker, id, logs)
+            await frames.__aenter__()
+            return frames
+
+    async def _shut(self) -> None:
+        frames, self._frames = self._frames, None
+        if frames is not None:
+            with contextlib.suppress(OSError, AssertionError):  # aiodocker asserts that it is still connected
+                await frames.close()
+
+    async def _read(self, id: str) -> None:
+        try:
+            await self._pass_on({})
+            while await self._lives(id):
+                await self._shut()
+                try:
+                    self._frames = await self._opened(id, logs=True)
+                except (EngineAway, EngineError):  # away again, or the container is paused
+                    await asyncio.sleep(_AGAIN)
+                else:
+                    await self._pass_on({name: Replay(seen) for name, seen in self._seen.items()})
+        except Exception:
+            log.exception("the output of container %s is not read any more", id)
+        finally:
+            self._ended()
+
+    async def _lives(self, id: str) -> bool:
+        """Asked when the stream has ended; waits for the engine's return."""
+        while True:
+            await self._engine.back()
+            try:
+                async with self._engine.asked(self._engine.timeouts.inspect) as docker:
+                    found: dict[str, Any] = await docker.containers.container(id).show()
+                return bool(found["State"]["Running"])
+            except EngineError:
+                return False
+            except EngineAway:
+                await asyncio.sleep(_AGAIN)
+
+    async def _pass_on(self, replays: dict[Stream, Replay]) -> None:
+        """Until it ends or breaks."""
+        assert self._frames is not None
+        with contextlib.suppress(aiohttp.ClientError, DockerError, OSError):
+            while (frame := await self._frames.read_out()) is not None:
+                name = _NUMBERS.get(frame.stream)
+                if name is not None:
+                    data = replays[name].new(frame.data) if name in replays else frame.data
+                    self._seen[name].add(data)
+                    await self._feed(name, data)
+
+    async def _feed(self, name: Stream, data: bytes) -> None:
+        for portion in portions(self._sink, data):
+            self._sink.feed(name, portion)
+            self._spent += cost(portion)
+            if self._spent >= TURN:
+                self._spent = 0
+                async with self._turn:
+                    await asyncio.sleep(0)
+
+
+def attach(docker: Docker, id: str, logs: bool) -> Frames:
+    """Both streams of a container without a terminal; aiodocker's own way asks each time whether it has one."""
+
+    async def setup() -> tuple[URL, bytes | None, bool]:
+        query = {"stream": "1", "stdout": "1", "stderr": "1", "logs": "1" if logs else "0"}
+        return URL(f"containers/{id}/attach").with_query(query), None, False
+
+    return Frames(docker, setup, None)
