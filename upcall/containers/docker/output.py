@@ -87,24 +87,22 @@ class Output:
         """Of what the shell says, as far as it has come."""
         self._pipes: Pipes | None = None
         self._attached: Attached | None = None
-        drain: Callable[[], bool] = bool
         self.entry = Entry()
         """What the engine is told at the creation."""
-        loop = asyncio.get_running_loop()
         if fifos is not None:
+            loop = asyncio.get_running_loop()
             self.entry = wrapped(shell, program, fifos.paths["stdout"], fifos.paths["stderr"])
             self._said = loop.create_future()
             self._pipes = Pipes(loop, self, fifos.readers)
             self._pipes.watch()
-            drain = self._pipes.drain
         else:
             self._attached = Attached(outputs.engine, self, self.over, outputs.turn)
         self._collection = Collection(
             self._stream,
-            drain if fifos is not None else _all,
+            self._pipes.drain if self._pipes is not None else _all,
             sentinels=spec.sentinels,
             shared=spec.concurrency > 1,
-            settling=_SETTLING["stream" if fifos is None else "fifo"],
+            settling=_SETTLING["fifo" if self.entry.wrapped else "stream"],
         )
 
     async def created(self, id: str) -> None:
