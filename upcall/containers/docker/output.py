@@ -102,7 +102,7 @@ class Output:
             self._pipes.drain if self._pipes is not None else _all,
             sentinels=spec.sentinels,
             shared=spec.concurrency > 1,
-            settling=_SETTLING["fifo" if self.entry.wrapped else "stream"],
+            settling=_SETTLING["stream" if fifos is None else "fifo"],
         )
 
     async def created(self, id: str) -> None:
