@@ -1,6 +1,7 @@
-"""An action's server that behaves as the code says that /init brings; without code, as its argument says.
+"""An action's server of odd ways: how it starts its argument says, how it takes /init the code that comes with it, and
+how it takes /run the parameter `way`.
 
-Foreign in every way: no sentinels, HTTP by hand.
+Foreign in all: no sentinels, HTTP by hand.
 """
 
 import io
@@ -16,8 +17,7 @@ BIG = 10 << 20
 
 
 class Server:
-    def __init__(self, way: str, port: int) -> None:
-        self.way = way
+    def __init__(self, port: int) -> None:
         self.runs = 0
         self.ready = False
         self.listener = socket.create_server(("0.0.0.0", port), backlog=128)
@@ -36,31 +36,35 @@ class Server:
 
     def answer(self, connection: socket.socket, path: str, body: Any) -> bool:
         """Whether the connection goes on."""
+        value = body["value"]
         if path == "/init":
             if self.ready:
                 return say(connection, {"error": "Cannot initialize the action more than once."}, "403 Forbidden")
             self.ready = True
-            self.way = body["value"].get("code") or self.way
-            return bool(getattr(self, "init_" + self.way, self.initialised)(connection))
+            return bool(getattr(self, value.get("code", "initialised"))(connection))
         self.runs += 1
-        return bool(getattr(self, self.way)(connection, body["value"]))
+        return bool(getattr(self, value.get("way", "fine"))(connection, value))
 
     def initialised(self, connection: socket.socket) -> bool:
         return say(connection, {"ok": True})
 
-    def init_init_dies(self, connection: socket.socket) -> bool:
+    def init_dies(self, connection: socket.socket) -> bool:
         print("dies in init", flush=True)
         os._exit(4)
 
-    def init_init_fails(self, connection: socket.socket) -> bool:
+    def init_fails(self, connection: socket.socket) -> bool:
         return say(connection, {"error": "will not"}, "502 Bad Gateway")
 
-    def init_init_odd(self, connection: socket.socket) -> bool:
+    def init_odd(self, connection: socket.socket) -> bool:
         return say(connection, [1, 2], "500 Internal Server Error")
+
+    def init_never(self, connection: socket.socket) -> bool:
+        time.sleep(1000)
+        return False
 
     def fine(self, connection: socket.socket, value: Any) -> bool:
         print("fine", self.runs, flush=True)
-        return say(connection, {"runs": self.runs, "value": value})
+        return say(connection, {"runs": self.runs})
 
     def chunked(self, connection: socket.socket, value: Any) -> bool:
         data = json.dumps({"chunked": "☃" * 1000}).encode()
@@ -136,14 +140,13 @@ class Server:
         connection.sendall(b'{"ok": 1}')
         return True
 
-    def busy(self, connection: socket.socket, value: Any) -> bool:
+    def busy_after_one(self, connection: socket.socket, value: Any) -> bool:
+        if self.runs == 1:
+            return self.fine(connection, value)
         return say(connection, {"error": "busy"}, "503 Service Unavailable")
 
-    def busy_after_two(self, connection: socket.socket, value: Any) -> bool:
-        return self.busy(connection, value) if self.runs > 2 else self.fine(connection, value)
-
     def closer(self, connection: socket.socket, value: Any) -> bool:
-        say(connection, {"runs": self.runs})
+        say(connection, {"closes": True})
         return False
 
     def dies(self, connection: socket.socket, value: Any) -> bool:
@@ -162,7 +165,8 @@ class Server:
         return say(connection, {"printed": value.get("mb", 1)})
 
     def who(self, connection: socket.socket, value: Any) -> bool:
-        return say(connection, {"uid": os.getuid(), "shell": os.path.exists("/bin/sh"), "env": dict(os.environ)})
+        print("who", flush=True)
+        return say(connection, {"uid": os.getuid(), "shell": os.path.exists("/bin/sh")})
 
 
 def request(asked: io.BufferedReader) -> tuple[str, Any]:
@@ -192,4 +196,4 @@ if __name__ == "__main__":
     time.sleep(float(wait or 0))
     if way == "exits":
         sys.exit("no more")
-    Server("fine" if way == "elsewhere" else way, 9999 if way == "elsewhere" else 8080).serve()
+    Server(9999 if way == "elsewhere" else 8080).serve()
