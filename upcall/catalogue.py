@@ -109,7 +109,7 @@ SETTINGS: tuple[Setting, ...] = (
         form="SIZE",
         roles=RUNS,
     ),
-    DRIVER,
+    *DRIVER,
     Setting(
         "auth",
         optional(credentials),

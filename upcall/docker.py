@@ -135,7 +135,7 @@ def unused(keys: Mapping[str, str]) -> list[str]:
     ]
 
 
-DRIVER = Setting(
+_OF_RUNS = Setting(
     "driver",
     driver,
     "process",
@@ -146,6 +146,16 @@ DRIVER = Setting(
     roles=RUNS,
 )
 
+_OF_CONTROLLERS = Setting(
+    "driver",
+    driver,
+    "process",
+    "what Invokers run actions in, which says what kinds are offered where runtimes does not",
+    ("whisk.spi.ContainerFactoryProvider",),
+    form="process|docker|auto",
+    roles=("controller",),
+)
+DRIVER = (_OF_RUNS, _OF_CONTROLLERS)
 _ARGS = "whisk.container-factory.container-args"
 DOCKER_SETTINGS: tuple[Setting, ...] = (
     Setting(

@@ -9,7 +9,8 @@ import pytest
 from upcall.app import run
 from upcall.app.addresses import reachable
 from upcall.app.folders import run_folder
-from upcall.app.parts import events_topic, manifest_of, offered
+from upcall.app.offer import manifest_of, offered
+from upcall.app.parts import events_topic
 from upcall.app.readiness import Ready
 from upcall.config import load
 from upcall.errors import Misconfigured, Unavailable

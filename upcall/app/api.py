@@ -5,12 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from upcall.app.ground import Ground
-from upcall.app.parts import bus_metrics, events_topic, manifest_of, topic_prefix
+from upcall.app.offer import docker_manifest, manifest_of
+from upcall.app.parts import bus_metrics, events_topic, topic_prefix
 from upcall.config import Settings
 from upcall.containers import kinds
 from upcall.controller.doors import Doors
 from upcall.controller.server import Front
 from upcall.controller.service import Controller
+from upcall.docker import Driver
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Exposed
 from upcall.http.operator import Operator
@@ -56,8 +58,10 @@ def make_controller(
     )
 
 
-def hosted_manifest() -> Manifest:
+def hosted_manifest(driver: Driver) -> Manifest:
     """What a controller offers where nobody has said what Invokers run: what this machine would."""
+    if driver == "docker":
+        return docker_manifest()
     return manifest_of((*kinds.python_kinds(), *kinds.node_kinds(kinds.find_node())))
 
 

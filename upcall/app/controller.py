@@ -96,7 +96,7 @@ async def controller(settings: Settings, say: Callable[[str], None], logs: Log) 
                 settings,
                 ground,
                 watch,
-                manifest=settings.runtimes or hosted_manifest(),
+                manifest=settings.runtimes or hosted_manifest(settings.driver),
                 operator=Operator(credentials, routes, texts.CONTROLLER_REFUSED),
                 ready=Ready(store, lambda: watch.hindrances, role.invokers).answer,
             )

@@ -21,6 +21,12 @@ def run_folder(data: Path) -> Path:
     return base / hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
 
 
+def docker_folder(data: Path) -> Path:
+    """Beside it, what Docker's containers have of this host."""
+    beside = run_folder(data)
+    return beside.with_name(f"{beside.name}-docker")
+
+
 def remove(run: Path) -> None:
     """Nobody else uses it while the data folder is ours."""
     with contextlib.suppress(OSError):

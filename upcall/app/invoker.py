@@ -6,28 +6,20 @@ been seen to work the topic is read. A stop says "disabled", fetches nothing mor
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
 from upcall import __version__
+from upcall.app.driver import Api, Drivers
 from upcall.app.folders import write_properties
 from upcall.app.ground import Ground, taken, url_of
-from upcall.app.parts import (
-    bus_condition,
-    bus_metrics,
-    freeze_heap,
-    make_containers,
-    make_invoker,
-    manifest_of,
-    offered,
-    proven,
-    topic_prefix,
-)
+from upcall.app.offer import Offer
+from upcall.app.parts import bus_condition, bus_metrics, freeze_heap, make_invoker, proven, topic_prefix
 from upcall.config import Settings
-from upcall.containers.process import ProcessContainers
+from upcall.containers.choice import Driver
 from upcall.host import pool_memory, remark_on_others
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Metrics
@@ -57,11 +49,11 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         ground = await taken(settings, stack)
         data, store, bus, url = ground.data, ground.store, ground.bus, url_of(settings, ground)
         _beside_others(ground, memory)
-        containers = _containers(settings, data, stack)
-        manifest = offered(settings.runtimes or manifest_of(containers.kinds), containers.kinds)
-        made = make_invoker(settings, bus, store, containers, memory=memory, manifest=manifest)
+        drivers = Drivers(settings, ground, memory, stack)
+        containers, offer = await drivers.make(*_api(settings, stack))
+        made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
         worker = await stack.enter_async_context(made)
-        facts = _facts(settings, url, bus, containers, manifest.kinds)
+        facts = _facts(settings, url, bus, containers, offer)
         watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags)
         stack.enter_context(watch.running())
         await stack.enter_async_context(Server(_app(settings, bus, watch, data), ground.listener))
@@ -70,7 +62,7 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         await proven(worker)
         freeze_heap()
         if not stop.asked.done():
-            say(_ready_text(settings, worker, manifest.kinds, memory, url))
+            say(_ready_text(settings, worker, offer, memory, url))
         await stop.asked
         log.info("stopping: running activations may take %g s to end; a second signal stops at once", settings.grace)
         await worker.drain(settings.grace)
@@ -101,27 +93,25 @@ def _app(settings: Settings, bus: Bus, watch: InvokerWatch, data: Path) -> ASGIA
     )
 
 
-def _containers(settings: Settings, data: Path, stack: contextlib.AsyncExitStack) -> ProcessContainers:
-    """With the API's address where there is one: by HTTP it is carried into actions' networks, by HTTPS actions reach
-    it by their own way out."""
+def _api(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Api, Api]:
+    """The API's address where there is one, for sandboxes and for Docker's containers: by HTTP it is carried into
+    sandboxes' networks, by HTTPS actions reach it by their own way out, as those in containers always do."""
     url = settings.api_host
     if url is None:
         log.warning("actions do not know the API's address (__OW_API_HOST): set --api-host")
-        return make_containers(settings, data, "", None)
+        return Api(), Api()
     parts = urlsplit(url)
     assert parts.hostname is not None
     if parts.scheme == "https":
-        if settings.action_network == "none":
+        if settings.action_network == "none" and settings.driver != "docker":
             log.warning("--api-host %s: actions without a network do not reach it; one with http they would", url)
-        return make_containers(settings, data, url, None)
+        return Api(url), Api(url)
     relay = Relay(parts.hostname, parts.port or 80)
     stack.push_async_callback(relay.close)
-    return make_containers(settings, data, url, relay.open)
+    return Api(url, relay.open), Api(url)
 
 
-def _facts(
-    settings: Settings, url: str, bus: Bus, containers: ProcessContainers, kinds: Sequence[str]
-) -> Callable[[], dict[str, Json]]:
+def _facts(settings: Settings, url: str, bus: Bus, containers: Driver, offer: Offer) -> Callable[[], dict[str, Json]]:
     """What else its status has."""
     topic = invoker_topic(settings.invoker_id, topic_prefix(settings)).name
     return lambda: {
@@ -131,15 +121,17 @@ def _facts(
         "topic": topic,
         "bus": bus_condition(bus, settings, topic),
         "data": str(settings.folder),
-        "kinds": list(kinds),
+        "kinds": offer.manifest.kinds,
+        "runs": offer.rows(),
         "durability": settings.durability,
         **containers.facts(),
     }
 
 
-def _ready_text(settings: Settings, worker: Invoker, kinds: Sequence[str], memory: int, url: str) -> str:
+def _ready_text(settings: Settings, worker: Invoker, offer: Offer, memory: int, url: str) -> str:
     topic = invoker_topic(settings.invoker_id, topic_prefix(settings)).name
     return (
         f"upcall {__version__} {worker.name} is ready at {url} "
-        f"(topic {topic}, {memory / 1024:.1f} GB for actions of {' '.join(kinds)})"
+        f"(topic {topic}, {memory / 1024:.1f} GB for actions of {' '.join(offer.manifest.kinds)})"
+        + "".join(f"\n  {line}" for line in offer.lines())
     )

@@ -4,18 +4,14 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from upcall.app.folders import run_folder
+from upcall.app.offer import Offer
 from upcall.bus.memory import MemoryBus
 from upcall.config import Settings
-from upcall.containers import images
-from upcall.containers.process import ProcessContainers
-from upcall.containers.sandbox.interior import Serve
 from upcall.core.pool import PoolConfig
 from upcall.core.record import StoreLevels
 from upcall.core.stems import manifest_cells, stem_cells
@@ -25,12 +21,11 @@ from upcall.http.metrics import Collect
 from upcall.invoker.canary import fly
 from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
-from upcall.model.images import Image
 from upcall.model.messages import Topic
 from upcall.model.names import InvokerId, Json
-from upcall.model.runtimes import Manifest, Runtime
+from upcall.model.runtimes import Manifest
 from upcall.model.sizes import MB, bytes_text
-from upcall.ports import Bus
+from upcall.ports import Bus, Containers
 from upcall.store.cache import ActionCache
 from upcall.store.choice import Storage
 
@@ -99,25 +94,6 @@ def topic_prefix(settings: Settings) -> str:
     return settings.brokers.prefix if settings.bus == "kafka" and settings.brokers else ""
 
 
-def make_containers(settings: Settings, data: Path, api_host: str, serve_api: Serve | None) -> ProcessContainers:
-    """`api_host` is the API's address, as it is outside of actions' networks; `serve_api` serves it inside."""
-    if settings.isolation == "none" and settings.action_network in ("none", "private"):
-        raise Misconfigured(
-            f"--action-network {settings.action_network} needs sandboxes; with --isolation none actions have the "
-            "network of this host: leave one of the two out."
-        )
-    return ProcessContainers(
-        run_folder(data),
-        isolation=settings.isolation,
-        api_host=api_host,
-        serve_api=serve_api,
-        dns=settings.dns,
-        network=settings.action_network,
-        network_range=settings.action_network_range,
-        log_bound=settings.limits.logs.max * MB,
-    )
-
-
 def pool_config(settings: Settings, memory: int, manifest: Manifest) -> PoolConfig:
     """`manifest` has what is offered; with memory in MB."""
     if settings.prewarm is None and settings.runtimes is not None:
@@ -128,10 +104,10 @@ def pool_config(settings: Settings, memory: int, manifest: Manifest) -> PoolConf
 
 
 def make_invoker(
-    settings: Settings, bus: Bus, store: Storage, containers: ProcessContainers, *, memory: int, manifest: Manifest
+    settings: Settings, bus: Bus, store: Storage, containers: Containers, *, memory: int, offer: Offer
 ) -> Invoker:
     """`memory` of its pool in MB."""
-    pool = pool_config(settings, memory, manifest)
+    pool = pool_config(settings, memory, offer.manifest)
     return Invoker(
         InvokerId(
             settings.invoker_id,
@@ -146,7 +122,8 @@ def make_invoker(
         ActionCache(store, time.monotonic),
         containers,
         pool=pool,
-        manifest=manifest,
+        manifest=offer.manifest,
+        deployment=offer.deployment,
         limits=settings.limits,
         levels=StoreLevels(settings.store_level_blocking, settings.store_level_non_blocking),
         units=default_units(pool, settings.limits, settings.concurrent_peek_factor),
@@ -159,38 +136,10 @@ def make_invoker(
     )
 
 
-def manifest_of(kinds: Sequence[str]) -> Manifest:
-    """The kinds that run here, the first of a family its default, and the image of native executables, which the
-    process driver plays whatever its tag (`wsk action create --native` names `:nightly`)."""
-    families: dict[str, list[Runtime]] = {}
-    for kind in kinds:
-        family = families.setdefault(kind.partition(":")[0], [])
-        image = Image(f"action-{kind.replace(':', '-v')}", "upcall")
-        family.append(Runtime(kind, image, default=not family))
-    return Manifest(families, [images.ANY_NATIVE])
-
-
 async def proven(invoker: Invoker) -> None:
     """Wait for the canary, though not for long."""
     if not await invoker.proof.known(PROOF):
         log.warning("no activation is taken yet: %s", invoker.proof.trouble)
-
-
-def offered(manifest: Manifest, kinds: Collection[str]) -> Manifest:
-    """What of it runs here; the rest is told. Raises Misconfigured where nothing does."""
-    lacking = [kind for kind in manifest.kinds if kind not in kinds]
-    if len(lacking) == len(manifest.kinds):
-        raise Misconfigured(
-            f"--runtimes: none of its kinds ({', '.join(lacking) or 'it has none'}) runs here; these do: "
-            f"{', '.join(kinds)}"
-        )
-    if lacking:
-        log.warning("kinds that are not run here, though the manifest has them: %s", ", ".join(lacking))
-    families = {
-        family: [runtime for runtime in runtimes if runtime.kind in kinds]
-        for family, runtimes in manifest.runtimes.items()
-    }
-    return Manifest({family: here for family, here in families.items() if here}, manifest.blackboxes)
 
 
 def freeze_heap() -> None:

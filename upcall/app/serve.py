@@ -16,18 +16,14 @@ from pathlib import Path
 from upcall import __version__
 from upcall.app.addresses import is_loopback
 from upcall.app.api import make_controller, staffed, until
+from upcall.app.driver import Api, Drivers
 from upcall.app.folders import write_properties
 from upcall.app.ground import taken, url_of
-from upcall.app.parts import (
-    freeze_heap,
-    make_containers,
-    make_invoker,
-    manifest_of,
-    proven,
-)
+from upcall.app.offer import Offer
+from upcall.app.parts import freeze_heap, make_invoker, proven
 from upcall.app.readiness import Ready
 from upcall.config import Settings
-from upcall.containers.process import ProcessContainers
+from upcall.containers.choice import Driver
 from upcall.controller.doors import Doors
 from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
@@ -58,18 +54,18 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         data, store, bus, url = ground.data, ground.store, ground.bus, url_of(settings, ground)
         write_properties(data, url, await _guest(store, data, settings))
         doors = Doors()
-        containers = make_containers(settings, data, url, doors.open)
-        manifest = manifest_of(containers.kinds)
-        made = make_invoker(settings, bus, store, containers, memory=memory, manifest=manifest)
+        drivers = Drivers(settings, ground, memory, stack)
+        containers, offer = await drivers.make(Api(url, doors.open), Api("", doors.open))
+        made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
         invoker = await stack.enter_async_context(made)
-        facts = _facts(settings, url, data, containers)
+        facts = _facts(settings, url, data, containers, offer)
         watch = stack.enter_context(InvokerWatch(invoker, store, logs, facts, settings.metrics_tags).running())
         controller = await stack.enter_async_context(
             make_controller(
                 settings,
                 ground,
                 watch,
-                manifest=manifest,
+                manifest=offer.manifest,
                 operator=_operator(settings, data, watch),
                 ready=Ready(store, lambda: watch.hindrances, lambda: {"invoker": invoker.name}).answer,
                 doors=doors,
@@ -84,7 +80,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         if ground.tls is None:
             _warn(settings.host, ground.listener)
         if not stop.asked.done():
-            say(_ready_text(settings, url, memory, data))
+            say(_ready_text(settings, url, memory, data, offer))
         await until(controller, stop)
         await _drain(controller, invoker, settings)
         _tell_left(len(store.journal))
@@ -132,20 +128,27 @@ def _operator(settings: Settings, data: Path, watch: InvokerWatch) -> Operator:
     return Operator(credentials, machine_routes(watch))
 
 
-def _facts(settings: Settings, url: str, data: Path, containers: ProcessContainers) -> Callable[[], dict[str, Json]]:
+def _facts(settings: Settings, url: str, data: Path, containers: Driver, offer: Offer) -> Callable[[], dict[str, Json]]:
     """What does not change while it runs."""
     return lambda: {
         "role": "serve",
         "address": url,
         "data": str(data),
-        "kinds": list(containers.kinds),
+        "kinds": offer.manifest.kinds,
+        "runs": offer.rows(),
         "durability": settings.durability,
         **containers.facts(),
     }
 
 
-def _ready_text(settings: Settings, url: str, memory: int, data: Path) -> str:
-    how = "in a sandbox of its own" if settings.isolation == "full" else "WITHOUT isolation"
+def _where(settings: Settings) -> str:
+    sandbox = "in a sandbox of its own" if settings.isolation == "full" else "WITHOUT isolation"
+    container = "in a container of its own"
+    return {"process": sandbox, "docker": container, "auto": f"{sandbox} or {container}"}[settings.driver]
+
+
+def _ready_text(settings: Settings, url: str, memory: int, data: Path, offer: Offer) -> str:
+    runs = "".join(f"  {line}\n" for line in offer.lines())
     properties = data / ".wskprops"
     quoted = shlex.quote(str(properties))
     curl, wsk = "curl", ""
@@ -155,7 +158,8 @@ def _ready_text(settings: Settings, url: str, memory: int, data: Path) -> str:
     elif settings.tls_cert:
         curl = "curl -k"
     return (
-        f"upcall {__version__} is ready at {url} ({memory / 1024:.1f} GB for actions, each {how})\n"
+        f"upcall {__version__} is ready at {url} ({memory / 1024:.1f} GB for actions, each {_where(settings)})\n"
+        f"{runs}"
         f"  key and address: {properties} (for {whose}: export WSK_CONFIG_FILE={quoted}{wsk})\n"
         f'  try it:          {curl} -u "$(sed -n s/^AUTH=//p {quoted})" {url}/api/v1/namespaces/_/actions\n'
         f"  stop it:         Ctrl-C"

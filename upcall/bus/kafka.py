@@ -21,7 +21,7 @@ from upcall.bus.kafka_feed import KafkaFeed
 from upcall.bus.kafka_follower import Follower, KafkaFollowing
 from upcall.bus.kafka_recall import recall
 from upcall.bus.kafka_sender import Sender
-from upcall.bus.kafka_topics import ensure_topic, topic_id
+from upcall.bus.kafka_topics import cluster_id, ensure_topic, topic_id
 from upcall.measures import many
 from upcall.model.messages import Message, Topic
 from upcall.model.names import Json
@@ -52,6 +52,10 @@ class KafkaBus:
 
     async def ensure(self, topic: Topic) -> None:
         await asyncio.to_thread(ensure_topic, self._admin, topic, self._brokers, self._largest)
+
+    async def cluster(self) -> str:
+        """Which brokers these are, whatever they are called from here. Raises Misconfigured."""
+        return await asyncio.to_thread(cluster_id, self._admin, self._brokers)
 
     def send(self, topic: Topic, message: Message, sent: Sent | None = None) -> None:
         sender = self._sender if topic.carries != "activation" else self._activations or self._for_activations()

@@ -82,6 +82,16 @@ def ensure_topic(admin: AdminClient, topic: Topic, brokers: Brokers, largest: in
         sleep(1)
 
 
+def cluster_id(admin: AdminClient, brokers: Brokers) -> str:
+    """What the brokers call themselves together; their addresses where they say nothing. Blocks. Raises
+    Misconfigured."""
+    try:
+        return str(admin.list_topics(timeout=PATIENCE).cluster_id or brokers.hosts)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        raise Misconfigured(f"The brokers {brokers.hosts} do not say which cluster they are: {reason}") from error
+
+
 def topic_id(admin: AdminClient, name: str) -> str | None:
     """Of the topic that has this name now, and no other ever has; empty where there is none, or ids are not told; None
     where nobody answers. Blocks."""

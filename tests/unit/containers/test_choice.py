@@ -82,3 +82,14 @@ async def test_one_that_cannot_be_closed_does_not_keep_the_other(both: Both, mon
     with pytest.raises(RuntimeError, match="stuck"):
         await both.choice.close()
     assert both.docker.closed
+
+
+async def test_without_an_engine_sandboxes_say_what_they_do_not_run(both: Both) -> None:
+    alone = Choice(both.process, None, ["python:3"], ["python:3"])
+    await alone.start()
+    assert not both.process.started
+    await alone.create(spec("blackbox", "me/mine:1"))
+    assert len(both.process.made) == 1
+    assert (alone.trouble, alone.facts()) == (None, {"driver": "auto", "docker": None})
+    both.process.trouble = "No sandboxes."
+    assert alone.trouble == "No sandboxes."

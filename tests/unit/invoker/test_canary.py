@@ -91,7 +91,7 @@ async def test_of_a_kind_without_code_here_only_the_container_is_tried(cage: Bir
 async def test_a_server_that_never_listens_is_told(cage: Birdcage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary, "PATIENCE", 0.1)
     cage.deaf = True
-    with pytest.raises(Failed, match="connect: nobody has listened for 0.1 s"):
+    with pytest.raises(Failed, match=r"connect: nobody has listened for 0\.1 s"):
         await fly(cage, msgspec.structs.replace(SPEC, kind="java:8"))
 
 
