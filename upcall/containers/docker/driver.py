@@ -1,39 +1,221 @@
-"""The driver: containers of a Docker engine (`upcall.ports.Containers`)."""
+"""The driver: containers of a Docker engine (`upcall.ports.Containers`).
+
+Nothing here lies on the way of a warm activation: the engine is asked when a container is made, and when it goes.
+
+An engine that is away makes no creation fail: it waits, and is done anew when the engine is back. A creation that
+nobody waits for any more goes on by itself to where it is known what the engine has made, which is removed. Whatever
+is missed all the same is found by its labels (`ownership`).
+"""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
-from upcall.containers.docker.engine import Engine
-from upcall.containers.docker.options import DockerOptions
+import msgspec
+
+from upcall.containers.docker import flags
+from upcall.containers.docker.bridge import Bridge
+from upcall.containers.docker.container import DockerContainer
+from upcall.containers.docker.creation import Creation, Made
+from upcall.containers.docker.credentials import Credentials
+from upcall.containers.docker.engine import Engine, EngineAway
+from upcall.containers.docker.freezer import Freezer
+from upcall.containers.docker.images import Images
+from upcall.containers.docker.labels import Labels
+from upcall.containers.docker.options import DockerOptions, settled
+from upcall.containers.docker.output import Outputs
+from upcall.containers.docker.ownership import Ownership
+from upcall.containers.docker.removals import Removals
 from upcall.containers.sandbox.interior import Serve
+from upcall.containers.sandbox.ways import Reach
+from upcall.errors import StartFailed
+from upcall.model import texts
+from upcall.ports import ContainerSpec
 
 log = logging.getLogger(__name__)
+Done = TypeVar("Done")
+
+PATIENCE = 30.0
+"""Seconds for the removal of all containers at the end."""
+_CUT_OFF = 3
+"""Times that an engine which is there may cut off one creation."""
 
 
 class DockerContainers:
     """`run` is a folder of its own, private and short of path. `labels` are what our containers are known by. `kinds`
-    have an image in the manifest. `serve_api` serves the API at the network's gateway."""
+    have an image. `serve_api` serves the API at the network's gateway; `reach` is what actions reach besides: None for
+    a private network where that can be had."""
 
     def __init__(
         self,
         run: Path,
         options: DockerOptions,
-        labels: Mapping[str, str],
+        labels: Labels,
         *,
         kinds: Sequence[str],
         serve_api: Serve | None = None,
+        reach: Reach | None = None,
     ) -> None:
-        self.run = run
-        self.options = options
-        self.labels = labels
+        self.options = options = settled(options)
         self.kinds = kinds
         self.engine = Engine(options)
-        self._serve_api = serve_api
-        self._runs = asyncio.Semaphore(options.parallel_runs) if options.parallel_runs else None
+        self.freezer = Freezer()
+        self.removals = Removals(self.engine)
+        self.images = Images(self.engine, Credentials(options.registry_credentials))
+        self.outputs = Outputs(run, self.engine, options.log_bound)
+        self.ownership = Ownership(self.engine, labels, self.freezer, self.removals)
+        owner = f"{labels.instance}/{labels.invoker}"
+        self.bridge = Bridge(self.engine, options, owner=owner, reach=reach, serve_api=serve_api)
+        self._creation = Creation(
+            self.engine,
+            options,
+            flags.parse(options.extra_args),
+            labels,
+            images=self.images,
+            outputs=self.outputs,
+            bridge=self.bridge,
+            removals=self.removals,
+            names=self.ownership.names,
+            background=self._background,
+        )
+        self._runs = asyncio.Semaphore(options.parallel_runs) if options.parallel_runs else contextlib.nullcontext()
+        self._macs: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
 
     @property
     def trouble(self) -> str | None:
         """The engine's."""
         return self.engine.trouble
+
+    async def start(self) -> None:
+        """Reach the engine, remove what an earlier life left, get ready. Raises Misconfigured with cause and fix."""
+        try:
+            await self.engine.start()
+            await self.images.start()
+            await self.outputs.start()
+            await self.ownership.start()
+            await self.bridge.start()
+        except BaseException:
+            await self.close()
+            raise
+        self.engine.returned = self._returned
+
+    async def create(self, spec: ContainerSpec) -> DockerContainer:
+        """Raises StartFailed."""
+        if self._closing:
+            raise StartFailed("The driver is closing.")
+        self.ownership.names.add(spec.name)
+        making = asyncio.get_running_loop().create_task(self._create(spec))
+        self._hold(making)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            self._background(self._unwanted(making))
+            raise
+
+    async def close(self) -> None:
+        """Remove every container, and whatever the driver made on the host."""
+        self._closing = True
+        self.engine.returned = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._remove_all()
+        except TimeoutError:
+            left = ", ".join(sorted(self.ownership.names))
+            log.error("containers are left, for they could not be removed in %g s: %s", PATIENCE, left)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+        await self.ownership.close()
+        await self.bridge.close()
+        await self.images.close()
+        await self.engine.close()
+
+    def facts(self) -> dict[str, str]:
+        """How actions are kept apart here, in words."""
+        return {
+            "driver": "docker",
+            "engine": f"{self.engine.version} at {self.engine.host}",
+            **self.bridge.facts(),
+            "logs": self.outputs.mode,
+            "freezer": self.freezer.how,
+        }
+
+    def forget(self, container: DockerContainer) -> None:
+        """It is gone."""
+        self.ownership.drop(container)
+        self.bridge.give_back(self._macs.pop(container.id, ""))
+
+    async def _create(self, spec: ContainerSpec) -> DockerContainer:
+        try:
+            fetched = await self._patiently(lambda: self.images.ready(spec))
+            await self.removals.room()
+            async with self._runs:
+                made = await self._patiently(lambda: self._creation.run(spec, fetched))
+        except BaseException:
+            self.ownership.names.discard(spec.name)
+            raise
+        return await self._known(spec, made)
+
+    async def _known(self, spec: ContainerSpec, made: Made) -> DockerContainer:
+        """From here on its end is heard of."""
+        if made.name != spec.name:
+            self.ownership.names.discard(spec.name)
+            spec = msgspec.structs.replace(spec, name=made.name)
+        container = DockerContainer(self, spec, made.id, made.host, made.output)
+        self._macs[made.id] = made.mac
+        self.ownership.add(container)
+        try:
+            await container.watch(made.pid)
+        except BaseException:
+            self._background(container.destroy())
+            raise
+        return container
+
+    async def _patiently(self, act: Callable[[], Awaitable[Done]]) -> Done:
+        """Over and over while the engine is away. Raises StartFailed where it is there and does not let it be done."""
+        cut_off = 0
+        while True:
+            before = self.engine.absences
+            try:
+                return await act()
+            except EngineAway as error:
+                await self.engine.back()
+                cut_off += self.engine.absences == before
+                if cut_off == _CUT_OFF:
+                    log.warning("the Docker engine is there, but does not let a container be made: %s", error)
+                    raise StartFailed(texts.PROVISION) from error
+
+    async def _unwanted(self, making: asyncio.Task[DockerContainer]) -> None:
+        """Whoever wanted it has gone."""
+        with contextlib.suppress(StartFailed):
+            await (await making).destroy()
+
+    async def _remove_all(self) -> None:
+        """With what is just being made."""
+        while self._tasks or self.ownership.containers:
+            known = self.ownership.containers.values()
+            await asyncio.gather(*(container.destroy() for container in known), *self._tasks, return_exceptions=True)
+
+    def _returned(self) -> None:
+        self._background(self.bridge.refresh())
+
+    def _background(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(self._logged(work))
+        self._hold(task)
+        task.add_done_callback(lambda _: work.close())  # where it was cancelled before it began
+
+    def _hold(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _logged(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except Exception:
+            log.exception("work in the background has failed")

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 from aiodocker import Docker, DockerError
@@ -58,6 +58,10 @@ class Engine:
         """The version of the API that is spoken."""
         self.trouble: str | None = None
         """Why it cannot be used just now, in a sentence."""
+        self.absences = 0
+        """Times that it was found to be away."""
+        self.returned: Callable[[], None] | None = None
+        """Called when it is back."""
         self._tls = options.tls
         self._connector: aiohttp.BaseConnector | None = None
         self._docker: Docker | None = None
@@ -183,12 +187,15 @@ class Engine:
 
     def _judge(self, why: str | None) -> None:
         if why is None:
-            if self.trouble is not None:
-                log.warning("the Docker engine is back after %.1f s", time.monotonic() - self._since)
-            self.trouble = None
+            was_away, self.trouble = self.trouble is not None, None
             self._well.set()
+            if was_away:
+                log.warning("the Docker engine is back after %.1f s", time.monotonic() - self._since)
+                if self.returned is not None:
+                    self.returned()
             return
         if self.trouble is None:
+            self.absences += 1
             self._since = time.monotonic()
             log.error("the Docker engine at %s %s: what needs a container waits", self.host, why)
         self.trouble = f"The Docker engine at {self.host} {why}."
