@@ -122,7 +122,8 @@ class Drivers:
         run = docker_folder(self._ground.data)
         self._stack.callback(remove, run)
         labels = new_labels(await _identity(self._settings, self._ground), self._settings.invoker_id)
-        return DockerContainers(run, options, labels, kinds=offer.kinds, serve_api=api.serve)
+        reach = self._settings.action_network
+        return DockerContainers(run, options, labels, kinds=offer.kinds, serve_api=api.serve, reach=reach)
 
     def _options(self, api: Api) -> "DockerOptions":
         from upcall.containers.docker.options import DockerOptions, Timeouts
