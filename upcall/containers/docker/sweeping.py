@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
+from aiodocker.containers import DockerContainer
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.freezer import Freezer
@@ -49,13 +50,13 @@ async def find(engine: Engine, labels: list[str]) -> list[Found]:
     filters = msgspec.json.encode({"label": labels}).decode()
     async with engine.asked(engine.timeouts.ps) as docker:
         listed = await docker.containers.list(all=True, filters=filters)
-    return [_found(each._container) for each in listed]
+    return [_found(each) for each in listed]
 
 
-def _found(told: dict[str, Any]) -> Found:
-    names = [name.removeprefix("/") for name in told.get("Names") or []]
+def _found(told: DockerContainer) -> Found:
+    names = [name.removeprefix("/") for name in told["Names"] or []]
     name = names[0] if names else told["Id"][:12]
-    return Found(told["Id"], name, told["State"], told["Status"], told["Image"], told.get("Labels") or {})
+    return Found(told["Id"], name, told["State"], told["Status"], told["Image"], told["Labels"] or {})
 
 
 async def sweep(engine: Engine, labels: Labels, freezer: Freezer, removals: Removals) -> int:

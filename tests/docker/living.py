@@ -1,0 +1,109 @@
+"""Containers of a real engine with as little of the driver as a container needs: no images, logs or networks."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+from tests.system.engine import Engine as Dockerd
+from upcall.containers.docker.container import DockerContainer
+from upcall.containers.docker.engine import Engine
+from upcall.containers.docker.freezer import Freezer
+from upcall.containers.docker.labels import Labels, new_labels
+from upcall.containers.docker.options import DockerOptions
+from upcall.containers.docker.ownership import Ownership
+from upcall.containers.docker.removals import Removals
+from upcall.containers.sandbox.cgroups import Grip
+from upcall.ports import ContainerSpec, Lines
+
+IMAGE = "base/python:3"
+BUSY = "while True: pass"
+HUNGRY = "bytearray(200 << 20)"
+QUIET = "import time; time.sleep(3600)"
+
+_numbers = count(1)
+
+
+class Blind(Freezer):
+    """Sees nothing of the containers' processes, as on another machine."""
+
+    def reach(self, pid: int, id: str) -> tuple[int, Grip] | None:
+        return None
+
+    def find(self, pid: int, id: str) -> Grip | None:
+        return None
+
+
+class NoLogs:
+    """Nothing is collected here."""
+
+    closed = False
+
+    def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
+        done(Lines([]))
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Life:
+    """One process's containers; made by `life`."""
+
+    def __init__(self, engine: Engine, labels: Labels, freezer: Freezer) -> None:
+        self.engine = engine
+        self.labels = labels
+        self.freezer = freezer
+        self.removals = Removals(engine)
+        self.logs: dict[str, NoLogs] = {}
+        self.owned = Ownership(engine, labels, freezer, self.removals)
+
+    async def make(self, code: str = QUIET, memory: int = 64) -> DockerContainer:
+        """A started one that runs this Python."""
+        name = f"life_{os.getpid()}_{next(_numbers)}"
+        self.owned.names.add(name)
+        id = await self.put(name, code, memory)
+        self.logs[id] = NoLogs()
+        container = DockerContainer(self, self.spec(name), id, "127.0.0.1", self.logs[id])
+        self.owned.add(container)
+        await container.watch((await self.look(id))["Pid"])
+        return container
+
+    async def put(self, name: str, code: str = QUIET, memory: int = 64, start: bool = True, **labels: str) -> str:
+        """Behind the back of those who look after what is ours."""
+        host = {"Memory": memory << 20, "MemorySwap": memory << 20, "NetworkMode": "none"}
+        given = labels or self.labels.given()
+        body = {"Image": IMAGE, "Cmd": ["python3", "-S", "-c", code], "Labels": given, "HostConfig": host}
+        container = await self.engine.docker.containers.create(body, name=name)
+        if start:
+            await container.start()
+        return str(container.id)
+
+    async def look(self, id: str) -> dict[str, Any]:
+        """`State`, as the engine has it."""
+        return dict((await self.engine.docker.containers.container(id).show())["State"])
+
+    def forget(self, container: DockerContainer) -> None:
+        self.owned.drop(container)
+
+    @staticmethod
+    def spec(name: str) -> ContainerSpec:
+        return ContainerSpec(kind="python:3", image=IMAGE, memory=64, name=name)
+
+
+@asynccontextmanager
+async def life(
+    dockerd: Dockerd, instance: str, invoker: int = 0, freezer: Freezer | None = None
+) -> AsyncIterator[Life]:
+    """What it has made is gone afterwards, unless `owned` was closed before."""
+    engine = Engine(DockerOptions(host=dockerd.url))
+    await engine.start()
+    made = Life(engine, new_labels(instance, invoker), Freezer() if freezer is None else freezer)
+    try:
+        await made.owned.start()
+        yield made
+        await asyncio.gather(*(each.destroy() for each in list(made.owned.containers.values())))
+    finally:
+        await made.owned.close()
+        await engine.close()
