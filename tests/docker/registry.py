@@ -29,7 +29,7 @@ SECRET = "secret"
 _HASH = "$2b$04$PrLAyZIFHvvLvGv5p9W.K.RIkO9jK6t8mmTWZ2Jn3R.sXTKKwFRDa"
 _CONFIG = """
 version: 0.1
-log: {{level: warn, accesslog: {{disabled: true}}}}
+log: {{level: warn, accesslog: {{disabled: false}}}}
 storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
 http: {{addr: 127.0.0.1:{port}}}
 {auth}
@@ -85,6 +85,10 @@ class Registry:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def asked(self, path: str) -> int:
+        """Requests so far whose line has this in it."""
+        return (self._folder / "log").read_text().count(f" {path}")
 
     def _answers(self) -> bool:
         try:

@@ -78,7 +78,7 @@ class Source(NamedTuple):
             except HelperFailed as error:
                 log.error("credentials for the registry %s: %s", self.server, error)
         found = found or (plain(self.entry) if self.entry else None)
-        return {"identitytoken": "", **found, "serveraddress": self.server} if found else None
+        return {**found, "serveraddress": self.server} if found else None
 
 
 NOBODY = Source("", "", None, None)

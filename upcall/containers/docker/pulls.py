@@ -7,14 +7,13 @@ a moment, or brings something, is told in the log.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import Callable
 
+import aiohttp
 import msgspec
 from aiodocker import Docker, DockerError
 
-from upcall.containers.docker.credentials import Auth, Source, encoded
+from upcall.containers.docker.credentials import Source, encoded
 from upcall.containers.docker.engine import Engine, EngineError
 from upcall.errors import UpcallError
 from upcall.model.images import Image
@@ -35,6 +34,21 @@ class PullFailed(UpcallError):
     def __init__(self, reason: str, denied: bool) -> None:
         super().__init__(reason)
         self.denied = denied
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """Bytes."""
+
+    total: int = 0
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One line of what the engine says while it fetches; `id` is a layer's."""
+
+    status: str = ""
+    id: str = ""
+    detail: Detail | None = msgspec.field(name="progressDetail", default=None)
+    error: str = ""
 
 
 class Flight(msgspec.Struct, eq=False):
@@ -88,13 +102,11 @@ class Pulls:
         progress = Progress(str(image))
         try:
             auth = await source.auth()
+            headers = {"X-Registry-Auth": encoded(auth)} if auth else {}
             async with self._engine.asked(self._engine.timeouts.pull) as docker:
                 if image.digest:
-                    await _ask(docker, image, auth)
-                said = docker.images.pull(image.full, auth=cast("dict[str, Any] | None", auth), stream=True)
-                async with aclosing(cast(AsyncGenerator[dict[str, Any], None], said)) as steps:
-                    async for step in steps:
-                        progress.heard(step)
+                    await _ask(docker, image, headers)
+                await _fetch(docker, image, headers, progress.heard)
         except EngineError as error:
             why = str(error)[:_REASON]
             log.warning("the image %s was not fetched: %s", image, why)
@@ -104,13 +116,37 @@ class Pulls:
         progress.told()
 
 
-async def _ask(docker: Docker, image: Image, auth: Auth | None) -> None:
+async def _ask(docker: Docker, image: Image, headers: dict[str, str]) -> None:
     """Have the registry itself say that these credentials may have the image: of a digest that is here already the
     engine asks nobody. Raises DockerError."""
-    url = f"{docker.docker_host}/{docker.api_version}/distribution/{image.full}/json"
-    async with docker.session.get(url, headers={"X-Registry-Auth": encoded(auth)} if auth else None) as answer:
-        if answer.status != 200:
-            raise DockerError(answer.status, str((await answer.json()).get("message")))
+    async with docker.session.get(_url(docker, f"distribution/{image.full}/json"), headers=headers) as answer:
+        await _check(answer)
+
+
+async def _fetch(docker: Docker, image: Image, headers: dict[str, str], heard: Callable[[Step], None]) -> None:
+    """Not by aiodocker's own call: that leaves the request open where it is given up. Raises DockerError."""
+    url, query = _url(docker, "images/create"), {"fromImage": image.full}
+    async with docker.session.post(url, params=query, headers=headers) as answer:
+        await _check(answer)
+        async for line in answer.content:
+            step = msgspec.json.decode(line, type=Step)
+            if step.error:
+                raise DockerError(0, step.error)
+            heard(step)
+
+
+def _url(docker: Docker, path: str) -> str:
+    return f"{docker.docker_host}/{docker.api_version}/{path}"
+
+
+async def _check(answer: aiohttp.ClientResponse) -> None:
+    if answer.status != 200:
+        body = await answer.read()
+        try:
+            message = msgspec.json.decode(body, type=dict[str, str])["message"]
+        except (msgspec.MsgspecError, KeyError):
+            message = body.decode(errors="replace")
+        raise DockerError(answer.status, message)
 
 
 class Progress:
@@ -122,11 +158,10 @@ class Progress:
         self._layers: dict[str, int] = {}
         self._timer = asyncio.get_running_loop().call_later(QUIET, log.info, "the image %s is being fetched", image)
 
-    def heard(self, step: Mapping[str, Any]) -> None:
-        """One line of what the engine says; sizes come with the layers that it downloads."""
-        if step.get("status") == "Downloading" and isinstance(layer := step.get("id"), str):
-            total = (step.get("progressDetail") or {}).get("total")
-            self._layers[layer] = total if isinstance(total, int) else 0
+    def heard(self, step: Step) -> None:
+        """Sizes come with the layers that are downloaded."""
+        if step.status == "Downloading":
+            self._layers[step.id] = max(0, step.detail.total) if step.detail else 0
 
     def close(self) -> None:
         self._timer.cancel()
