@@ -170,7 +170,7 @@ HUNGRY = {
 @pytest.mark.parametrize("image", HUNGRY)
 def test_who_takes_more_than_the_containers_memory_is_ended_by_the_kernel(inside: Engine, image: str) -> None:
     """And not by the language's own bound: so the platform can tell."""
-    with contained(inside, image, memory=128) as container:
+    with contained(inside, image, memory=512) as container:
         assert container.init(HUNGRY[image]) == READY
         with pytest.raises((ConnectionError, http.client.HTTPException)):
             container.run()

@@ -10,7 +10,6 @@ import contextlib
 import glob
 import linecache
 import os
-import runpy
 import site
 import sys
 import traceback
@@ -122,6 +121,8 @@ def _activate(virtualenv: str) -> None:
     missing or knows another Python only, by its folders. Raises Refused when the script fails."""
     script = os.path.join(virtualenv, "bin", "activate_this.py")
     if os.path.isfile(script):
+        import runpy
+
         _loaded(lambda: runpy.run_path(script))
     for packages in glob.glob(os.path.join(virtualenv, "lib", "python3*", "site-packages")):
         if packages not in sys.path:

@@ -28,6 +28,7 @@ from ..native.program import Program
 from ..nodejs import start
 from . import confine, link, linux, server
 from .action import Code
+from .modules import load
 from .net import network
 from .order import OUTPUT
 from .protocol import Action
@@ -37,11 +38,6 @@ _KEPT = 5
 _HIGH = 64
 _RUNTIMES: dict[str, Callable[[str], Action]] = {confine.PYTHON: Code, confine.NATIVE: Program}
 """Each makes its action from the folder for the code."""
-_PRELOADED = (
-    "base64 binascii collections contextlib copy dataclasses datetime decimal email.message enum functools hashlib "
-    "hmac html http.client inspect io itertools logging math operator pathlib random re secrets ssl string struct "
-    "tempfile textwrap threading time traceback typing urllib.parse urllib.request uuid zipfile zlib"
-)
 
 
 def main() -> None:
@@ -142,8 +138,7 @@ def _high(fd: int) -> int:
 
 def _warm_up() -> None:
     """Load what actions commonly need, and what `site` would have given them."""
-    for name in _PRELOADED.split():
-        __import__(name)
+    load()
     site.setquit()
     site.sethelper()
     for key in ("purelib", "platlib"):
