@@ -22,11 +22,16 @@ log = logging.getLogger("upcall")
 
 OURS = {"python:3": "python", "python:3.11": "python", "nodejs:20": "nodejs"}
 """Kinds of the images that `scripts/images` builds."""
+_HERE, _NOT_HERE = "this host runs them", "this host does not run them"
 SKELETON = Image("skeleton", "upcall", __version__)
 
 
+NATIVE, IMAGES = "native", "blackbox"
+"""Of actions without a kind of the manifest: executables, and images of their own."""
+
+
 class Pick(msgspec.Struct, frozen=True):
-    """What runs one kind. `there`: whether it does now, or its image is missing."""
+    """What runs one kind, or `NATIVE` or `IMAGES`. `there`: whether it does now, or its image is missing."""
 
     kind: str
     driver: Driver
@@ -45,7 +50,8 @@ class Offer(msgspec.Struct, frozen=True):
     @property
     def kinds(self) -> list[str]:
         """Those that are there first."""
-        return [pick.kind for pick in sorted(self.picks, key=lambda pick: not pick.there)]
+        own = set(self.manifest.kinds)
+        return [pick.kind for pick in sorted(self.picks, key=lambda pick: not pick.there) if pick.kind in own]
 
     def rows(self) -> list[Json]:
         """For tools: what runs each kind."""
@@ -53,20 +59,24 @@ class Offer(msgspec.Struct, frozen=True):
 
     def lines(self) -> list[str]:
         """For people, under titles of 17 columns; nothing where there was nothing to choose."""
-        drivers = list(dict.fromkeys(pick.driver for pick in self.picks if pick.image or pick.why))
-        return [f"{f'{driver} runs:':<16} {self._words(driver)}" for driver in drivers]
+        told = [pick for pick in self.picks if pick.image or pick.why]
+        groups = dict.fromkeys((pick.driver, pick.why) for pick in told)
+        return [
+            f"{f'{driver} runs:':<16} {_words([pick for pick in told if (pick.driver, pick.why) == (driver, why)])}"
+            for driver, why in groups
+        ]
 
-    def _words(self, driver: Driver) -> str:
-        """`python:3 python:3.11 (upcall/python:0.1.0), nodejs:20 (upcall/nodejs:0.1.0): why`."""
-        picks = [pick for pick in self.picks if pick.driver == driver]
-        found = []
-        for image in dict.fromkeys(pick.image for pick in picks):
-            same = [pick for pick in picks if pick.image == image]
-            kinds = " ".join(pick.kind for pick in same)
-            lack = "" if same[0].there else ", which is missing"
-            found.append(f"{kinds} ({image}{lack})" if image else kinds)
-        why = f": {picks[0].why}" if picks[0].why else ""
-        return f"{', '.join(found)}{why}"
+
+def _words(picks: Sequence[Pick]) -> str:
+    """`python:3 python:3.11 (upcall/python:0.1.0), nodejs:20 (upcall/nodejs:0.1.0): why`, of picks for one reason."""
+    found = []
+    for image in dict.fromkeys(pick.image for pick in picks):
+        same = [pick for pick in picks if pick.image == image]
+        kinds = " ".join(pick.kind for pick in same)
+        lack = "" if same[0].there else ", which is missing"
+        found.append(f"{kinds} ({image}{lack})" if image else kinds)
+    why = f": {picks[0].why}" if picks[0].why else ""
+    return f"{', '.join(found)}{why}"
 
 
 def manifest_of(kinds: Sequence[str]) -> Manifest:
@@ -124,11 +134,11 @@ def by_docker(given: Manifest | None, deployment: Deployment, present: Collectio
         raise Misconfigured("--runtimes: it has no kinds; the default has some: leave it out, or add them.")
     manifest = given or docker_manifest()
     picks = [_in_docker(runtime, deployment, present, "") for runtime in manifest.all]
-    _tell_missing(picks, ours=given is None)
     if given is None:
         deployment = msgspec.structs.replace(deployment, plays=((images.ANY_NATIVE, SKELETON),))
-        if str(skeleton := deployment.native(images.NATIVE)) not in present:
-            _tell(skeleton, "native executables", ours=True)
+        skeleton = str(deployment.native(images.NATIVE))
+        picks.append(Pick(NATIVE, "docker", skeleton, "", skeleton in present))
+    _tell_missing(picks, ours=given is None)
     return Offer(manifest, picks, deployment)
 
 
@@ -136,25 +146,24 @@ def by_both(given: Manifest | None, kinds: Sequence[str], deployment: Deployment
     """`kinds` are the host's own. Raises Misconfigured."""
     manifest = given or _joined(manifest_of(kinds), docker_manifest(), deployment, present)
     picks = [
-        Pick(runtime.kind, "process", "", "this host runs them")
+        Pick(runtime.kind, "process", "", _HERE)
         if runtime.kind in kinds
-        else _in_docker(runtime, deployment, present, "this host does not run them")
+        else _in_docker(runtime, deployment, present, _NOT_HERE)
         for runtime in manifest.all
     ]
+    manifest = offered(manifest, [pick.kind for pick in picks])
     _tell_missing(picks, ours=given is None)
-    return Offer(offered(manifest, [pick.kind for pick in picks]), picks, deployment)
+    picks += [Pick(NATIVE, "process", "", _HERE), Pick(IMAGES, "docker", "", "images are Docker's")]
+    return Offer(manifest, picks, deployment)
 
 
 def _tell_missing(picks: Sequence[Pick], ours: bool) -> None:
     """Of images that are not there, with what brings them."""
     for image in dict.fromkeys(pick.image for pick in picks if not pick.there):
         kinds = ", ".join(pick.kind for pick in picks if pick.image == image)
-        _tell(parse_image(image), kinds, ours)
-
-
-def _tell(image: Image, what: str, ours: bool) -> None:
-    fix = f"scripts/images {image.name}" if ours and not image.registry else f"docker pull {image}"
-    log.warning("the Docker engine does not have the image %s of %s: %s", image, what, fix)
+        named = parse_image(image)
+        fix = f"scripts/images {named.name}" if ours and not named.registry else f"docker pull {image}"
+        log.warning("the Docker engine does not have the image %s of %s: %s", image, kinds, fix)
 
 
 def _in_docker(runtime: Runtime, deployment: Deployment, present: Collection[str], why: str) -> Pick:

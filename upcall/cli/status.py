@@ -83,14 +83,40 @@ def _bus(bus: dict[str, Any] | None) -> Iterator[str]:
 
 def _work(status: dict[str, Any]) -> Iterator[str]:
     """What runs actions."""
-    yield _row("actions", f"{status['driver']} driver, isolation {status['isolation']}; they reach {status['network']}")
-    yield _row("cgroups", status["cgroups"])
-    yield _row("kinds", " ".join(status["kinds"]))
+    if "isolation" in status:
+        how = f"{status['driver']} driver, isolation {status['isolation']}; they reach {status['network']}"
+        yield _row("actions", how)
+        yield _row("cgroups", status["cgroups"])
+    docker = status if status["driver"] == "docker" else status.get("docker")
+    if docker is not None:
+        yield from _docker(docker, apart=docker is not status)
+    for number, kinds in enumerate(_kinds(status["runs"])):
+        yield _row("kinds" if not number else "", kinds)
     pool, counts, rates = status["pool"], status["activations"], status["rates"]
     yield _row("memory", memory(pool["memory"]))
     yield _row("containers", containers(pool))
     yield _row("activations", f"{pool['running']} running, {pool['waiting']} waiting; {rate(rates)}")
     yield _row("since start", f"{counts['taken']} activations, {counts['failed']} failed, {counts['cold']} containers")
+
+
+def _docker(facts: dict[str, Any], apart: bool) -> Iterator[str]:
+    """`apart`: beside another driver."""
+    if not apart:
+        yield _row("actions", "docker driver, each in a container of its own")
+    yield _row("docker", f"engine {facts['engine']}")
+    if facts.get("trouble"):
+        yield _row("", click.style(facts["trouble"], fg="red"))
+    yield _row("", f"network {facts['network']}; the API at {facts['api']}")
+    yield _row("", f"logs by {facts['logs']}; pause by: {facts['freezer']}")
+
+
+def _kinds(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Those that are run alike in a line."""
+    for like in dict.fromkeys((each["driver"], each["image"], each["why"], each["there"]) for each in runs):
+        driver, image, why, there = like
+        same = [r["kind"] for r in runs if (r["driver"], r["image"], r["why"], r["there"]) == like]
+        where = ", ".join([driver, *filter(None, [image, "" if there else "which was missing at the start"])])
+        yield f"{' '.join(same)}{f' ({where})' if image or why else ''}{f': {why}' if why else ''}"
 
 
 def memory(numbers: dict[str, int]) -> str:
