@@ -55,8 +55,7 @@ class Stage:
             self.actions,
             self.containers,
             pool=pool or PoolConfig(memory=1024),
-            manifest=MANIFEST,
-            **options,
+            **{"manifest": MANIFEST, **options},
         )
         async with self.invoker:
             yield self.invoker

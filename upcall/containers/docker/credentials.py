@@ -15,6 +15,7 @@ may fetch. None of them is in a text, a log or an `owner`.
 import asyncio
 import base64
 import binascii
+import errno
 import logging
 import os
 from collections.abc import Mapping
@@ -131,6 +132,8 @@ class Credentials:
             self._files.pop(path, None)
             return "", None
         except (OSError, ValueError) as error:
+            if getattr(error, "errno", 0) == errno.ENAMETOOLONG:
+                return "", None
             stamp = f"unreadable: {getattr(error, 'strerror', None) or 'no name of a file'}"
         known = self._files.get(path)
         if known is None or known[0] != stamp:
