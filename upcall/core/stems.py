@@ -77,6 +77,8 @@ def _reactive(kind: str, given: Given | None) -> Reactive | None:
         return None
     try:
         ttl = parse_duration(given.ttl)
+        if ttl <= 0:
+            raise ValueError(f"'{given.ttl}' is not more than nothing")
     except ValueError as error:
         raise Misconfigured(f"the runtimes manifest: stemCells of {kind}: ttl: {error}") from error
     return Reactive(given.min_count, given.max_count, ttl, given.threshold, given.increment)

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from upcall.model.images import Image, parse_image
+from upcall.model.images import Image, parse_image, refusal
 from upcall.model.sizes import MB, parse_size
 
 
@@ -34,7 +34,8 @@ class StemCell(msgspec.Struct, frozen=True, rename="camel"):
     def __post_init__(self) -> None:
         if self.wanted <= 0:
             raise ValueError("stemCells: initialCount must be greater than 0")
-        parse_size(self.memory)
+        if self.megabytes <= 0:
+            raise ValueError(f"stemCells: memory must be 1 MB or more, and is {self.memory}")
 
     @property
     def wanted(self) -> int:
@@ -64,6 +65,12 @@ class Runtime(msgspec.Struct, frozen=True, rename="camel"):
     sentinelled_logs: bool = True
     attached: Attached | UnsetType | None = UNSET
     stem_cells: list[StemCell] = msgspec.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.kind.strip():
+            raise ValueError("kind: it is empty")
+        if why := refusal(str(self.image)):
+            raise ValueError(f"image of {self.kind}: {why}")
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -128,17 +135,21 @@ def parse_manifest(text: str | bytes) -> Manifest:
         manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.MsgspecError as error:
         raise ValueError(f"the runtimes manifest cannot be read: {error}") from error
+    for number, image in enumerate(manifest.blackboxes):
+        if why := refusal(str(image)):
+            raise ValueError(f"the runtimes manifest cannot be read: {why} - at `$.blackboxes[{number}]`")
     return with_defaults(manifest)
 
 
 def with_defaults(manifest: Manifest) -> Manifest:
     """A family of one is its own default; of several exactly one must say so. Raises ValueError."""
     families = {}
-    for family, versions in manifest.runtimes.items():
+    for family, given in manifest.runtimes.items():
+        versions = [msgspec.structs.replace(runtime, kind=runtime.kind.strip().lower()) for runtime in given]
         defaults = [runtime.kind for runtime in versions if runtime.default]
         if len(versions) == 1:
-            versions = [msgspec.structs.replace(versions[0], default=True)]  # noqa: PLW2901
-        elif not defaults:
+            versions = [msgspec.structs.replace(versions[0], default=True)]
+        elif versions and not defaults:
             raise ValueError(f"{family} has multiple versions, but no default.")
         elif len(defaults) > 1:
             raise ValueError(f"Found more than one default for {family}: {', '.join(defaults)}")

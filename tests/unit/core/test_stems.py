@@ -61,8 +61,9 @@ def test_a_manifest_says_for_itself_what_is_wanted() -> None:
     )
 
 
-def test_a_time_that_is_none_is_told_with_its_kind() -> None:
-    reactive = '{"minCount":1,"maxCount":4,"ttl":"soon","threshold":1,"increment":2}'
+@pytest.mark.parametrize("ttl", ["soon", "0 s"])
+def test_a_time_that_is_none_is_told_with_its_kind(ttl: str) -> None:
+    reactive = f'{{"minCount":1,"maxCount":4,"ttl":"{ttl}","threshold":1,"increment":2}}'
     manifest = parse_manifest(a_manifest(f'{{"count":1,"memory":"512 MB","reactive":{reactive}}}'))
-    with pytest.raises(Misconfigured, match=r"stemCells of nodejs:20: ttl: .*soon"):
+    with pytest.raises(Misconfigured, match=rf"stemCells of nodejs:20: ttl: .*'{ttl}'"):
         manifest_cells(manifest)

@@ -29,6 +29,35 @@ def test_of_several_the_marked_one_is_the_default() -> None:
     assert parsed.runtime("cobol:default") is None
 
 
+def test_the_whole_format() -> None:
+    """Kinds count without regard to case; what is left out has upstream's defaults."""
+    text = """{"description": ["of upstream's deployments"], "runtimes": {"nodejs": [
+        {"kind": " NodeJS:20", "default": true, "deprecated": false, "requireMain": false, "sentinelledLogs": false,
+         "image": {"prefix": "openwhisk", "name": "action-nodejs-v20", "tag": "nightly", "registry": "reg:5000/"},
+         "attached": {"attachmentName": "codefile", "attachmentType": "text/plain"},
+         "stemCells": [{"initialCount": 2, "memory": "256 MB", "reactive":
+            {"minCount": 1, "maxCount": 4, "ttl": "2 minutes", "threshold": 1, "increment": 1}},
+            {"count": 1, "memory": "512 MB"}]},
+        {"kind": "nodejs:18", "image": {"name": "n"}}], "empty": []},
+        "blackboxes": [{"prefix": "openwhisk", "name": "dockerskeleton", "tag": "nightly"}]}"""
+    found = parse_manifest(text)
+    first, second = found.all
+    assert (first.kind, str(first.image)) == ("nodejs:20", "reg:5000/openwhisk/action-nodejs-v20:nightly")
+    assert not first.sentinelled_logs
+    assert [(cell.wanted, cell.megabytes, cell.reactive is None) for cell in first.stem_cells] == [
+        (2, 256, False),
+        (1, 512, True),
+    ]
+    assert (second.default, second.deprecated, second.require_main, second.sentinelled_logs) == (
+        False,
+        False,
+        False,
+        True,
+    )
+    assert second.stem_cells == []
+    assert found.is_native(Image("dockerskeleton", "openwhisk", "nightly"))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -41,6 +70,15 @@ def test_of_several_the_marked_one_is_the_default() -> None:
         (json.dumps({"runtimes": {"python": [{"kind": "a"}]}}), "missing required field `image`"),
         (manifest({"kind": "a", "stemCells": [{"initialCount": 0, "memory": "1 m"}]}), "initialCount"),
         (manifest({"kind": "a", "stemCells": [{"initialCount": 1, "memory": "much"}]}), "is no size"),
+        (manifest({"kind": "a", "stemCells": [{"initialCount": 1, "memory": "0 MB"}]}), "memory must be 1 MB or more"),
+        (manifest({"kind": " "}), "kind: it is empty"),
+        (manifest({"kind": "a", "image": {"name": "Big"}}), r"image of a: 'Big' is no part of a name"),
+        (
+            manifest({"kind": "a", "image": {"name": "b", "registry": "https://reg/"}}),
+            "image of a: 'https:' is no host",
+        ),
+        (manifest({"kind": "a", "sentinelledLogs": "yes"}), r"Expected `bool`, got `str` .*sentinelledLogs"),
+        (json.dumps({"runtimes": {}, "blackboxes": [{"name": "a b"}]}), r"'a b' is no part .*\$.blackboxes\[0\]"),
     ],
 )
 def test_a_bad_manifest_is_refused_by_name(text: str, says: str) -> None:
