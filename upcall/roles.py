@@ -199,6 +199,16 @@ ROLE_SETTINGS: tuple[Setting, ...] = (
         roles=("invoker",),
     ),
     Setting(
+        "api-host",
+        optional(api_url),
+        "",
+        "URL of the API that actions in Docker's containers get as __OW_API_HOST  [default: it listens on their "
+        "network, too]",
+        ("WHISK_API_HOST_NAME",),
+        form="URL",
+        roles=("serve",),
+    ),
+    Setting(
         "runtimes",
         optional(manifest),
         "",
