@@ -139,7 +139,7 @@ async def test_the_size_of_a_line_is_what_the_engine_writes(inside: Engine, tmp_
     async with boxes(inside, tmp_path, "stream") as made:
         box = await made.make(sentinels=False)
         await box.run(ODD)
-        written = [line for line in Path(inside.inspect(box.id)["LogPath"]).read_text().splitlines()]
+        written = Path(inside.inspect(box.id)["LogPath"]).read_text().splitlines()
         size = sum(len(line.encode()) + 1 + 30 - len(json.loads(line)["time"]) for line in written)
         lines = (await box.take(size)).lines
         await box.run(ODD)

@@ -6,9 +6,9 @@ is a failed creation, as it is without a shell, and so that FIFOs which do not c
 They lie in the container's /dev, a file system in memory that each container has, whatever its image and though its
 root cannot be written to.
 
-Which shell an image has is learnt by trying, once for each image: `/bin/sh`, then `sh` on its PATH; without one its
-output comes by the engine's stream. So it does where a shell would spoil the environment: it drops variables whose
-names it could not use.
+Which shell an image has is learnt by trying, once for each image: `sh` on its PATH, then `/bin/sh` where that is none
+of its places; without one its output comes by the engine's stream. So it does where a shell would spoil the
+environment: it drops variables whose names it could not use.
 """
 
 import re
@@ -22,7 +22,7 @@ OUT, ERR = "/dev/upcall.stdout", "/dev/upcall.stderr"
 """Where the container finds its FIFOs."""
 BEGUN, MISSING = b"upcall: begun", b"upcall: missing"
 """What the shell says, as a line."""
-SHELLS = ("/bin/sh", "sh")
+_SHELL, _FOLDER = "sh", "/bin"
 _SCRIPT = f"""exec >{OUT} 2>{ERR}
 case $1 in
 */*) [ -e "$1" ];;
@@ -73,8 +73,14 @@ def spoils(environment: Iterable[str]) -> bool:
     return not all(_NAME.fullmatch(variable.partition("=")[0]) for variable in environment)
 
 
+def shells(environment: Iterable[str]) -> Sequence[str]:
+    """What may be one, the likeliest first."""
+    path = next((text.partition("=")[2] for text in environment if text.startswith("PATH=")), _FOLDER)
+    return (_SHELL,) if _FOLDER in path.split(":") else (_SHELL, f"{_FOLDER}/{_SHELL}")
+
+
 class Shells:
-    """Which of `SHELLS` each image has, as far as it has been tried."""
+    """Which shells images have, as far as that has been tried."""
 
     def __init__(self) -> None:
         self._refused: OrderedDict[str, set[str]] = OrderedDict()
@@ -84,11 +90,12 @@ class Shells:
         if not (program.entrypoint or program.command) or spoils(program.environment):
             return None
         refused = self._refused.get(program.image, set())
-        return next((shell for shell in SHELLS if shell not in refused), None)
+        return next((shell for shell in shells(program.environment) if shell not in refused), None)
 
-    def refuse(self, image: str, shells: Sequence[str]) -> None:
-        """The image does not run these."""
-        self._refused.setdefault(image, set()).update(shells)
-        self._refused.move_to_end(image)
+    def refuse(self, program: Program, shell: str | None = None) -> None:
+        """The image does not run this shell, or any."""
+        refused = shells(program.environment) if shell is None else (shell,)
+        self._refused.setdefault(program.image, set()).update(refused)
+        self._refused.move_to_end(program.image)
         while len(self._refused) > _IMAGES:
             self._refused.popitem(last=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from upcall.containers.docker.engine import Engine, EngineError
-from upcall.containers.docker.entry import ERR, MISSING, OUT, SHELLS, Entry, Program, Shells, wrapped
+from upcall.containers.docker.entry import ERR, MISSING, OUT, Entry, Program, Shells, wrapped
 from upcall.containers.docker.fifo import Fifos, sweep
 from upcall.containers.docker.stream import Attached
 from upcall.errors import Misconfigured
@@ -129,11 +129,11 @@ class Output:
         if self._fifos is None:
             return False
         if isinstance(error, _Ended):
-            self._outputs.shells.refuse(self._program.image, SHELLS)
+            self._outputs.shells.refuse(self._program)
         elif isinstance(error, _Silent) or any(path in str(error) for path in (*self._fifos.paths.values(), OUT, ERR)):
             self._outputs.blind(str(error))
         elif any(said in str(error) for said in (f'exec: "{self._shell}"', f"exec {self._shell}:")):
-            self._outputs.shells.refuse(self._program.image, (self._shell,))
+            self._outputs.shells.refuse(self._program, self._shell)
         else:
             return False
         return True
