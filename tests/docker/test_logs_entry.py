@@ -52,7 +52,7 @@ FORMS = {
     "user": ["USER 4321", f"CMD {json.dumps(['python3', '-c', SAYS])}"],
     "path-without-bin": ["ENV PATH=/usr/local/bin", f"CMD {json.dumps(['/usr/bin/python3', '-c', SAYS])}"],
     "elsewhere": [
-        "RUN [\"python3\", \"-c\", \"import os; os.mkdir('/x'); os.rename('/bin/dash', '/x/sh'); os.remove('/bin/sh')\"]",
+        "RUN mkdir /x && mv /bin/dash /x/sh",
         "ENV PATH=/x:/usr/bin",
         f"CMD {json.dumps(['python3', '-c', SAYS])}",
     ],
