@@ -107,7 +107,9 @@ class Engine(EngineApi):
             self._process = None
 
     def kill(self) -> None:
+        """Its containerd dies with it; where nobody collects orphans for a while, the next one would wait for that."""
         self.stop(signal.SIGKILL)
+        (self.folder / "run/containerd/containerd.pid").unlink(missing_ok=True)
 
     def freeze(self) -> None:
         """It keeps its connections and answers nothing, until `thaw`."""
