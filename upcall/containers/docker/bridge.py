@@ -19,6 +19,7 @@ made the others are there on purpose.
 import asyncio
 import contextlib
 import logging
+import socket
 
 from upcall.containers.docker import openings
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
@@ -32,6 +33,7 @@ from upcall.containers.sandbox import addresses
 from upcall.containers.sandbox.interior import Serve
 from upcall.containers.sandbox.ways import Reach
 from upcall.errors import Misconfigured
+from upcall.runtimes.python.rtnetlink import Netlink
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,16 @@ class Bridge:
         """The container is gone, or was none; idempotent."""
         if mac and self._guard.macs:
             self._guard.macs.give_back(mac)
+
+    def meet(self, host: str, mac: str) -> None:
+        """A container has this address now. Docker gives each address a MAC of its own, and so a host that remembers
+        the last one's is right; ours are given by number, and it would ask the wrong one for up to a minute."""
+        if mac and self._segment.bridge:
+            try:
+                with Netlink() as link:
+                    link.set_neighbour(socket.if_nametoindex(self._segment.bridge), host, mac)
+            except OSError as error:
+                log.warning("container at %s: %s", host, error)
 
     def facts(self) -> dict[str, str]:
         """What containers reach, in words."""

@@ -18,18 +18,21 @@ from typing import NamedTuple
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _GETADDR = 20, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
-_REQUEST, _ACK, _EXCLUSIVE, _CREATE, _DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
+_NEWNEIGH = 28
+_REQUEST, _ACK, _REPLACE, _EXCLUSIVE, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 _ERROR, _DONE = 2, 3
 
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 3, 18, 26, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER, _INET6_ADDR_GEN_MODE = 1, 2, 1, 8
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_NDA_DST, _NDA_LLADDR, _REACHABLE = 1, 2, 2
 _MAIN, _BOOT, _UNIVERSE, _ON_LINK = 254, 3, 0, 253
 _UNICAST, _PROHIBIT = 1, 8
 _UP, _GENERATE_NONE, _INET_CONF = 1, 1, 1
 _FORWARDING, _PROXY_ARP = 1, 3
 _HEADER, _LINK, _ADDRESS, _ROUTE = (struct.Struct(text) for text in ("=IHHII", "=BxHiII", "=BBBBi", "=BBBBBBBBI"))
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _ATTRIBUTE = struct.Struct("=HH")
 _LARGEST = 1 << 16
 
@@ -108,6 +111,14 @@ class Netlink:
         body = _ROUTE.pack(socket.AF_INET, prefix, 0, 0, _MAIN, 0, _UNIVERSE, _PROHIBIT, 0)
         body += _attribute(_RTA_DST, socket.inet_aton(to))
         self._change(_DELROUTE, 0, body, f"remove the route to {to}/{prefix}")
+
+    def set_neighbour(self, index: int, address: str, mac: str) -> None:
+        """Whose an address is by now, of IPv4 or IPv6; whoever had it before is forgotten."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        body = _NEIGHBOUR.pack(family, index, _REACHABLE, 0, 0)
+        body += _attribute(_NDA_DST, socket.inet_pton(family, address))
+        body += _attribute(_NDA_LLADDR, bytes.fromhex(mac.replace(":", "")))
+        self._change(_NEWNEIGH, _CREATE | _REPLACE, body, f"say whose {address} is")
 
     def links(self) -> Iterator[tuple[int, str, str]]:
         """Index, name and kind of every link; a real device's kind is empty."""
