@@ -4,8 +4,8 @@ Each connection is an `asyncio.Protocol` with its own httptools parser and carri
 stand in a stack. A warm request is one `write` of head and body, one read, and a call of `done`: no task, no future, no
 timer (the deadline is an entry in `Deadlines`). Only a new connection costs a task.
 
-What may be retried, and what may not (D14): where no connection came about nothing has run, so /init tries again each
-50 ms until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the request may have
+What may be retried, and what may not (D14): where no connection came about nothing has run, so /init tries again, soon
+and then each 50 ms, until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the request may have
 run. A unix socket knows more: it says ECONNRESET where the peer closed with the request unread, whole or in part, and
 EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as REFUSED, too; and
 where the peer's end is read before the request has left us, nobody has got it.
@@ -33,8 +33,8 @@ from upcall.ports import Address
 
 Done = Callable[[Outcome], None]
 
-RETRY = 0.05
-"""seconds between two tries to reach a container that starts"""
+SOON, RETRY = 0.002, 0.05
+"""seconds between two tries to reach a container that starts: at first, doubled each time, and at most"""
 IDLE = 1.0
 """seconds after which a connection to a foreign image is not used again"""
 _READ = 16384
@@ -114,6 +114,7 @@ class Runtime:
             call.end(Ending.CLOSED)
 
     async def _open(self, call: "_Call", data: bytes, rest: bytes, retry: bool) -> None:
+        pause = SOON
         while True:
             try:
                 connection = await self._connect()
@@ -124,7 +125,8 @@ class Runtime:
                     call.end(Ending.REFUSED)
                     return
             self.retries += 1
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RETRY)
         call.opening = None
         call.begin(self._loop.time())
         connection.send(call, data, rest)
