@@ -253,24 +253,6 @@ async def test_init_gives_up_when_its_time_is_over(bench: Bench) -> None:
     assert outcome.elapsed >= 0.119
 
 
-async def test_a_server_that_starts_is_asked_soon_and_then_seldom(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses, sleep = [], asyncio.sleep
-
-    async def noted(seconds: float) -> None:
-        pauses.append(seconds)
-        await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", noted)
-    asked = bench.begin(b"/init")
-    while len(pauses) < 7:
-        await sleep(0)
-    bench.runtime.give_up()
-    await asked
-    assert pauses[:7] == [0.002, 0.004, 0.008, 0.016, 0.032, 0.05, 0.05]
-
-
 async def test_nobody_waits_for_a_dead_container_to_come_up(bench: Bench) -> None:
     asked = bench.begin(b"/init")
     while not bench.runtime.retries:
