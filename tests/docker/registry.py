@@ -4,6 +4,7 @@ The engine takes what is at 127.0.0.1 without TLS. Users have the password `secr
 registry wants and Python does not make.
 """
 
+import asyncio
 import base64
 import contextlib
 import io
@@ -98,6 +99,10 @@ class Registry:
         except OSError:
             return False
         return True
+
+    def pushed(self, image: str, name: str) -> str:
+        """`push`, for a test without a loop."""
+        return asyncio.run(self.push(image, name))
 
     async def push(self, image: str, name: str) -> str:
         """Give it an image of the engine by a name of its own, `alice/img:1`; the full name. The engine keeps no tag of

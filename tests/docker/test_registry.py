@@ -152,6 +152,17 @@ async def test_where_all_have_the_same_credentials_a_copy_does_while_the_registr
         removed(engine, fixed, floating)
 
 
+async def test_what_its_registry_refuses_is_not_run_from_the_copy_though_all_have_the_same_credentials(
+    engine: Dockerd, registry: Registry, shared: Images, common: Path
+) -> None:
+    image = await registry.push(BASE, "team/refused:1")
+    write_config(common, {registry.host: basic("platform")})
+    assert await shared.ready(spec(image))
+    write_config(common, {registry.host: basic("platform", "no longer")})
+    await refused(shared, spec(image))
+    removed(engine, image)
+
+
 async def test_what_the_operator_has_made_here_needs_no_registry(
     engine: Dockerd, registry: Registry, images: Images
 ) -> None:
