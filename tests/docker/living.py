@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -21,7 +21,7 @@ from upcall.ports import ContainerSpec, Lines
 IMAGE = "base/python:3"
 BUSY = "while True: pass"
 HUNGRY = "bytearray(200 << 20)"
-QUIET = "import time; time.sleep(3600)"
+QUIET = "import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); time.sleep(3600)"
 
 _numbers = count(1)
 
@@ -43,6 +43,9 @@ class NoLogs:
 
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         done(Lines([]))
+
+    def over(self) -> None:
+        pass
 
     async def close(self) -> None:
         self.closed = True
@@ -70,10 +73,17 @@ class Life:
         await container.watch((await self.look(id))["Pid"])
         return container
 
-    async def put(self, name: str, code: str = QUIET, memory: int = 64, start: bool = True, **labels: str) -> str:
+    async def put(
+        self,
+        name: str,
+        code: str = QUIET,
+        memory: int = 64,
+        start: bool = True,
+        labels: Mapping[str, str] | None = None,
+    ) -> str:
         """Behind the back of those who look after what is ours."""
         host = {"Memory": memory << 20, "MemorySwap": memory << 20, "NetworkMode": "none"}
-        given = labels or self.labels.given()
+        given = dict(self.labels.given() if labels is None else labels)
         body = {"Image": IMAGE, "Cmd": ["python3", "-S", "-c", code], "Labels": given, "HostConfig": host}
         container = await self.engine.docker.containers.create(body, name=name)
         if start:

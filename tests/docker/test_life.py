@@ -220,7 +220,7 @@ async def test_containers_leave_no_descriptors(seen: Life) -> None:
 async def test_a_freezer_that_does_not_work_is_known_from_the_first_container_on(
     engine: Dockerd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upcall.containers.docker.freezer._PATIENCE", 0.0)
+    monkeypatch.setattr("upcall.containers.sandbox.freezing.PATIENCE", 0.0)
     monkeypatch.setattr("upcall.containers.sandbox.cgroups.Grip.frozen", lambda grip: False)
     async with life(engine, uuid.uuid4().hex, freezer=Freezer()) as made:
         container = await made.make()

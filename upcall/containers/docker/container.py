@@ -40,6 +40,8 @@ class Logs(Protocol):
 
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None: ...
 
+    def over(self) -> None: ...
+
     async def close(self) -> None: ...
 
 
@@ -83,6 +85,7 @@ class DockerContainer(Mortal):
         if reached is not None:
             self._pidfd, self._grip = reached
             asyncio.get_running_loop().add_reader(self._pidfd, self.ended)
+            await self._driver.freezer.prove(self._grip, self._over)
 
     async def claim(self, tenant: str) -> None:
         """It runs already."""
@@ -94,7 +97,7 @@ class DockerContainer(Mortal):
 
     async def pause(self) -> None:
         if self._grip is not None and self._grip.can_freeze and self._driver.freezer.works:
-            await freeze(self._grip, lambda: self._ended.is_set() or self._gone is not None)
+            await freeze(self._grip, self._over)
             return
         self._pausing = True
         async with self._driver.engine.asked(self._driver.engine.timeouts.pause) as docker:
@@ -153,6 +156,7 @@ class DockerContainer(Mortal):
         self._unread()
         self._counted = self._count_kills() or self._counted
         self._ended.set()
+        self._logs.over()
         self.died()
 
     def killed(self) -> None:
@@ -167,6 +171,9 @@ class DockerContainer(Mortal):
             self.died()
 
     # --- inside
+
+    def _over(self) -> bool:
+        return self._ended.is_set() or self._gone is not None
 
     def _count_kills(self) -> bool:
         """Ask the kernel; whether it knows. When the container has ended its cgroups go soon after."""

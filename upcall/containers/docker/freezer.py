@@ -9,16 +9,16 @@ first one is frozen once, to see whether that works. Else all is asked of the en
 import contextlib
 import logging
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 from upcall.containers.sandbox.cgroups import Grip, Place
+from upcall.containers.sandbox.freezing import freeze
+from upcall.errors import Failed
 
 log = logging.getLogger(__name__)
 
 _NEEDED = ("memory", "freezer")
-_PATIENCE = 2.0
-_STEP = 0.001
 
 
 class Freezer:
@@ -36,7 +36,7 @@ class Freezer:
 
     def reach(self, pid: int, id: str) -> tuple[int, Grip] | None:
         """The pidfd of a container's first process, and its cgroups; None where they are not seen from here. The caller
-        closes both. Blocks for some 100 µs, the first time for a few ms."""
+        closes both. Blocks for some 100 µs."""
         try:
             pidfd = os.pidfd_open(pid)
         except (OSError, ValueError):
@@ -45,11 +45,24 @@ class Freezer:
         if grip is None:
             os.close(pidfd)
             return None
-        if grip.can_freeze and self.works is None:
-            self.works = _proven(grip)
-            if self.works is False:
-                log.warning("containers do not freeze by files of cgroups here: the engine is asked to pause them")
         return pidfd, grip
+
+    async def prove(self, grip: Grip, ended: Callable[[], bool]) -> None:
+        """Freeze and thaw once for the engine, unless that was done or the container ends meanwhile."""
+        if not grip.can_freeze or self.works is not None:
+            return
+        try:
+            await freeze(grip, ended)
+            self.works = True
+        except OSError:
+            return  # it is gone
+        except Failed as error:
+            if not ended():
+                log.warning("the engine is asked to pause, for by the cgroup's file that does not work: %s", error)
+                self.works = False
+        finally:
+            with contextlib.suppress(OSError):
+                grip.thaw()
 
     def find(self, pid: int, id: str) -> Grip | None:
         """Its cgroups alone, without a freezer where that may not be written to."""
@@ -111,18 +124,3 @@ def _is_there(name: str, place: Place) -> bool:
     files = {("memory", 1): "memory.oom_control", ("memory", 2): "memory.events"}
     files |= {("freezer", 1): "freezer.state", ("freezer", 2): "cgroup.freeze"}
     return (place.folder / files[name, place.version]).exists()
-
-
-def _proven(grip: Grip) -> bool | None:
-    """Freeze and thaw once. None where the container has gone meanwhile."""
-    try:
-        grip.freeze()
-        deadline = time.monotonic() + _PATIENCE
-        while not (frozen := grip.frozen()) and time.monotonic() < deadline:
-            time.sleep(_STEP)
-        return frozen
-    except OSError:
-        return None
-    finally:
-        with contextlib.suppress(OSError):
-            grip.thaw()
