@@ -122,7 +122,8 @@ class Creation:
                 await self._removals.remove(id)
                 return None
             self._background(self._removals.remove(id))
-            raise self._not_started(spec, error) from error
+            log.warning("container %s cannot be started: %s", spec.name, error)
+            raise not_started(spec, error) from error
         except BaseException:
             self._background(self._removals.remove(id))
             raise
@@ -136,11 +137,13 @@ class Creation:
             found: dict[str, Any] = await docker.containers.container(id).show()
         await output.begun()
         if not found["State"]["Running"]:
-            raise self._ended(spec, found["State"])
+            log.warning("container %s has ended at once with status %s", name, found["State"]["ExitCode"])
+            raise ended(spec, found["State"])
         host = address(found, self._options.network)
         if not host:
             log.error("container %s has no address in the network %s", name, self._options.network)
             raise StartFailed(texts.PROVISION)
+        self._bridge.meet(host, mac)
         return Made(id, name, host, found["State"]["Pid"], output, mac)
 
     async def _create(self, spec: ContainerSpec, told: dict[str, Any]) -> tuple[str, str]:
@@ -203,22 +206,24 @@ class Creation:
         log.warning("container %s cannot be created: %s", spec.name, error)
         return StartFailed(texts.PROVISION) if fetched else StartFailed(texts.pull_failed(spec.image), developer=True)
 
-    def _not_started(self, spec: ContainerSpec, error: EngineError) -> StartFailed:
-        log.warning("container %s cannot be started: %s", spec.name, error)
-        if any(said in str(error) for said in _NO_PROGRAM):
-            return StartFailed(texts.executable_missing(spec.image), developer=True)
-        return StartFailed(texts.PROVISION)
-
-    def _ended(self, spec: ContainerSpec, state: Mapping[str, Any]) -> StartFailed:
-        log.warning("container %s has ended at once with status %s", spec.name, state["ExitCode"])
-        if state["OOMKilled"]:
-            return StartFailed(texts.MEMORY_EXHAUSTED, developer=True)
-        own = spec.kind == BLACKBOX
-        return StartFailed(texts.INIT_DIED if own else texts.PROVISION, developer=own)
-
 
 def address(found: Mapping[str, Any], network: str) -> str:
     """Of an inspected container in this network, which may be named by its id; empty where it has none."""
     networks: Mapping[str, Any] = found["NetworkSettings"]["Networks"] or {}
     place = networks.get(network) or next(iter(networks.values()), {})
     return place.get("IPAddress") or place.get("GlobalIPv6Address") or ""
+
+
+def not_started(spec: ContainerSpec, error: EngineError) -> StartFailed:
+    """What a refused start means."""
+    if any(said in str(error) for said in _NO_PROGRAM):
+        return StartFailed(texts.executable_missing(spec.image), developer=True)
+    return StartFailed(texts.PROVISION)
+
+
+def ended(spec: ContainerSpec, state: Mapping[str, Any]) -> StartFailed:
+    """What it means that a container has been started and does not run."""
+    if state["OOMKilled"]:
+        return StartFailed(texts.MEMORY_EXHAUSTED, developer=True)
+    own = spec.kind == BLACKBOX
+    return StartFailed(texts.INIT_DIED if own else texts.PROVISION, developer=own)

@@ -59,8 +59,10 @@ class DockerContainers:
         serve_api: Serve | None = None,
         reach: Reach | None = None,
     ) -> None:
-        self.options = options = settled(options)
+        options = settled(options)
         self.kinds = kinds
+        self.run = run
+        self.labels = labels
         self.engine = Engine(options)
         self.freezer = Freezer()
         self.removals = Removals(self.engine)
