@@ -64,9 +64,11 @@ class Collection:
                 self._end()
 
     def over(self) -> None:
-        """Nothing comes any more."""
+        """Nothing comes any more but what can be read now."""
         self._over = True
-        self._end()
+        waiting = self._stop()
+        if waiting is not None:
+            self._read(waiting.limit, waiting.complete, waiting.done, TURNS)
 
     def _read(self, limit: int, complete: bool, done: Callable[[Lines], None], turns: int) -> None:
         """At once where little is left to read, else over turns of the loop."""
@@ -95,9 +97,13 @@ class Collection:
             self._timer = self._loop.call_at(when, self._look)
 
     def _end(self) -> None:
+        waiting = self._stop()
+        if waiting is not None:
+            waiting.done(self._stream.take(waiting.limit, waiting.complete))
+
+    def _stop(self) -> _Waiting | None:
         waiting, self._waiting = self._waiting, None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if waiting is not None:
-            waiting.done(self._stream.take(waiting.limit, waiting.complete))
+        return waiting

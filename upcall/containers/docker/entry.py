@@ -75,7 +75,9 @@ def spoils(environment: Iterable[str]) -> bool:
 
 def shells(environment: Iterable[str]) -> Sequence[str]:
     """What may be one, the likeliest first."""
-    path = next((text.partition("=")[2] for text in environment if text.startswith("PATH=")), _FOLDER)
+    path = _FOLDER
+    for variable in environment:
+        path = variable.removeprefix("PATH=") if variable.startswith("PATH=") else path
     return (_SHELL,) if _FOLDER in path.split(":") else (_SHELL, f"{_FOLDER}/{_SHELL}")
 
 

@@ -52,8 +52,9 @@ def remove(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Make a private folder for the folders of FIFOs; those of an earlier life go."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Make a private folder for the folders of FIFOs, which are named by numbers; those of an earlier life go."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     for left in folder.iterdir():
-        remove(left)
+        if left.name.isdecimal():
+            remove(left)

@@ -14,6 +14,7 @@ from upcall.containers.docker.engine import Engine, EngineError
 from upcall.containers.docker.entry import ERR, MISSING, OUT, Entry, Program, Shells, wrapped
 from upcall.containers.docker.fifo import Fifos, sweep
 from upcall.containers.docker.stream import Attached
+from upcall.containers.docker.word import Ended, Silent, Word
 from upcall.errors import Misconfigured
 from upcall.logs.collection import Collection
 from upcall.logs.pipes import Pipes
@@ -25,10 +26,6 @@ log = logging.getLogger(__name__)
 
 _SETTLING = {"fifo": 0.01, "stream": 0.05}
 """Seconds: a FIFO has what was written, a stream will have it soon."""
-_LOOK = 1.0
-"""Seconds after which a container that has not said a word is looked at."""
-_PATIENCE = 10.0
-"""Seconds that one which runs may take for it."""
 
 
 class Outputs:
@@ -81,29 +78,24 @@ class Output:
         self._shell = shell
         self._fifos = fifos
         self._id = ""
-        self._stream = LogStream(outputs.bound, sentinel=True)
-        self._said: asyncio.Future[bytes] | None = None
-        self._heard = b""
-        """Of what the shell says, as far as it has come."""
-        self._pipes: Pipes | None = None
-        self._attached: Attached | None = None
         self.entry = Entry()
         """What the engine is told at the creation."""
+        self._word: Word | None = None
+        self._pipes: Pipes | None = None
         if fifos is not None:
-            loop = asyncio.get_running_loop()
             self.entry = wrapped(shell, program, fifos.paths["stdout"], fifos.paths["stderr"])
-            self._said = loop.create_future()
-            self._pipes = Pipes(loop, self, fifos.readers)
+            self._word = Word()
+            self._pipes = Pipes(asyncio.get_running_loop(), self, fifos.readers)
             self._pipes.watch()
-        else:
-            self._attached = Attached(outputs.engine, self, self.over, outputs.turn)
+        self._stream = LogStream(outputs.bound, sentinel=True)
         self._collection = Collection(
             self._stream,
-            self._pipes.drain if self._pipes is not None else _all,
+            _all if self._pipes is None else self._pipes.drain,
             sentinels=spec.sentinels,
             shared=spec.concurrency > 1,
             settling=_SETTLING["stream" if fifos is None else "fifo"],
         )
+        self._attached = Attached(outputs.engine, self, self._collection.over, outputs.turn) if fifos is None else None
 
     async def created(self, id: str) -> None:
         """The container is there, and has not been started. Raises EngineAway, EngineError."""
@@ -114,23 +106,18 @@ class Output:
     async def begun(self) -> None:
         """After its start: return when the image's own program takes over. Raises EngineAway, EngineError: the same
         as an engine that finds no such program, or one that `refused` knows."""
-        if self._said is None:
-            return
-        said = await self._word()
-        if said == MISSING:
+        if self._word is not None and await self._word.wait(self._status) == MISSING:
             name = (*self._program.entrypoint, *self._program.command)[0]
             raise EngineError(400, f'exec: "{name}": executable file not found in $PATH')
-        if said is None:
-            raise _Silent(f"A container's shell has not written to {OUT}")
 
     def refused(self, error: EngineError) -> bool:
         """Whether creation, start or `begun` has failed because of the way in which output was to come: then another
         output will do better. This one is to be closed all the same."""
         if self._fifos is None:
             return False
-        if isinstance(error, _Ended):
+        if isinstance(error, Ended):
             self._outputs.shells.refuse(self._program)
-        elif isinstance(error, _Silent) or any(path in str(error) for path in (*self._fifos.paths.values(), OUT, ERR)):
+        elif isinstance(error, Silent) or any(path in str(error) for path in (*self._fifos.paths.values(), OUT, ERR)):
             self._outputs.blind(str(error))
         elif any(said in str(error) for said in (f'exec: "{self._shell}"', f"exec {self._shell}:")):
             self._outputs.shells.refuse(self._program, self._shell)
@@ -143,10 +130,10 @@ class Output:
         self._collection.collect(limit, complete, done)
 
     def over(self) -> None:
-        """The container has ended: nobody need wait for more than what is there."""
+        """The container has ended: nobody need wait for more than what is there. A stream may have more, and ends by
+        itself."""
         if self._pipes is not None:
-            self._pipes.drain()
-        self._collection.over()
+            self._collection.over()
 
     async def close(self) -> None:
         """Read the rest and let go; what was read can still be taken."""
@@ -166,48 +153,17 @@ class Output:
         return self._stream.full
 
     def feed(self, stream: Stream, data: bytes) -> None:
-        if self._said is not None and not self._said.done() and stream == "stdout":
-            data = self._shells_word(data)
+        if stream == "stdout" and self._word is not None and not self._word.heard:
+            data = self._word.feed(data)
         self._stream.feed(stream, data)
         self._collection.heard()
 
-    def _shells_word(self, data: bytes) -> bytes:
-        """Keep the first line, which the shell has written; gives what follows it."""
-        assert self._said is not None
-        said, newline, rest = (self._heard + data).partition(b"\n")
-        if newline:
-            self._said.set_result(said)
-        else:
-            self._heard = said
-        return rest
-
-    async def _word(self) -> bytes | None:
-        """None: it runs and has said nothing. Raises EngineAway, EngineError."""
-        assert self._said is not None
-        for _ in range(int(_PATIENCE / _LOOK)):
-            done, _ = await asyncio.wait([self._said], timeout=_LOOK)
-            if done:
-                break
-            if not await self._runs() and not self._said.done():
-                raise _Ended("A container's shell has ended without a word")
-        return self._said.result() if self._said.done() else None
-
-    async def _runs(self) -> bool:
+    async def _status(self) -> int | None:
+        """With what it has ended."""
         engine = self._outputs.engine
         async with engine.asked(engine.timeouts.inspect) as docker:
             found: dict[str, Any] = await docker.containers.container(self._id).show()
-        return bool(found["State"]["Running"])
-
-
-class _Silent(EngineError):
-    """The shell runs, and what it writes does not arrive."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(0, message)
-
-
-class _Ended(_Silent):
-    """It has ended, and nothing arrived."""
+        return None if found["State"]["Running"] else int(found["State"]["ExitCode"])
 
 
 def _all() -> bool:

@@ -1,0 +1,58 @@
+"""The first line on a container's stdout, where a shell has the word before it gives way to the program (`entry`)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from upcall.containers.docker.engine import EngineError
+from upcall.containers.docker.entry import OUT
+
+_LOOK = 1.0
+"""Seconds after which a container that has not said a word is looked at."""
+_PATIENCE = 20.0
+"""Seconds that one which runs may take for it."""
+_KILLED = 128
+"""An exit status from here on is somebody else's doing."""
+
+
+class Silent(EngineError):
+    """The shell runs, and what it writes does not arrive."""
+
+    def __init__(self, message: str = f"a shell has not written to {OUT}") -> None:
+        super().__init__(0, message)
+
+
+class Ended(Silent):
+    """It has ended, and nothing arrived."""
+
+
+class Word:
+    """Of one container."""
+
+    def __init__(self) -> None:
+        self._line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._part = b""
+
+    @property
+    def heard(self) -> bool:
+        """Whether all that comes now is the program's."""
+        return self._line.done()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was read; gives what comes after the line."""
+        self._part, newline, rest = (self._part + data).partition(b"\n")
+        if newline:
+            self._line.set_result(self._part)
+        return rest
+
+    async def wait(self, status: Callable[[], Awaitable[int | None]]) -> bytes:
+        """The line; empty where the container was killed before. `status` looks with what the container has ended, if
+        it has. Raises Silent, Ended."""
+        for _ in range(int(_PATIENCE / _LOOK)):
+            if (await asyncio.wait([self._line], timeout=_LOOK))[0]:
+                return self._line.result()
+            found = await status()
+            if found is not None and not self.heard:
+                if found >= _KILLED:
+                    return b""
+                raise Ended
+        raise Silent
