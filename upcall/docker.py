@@ -13,6 +13,7 @@ import msgspec
 
 from upcall.masks import arguments_shown, variables_shown
 from upcall.model.forms import count, folder, optional, switch
+from upcall.model.images import parse_registry
 from upcall.model.sizes import parse_duration
 from upcall.setting import RUNS, Setting
 
@@ -114,15 +115,6 @@ def cpus(text: str) -> float:
     if not 0 < number < 1e6:
         raise ValueError(f"'{text}' is no number of CPUs above 0, as 3.5 is one")
     return number
-
-
-def registry(text: str) -> str:
-    """`host[:port][/path]/`; a scheme is no part of an image's name."""
-    if "://" in text or re.search(r"[\s@?#]", text):
-        raise ValueError(
-            f"'{text}' is no registry, as registry.example.org:5000 is one: without a scheme, without users"
-        )
-    return text
 
 
 def unused(keys: Mapping[str, str]) -> list[str]:
@@ -248,7 +240,7 @@ DOCKER_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "docker.registry",
-        registry,
+        parse_registry,
         "",
         "registry of the manifest's images, where they name none themselves  [default: Docker Hub]",
         ("whisk.container-factory.runtimes-registry.url",),
@@ -256,7 +248,7 @@ DOCKER_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "docker.user-registry",
-        registry,
+        parse_registry,
         "",
         "registry of users' images, where they name none themselves  [default: Docker Hub]",
         ("whisk.container-factory.user-images-registry.url",),

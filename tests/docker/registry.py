@@ -87,6 +87,12 @@ class Registry:
             self._process.wait()
             self._process = None
 
+    def lose(self, least: int) -> None:
+        """Whatever has so many bytes is gone; its names stay."""
+        for blob in (self._folder / "data").rglob("blobs/**/data"):
+            if blob.stat().st_size >= least:
+                blob.unlink()
+
     def asked(self, path: str) -> int:
         """Requests so far whose line has this in it."""
         return (self._folder / "log").read_text().count(f" {path}")

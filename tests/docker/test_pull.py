@@ -118,11 +118,12 @@ async def test_when_all_have_given_up_it_is_fetched_no_longer(
 ) -> None:
     name = await registry.push(base, "given-up:1")
     registry.freeze()
+    others = asyncio.all_tasks()
     asking = [asyncio.create_task(fetching.fetch(parse_image(name), NOBODY)) for _ in range(2)]
     await asyncio.sleep(0.05)
     for each in asking:
         each.cancel()
-    await asyncio.gather(*asking, return_exceptions=True)
+    await until(lambda: asyncio.all_tasks() <= others)
     before = registry.asked("/v2/given-up/manifests/1")
     later = asyncio.create_task(fetching.fetch(parse_image(name), NOBODY))
     await asyncio.sleep(0)
@@ -144,6 +145,17 @@ async def test_a_failure_is_everybodys_and_over_with_it(
     await registry.push(base, "late:1")
     await fetching.fetch(parse_image(name), NOBODY)
     removed(engine, name)
+
+
+async def test_a_failure_in_the_middle_is_one(engine: Dockerd, registry: Registry, base: str, fetching: Pulls) -> None:
+    """The engine has answered with 200 by then."""
+    name = await registry.push(base, "lossy:1")
+    removed(engine, base)
+    registry.lose(1 << 20)
+    with pytest.raises(PullFailed, match="unknown blob") as failure:
+        await fetching.fetch(parse_image(name), NOBODY)
+    assert not failure.value.denied
+    assert not image_id(engine, name)
 
 
 async def test_what_takes_too_long_has_failed(

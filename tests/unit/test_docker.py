@@ -74,7 +74,7 @@ def test_openwhisks_variables_are_understood() -> None:
     assert docker.extra_args == {"cap-drop": ("ALL",), "label": ("x=1,2", "y")}
     assert (docker.parallel_runs, docker.mask_args, docker.user_cpus) == (0, True, 3.5)
     assert (docker.times["pull"], docker.times["run"]) == (float("inf"), 90)
-    assert (docker.registry, docker.user_registry) == ("r.example:5000", "u.example/")
+    assert (docker.registry, docker.user_registry) == ("r.example:5000", "u.example")
 
 
 def test_a_file_has_arrays_and_tables(tmp_path: Path) -> None:

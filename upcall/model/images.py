@@ -116,7 +116,9 @@ def parse_registry(text: str) -> str:
     """`host[:port][/path]`, where a deployment's images are; may end in a slash. Raises ValueError."""
     registry = text.strip().rstrip("/")
     if registry and refusal(f"{registry}/image"):
-        raise ValueError(f"'{text}' is no registry, as registry.example.org, localhost:5000 or docker.io/mine are")
+        raise ValueError(
+            f"'{text}' is no registry, as registry.example.org:5000 is one: without a scheme, without users"
+        )
     return registry
 
 

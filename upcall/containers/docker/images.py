@@ -4,7 +4,8 @@ Only images of users' own are fetched, before each creation. What floats (`lates
 registry; of a fixed tag or digest the copy that is here will do where the registry does not answer. But a copy may be
 another tenant's, fetched with credentials that nobody else has, so it is run only
 
-- where it never came from a registry: the operator has made it here; or
+- where it never came from a registry: the operator has made it here (an engine that keeps its images in containerd does
+  not tell, and refuses); or
 - where the registry did not refuse these credentials, and they have brought this image before, or all namespaces have
   the same ones anyway.
 
@@ -78,7 +79,8 @@ class Images:
         try:
             await self._fetch(image, await self._credentials.source(image.host, ""))
         except PullFailed as failure:
-            log.error("the image %s of the kind %s is not here: docker pull %s", image, spec.kind, image)
+            fix = "scripts/images makes ours, docker pull brings others"
+            log.error("the image %s of %s actions is not here and cannot be fetched: %s", image, spec.kind, fix)
             raise StartFailed(texts.PROVISION) from failure
 
     async def program(self, name: str) -> Program:
