@@ -12,6 +12,7 @@ an earlier try of ours has left taken becomes free first; one that somebody else
 """
 
 import logging
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -35,8 +36,10 @@ from upcall.ports import ContainerSpec
 log = logging.getLogger(__name__)
 
 _MISSING, _CONFLICT = 404, 409
-_NO_PROGRAM = ("executable file not found", "no such file or directory")
-"""What the engine says of a start where Docker's own client ends with 127."""
+_NO_PROGRAM = re.compile(
+    r"executable file .*not found|(exec: |executable )\"[^\"]*\".*no such file or directory", re.IGNORECASE
+)
+"""What runc, crun and runsc say where Docker's own client ends with 127."""
 _TRIES = 4
 
 
@@ -216,7 +219,7 @@ def address(found: Mapping[str, Any], network: str) -> str:
 
 def not_started(spec: ContainerSpec, error: EngineError) -> StartFailed:
     """What a refused start means."""
-    if any(said in str(error) for said in _NO_PROGRAM):
+    if _NO_PROGRAM.search(str(error)):
         return StartFailed(texts.executable_missing(spec.image), developer=True)
     return StartFailed(texts.PROVISION)
 

@@ -24,7 +24,7 @@ from upcall.containers.docker.credentials import Credentials
 from upcall.containers.docker.engine import Engine, EngineAway
 from upcall.containers.docker.freezer import Freezer
 from upcall.containers.docker.images import Images
-from upcall.containers.docker.labels import Labels
+from upcall.containers.docker.labels import Labels, platform_of
 from upcall.containers.docker.options import DockerOptions, settled
 from upcall.containers.docker.output import Outputs
 from upcall.containers.docker.ownership import Ownership
@@ -40,8 +40,8 @@ Done = TypeVar("Done")
 
 PATIENCE = 30.0
 """Seconds for the removal of all containers at the end."""
-_CUT_OFF = 3
-"""Times that an engine which is there may cut off one creation."""
+_LIMPING = 30.0
+"""Seconds in which an engine that answers may yet be unable to make a container: its containerd may be starting."""
 
 
 class DockerContainers:
@@ -69,7 +69,7 @@ class DockerContainers:
         self.images = Images(self.engine, Credentials(options.registry_credentials))
         self.outputs = Outputs(run, self.engine, options.log_bound)
         self.ownership = Ownership(self.engine, labels, self.freezer, self.removals)
-        owner = f"{labels.instance}/{labels.invoker}"
+        owner = platform_of(labels.given())
         self.bridge = Bridge(self.engine, options, owner=owner, reach=reach, serve_api=serve_api)
         self._creation = Creation(
             self.engine,
@@ -181,16 +181,17 @@ class DockerContainers:
 
     async def _patiently(self, act: Callable[[], Awaitable[Done]]) -> Done:
         """Over and over while the engine is away. Raises StartFailed where it is there and does not let it be done."""
-        cut_off = 0
+        loop = asyncio.get_running_loop()
+        absences, until = self.engine.absences, 0.0
         while True:
-            before = self.engine.absences
             try:
                 return await act()
             except EngineAway as error:
                 await self.engine.back()
-                cut_off += self.engine.absences == before
-                if cut_off == _CUT_OFF:
-                    log.warning("the Docker engine is there, but does not let a container be made: %s", error)
+                if not until or self.engine.absences != absences:
+                    absences, until = self.engine.absences, loop.time() + _LIMPING
+                elif loop.time() > until:
+                    log.warning("the Docker engine answers, but does not let a container be made: %s", error)
                     raise StartFailed(texts.PROVISION) from error
 
     async def _unwanted(self, making: asyncio.Task[DockerContainer]) -> None:

@@ -5,8 +5,10 @@ is away (`EngineAway`: refused, cut off, silent), or it is there and says no (`E
 few seconds whether it answers, and each second while something is amiss; `doubt` makes it look at once. While it is
 away `trouble` says so, and `back` waits for its return.
 
-A request that takes too long is no proof that the engine is away: an engine that still answers a ping is slow. After
-a return the version is agreed upon anew: it may be another engine.
+A request that takes too long is no proof that the engine is away: an engine that still answers a ping is slow. Nor is
+an error of its own a proof that it is there: one that stops goes on serving the connections that it has, with errors,
+when it takes no new ones. So whoever looks takes a new one. After a return the version is agreed upon anew: it may be
+another engine.
 """
 
 import asyncio
@@ -32,6 +34,10 @@ SILENCE = 5.0
 """Seconds after which an engine that does not answer a ping is away."""
 _UNREACHED = 900
 """aiodocker's status where there was no answer."""
+_OWN_FAULT = 500
+"""From here on an error is the engine's own."""
+_UNAVAILABLE = ": unavailable"
+"""The end of what it says where its containerd is away."""
 
 
 class EngineAway(UpcallError):
@@ -63,7 +69,8 @@ class Engine:
         self.returned: Callable[[], None] | None = None
         """Called when it is back."""
         self._tls = options.tls
-        self._connector: aiohttp.BaseConnector | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self._pings: aiohttp.ClientSession | None = None
         self._docker: Docker | None = None
         self._well = asyncio.Event()
         self._doubted = asyncio.Event()
@@ -79,8 +86,7 @@ class Engine:
     async def start(self) -> None:
         """Connect and agree on a version. Raises Misconfigured, and Away where it does not answer."""
         try:
-            self._connector, url = reach.connect(self.host, self._tls)
-            self._docker = Docker(url, connector=self._connector)
+            await self._connect()
             try:
                 await self._ping()
             except (aiohttp.ClientError, OSError) as error:
@@ -105,6 +111,8 @@ class Engine:
         except DockerError as error:
             if error.status == _UNREACHED:
                 raise self._away(error.__context__ or error) from error
+            if error.status >= _OWN_FAULT and (error.message.endswith(_UNAVAILABLE) or await self._silence()):
+                raise self._away(error) from error
             raise EngineError(error.status, error.message) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._away(error) from error
@@ -123,11 +131,17 @@ class Engine:
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
-        if self._docker is not None:
-            await self._docker.close()
-        if self._connector is not None:
-            await self._connector.close()
-        self._watcher = self._docker = self._connector = None
+        self._watcher = None
+        await self._stack.aclose()
+
+    async def _connect(self) -> None:
+        """Raises Misconfigured."""
+        connector, url = reach.connect(self.host, self._tls)
+        self._stack.push_async_callback(connector.close)
+        self._docker = Docker(url, connector=connector)
+        self._stack.push_async_callback(self._docker.close)
+        fresh, _ = reach.connect(self.host, self._tls, kept=False)
+        self._pings = await self._stack.enter_async_context(aiohttp.ClientSession(connector=fresh))
 
     def _away(self, error: BaseException) -> EngineAway:
         self.doubt()
@@ -135,7 +149,8 @@ class Engine:
 
     async def _ping(self) -> None:
         """Raises ClientError or OSError, of which TimeoutError is one."""
-        async with asyncio.timeout(SILENCE), self.docker.session.get(f"{self.docker.docker_host}/_ping") as response:
+        assert self._pings is not None
+        async with asyncio.timeout(SILENCE), self._pings.get(f"{self.docker.docker_host}/_ping") as response:
             response.raise_for_status()
 
     async def _silence(self) -> str | None:

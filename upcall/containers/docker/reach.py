@@ -6,23 +6,24 @@ import ssl
 from pathlib import Path
 
 import aiohttp
+from aiodocker import DockerError
 
 from upcall.errors import Away, Misconfigured
 
 _UNIX, _TCP = "unix://", "tcp://"
 
 
-def connect(host: str, tls: Path | None) -> tuple[aiohttp.BaseConnector, str]:
-    """Connections without a bound on their number: each stream of logs is one. With them the client's URL. Raises
-    Misconfigured."""
+def connect(host: str, tls: Path | None, *, kept: bool = True) -> tuple[aiohttp.BaseConnector, str]:
+    """Connections, without a bound on their number: each stream of logs is one; `kept` for the next request. With them
+    the client's URL. Raises Misconfigured."""
     if host.startswith(_UNIX + "/"):
-        return aiohttp.UnixConnector(host.removeprefix(_UNIX), limit=0), _UNIX + "localhost"
+        return aiohttp.UnixConnector(host.removeprefix(_UNIX), force_close=not kept, limit=0), _UNIX + "localhost"
     if not host.startswith(_TCP) or len(host) == len(_TCP):
         raise Misconfigured(f"{host!r} is no address of a Docker engine: write unix:///path or tcp://host:port.")
     address = host.removeprefix(_TCP)
     if tls is None:
-        return aiohttp.TCPConnector(limit=0), f"http://{address}"
-    return aiohttp.TCPConnector(limit=0, ssl=_context(tls)), f"https://{address}"
+        return aiohttp.TCPConnector(force_close=not kept, limit=0), f"http://{address}"
+    return aiohttp.TCPConnector(force_close=not kept, limit=0, ssl=_context(tls)), f"https://{address}"
 
 
 def _context(folder: Path) -> ssl.SSLContext:
@@ -50,6 +51,8 @@ def reason(error: BaseException) -> str:
         return f"answers a ping with {error.status}"
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
         return "has cut off the connection"
+    if isinstance(error, DockerError):
+        return f"says: {error.message}"
     return f"cannot be reached: {error}"
 
 

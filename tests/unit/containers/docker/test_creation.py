@@ -20,6 +20,8 @@ RUNC = "failed to create shim task: OCI runtime create failed: runc create faile
     [
         RUNC + 'exec: "nosuch": executable file not found in $PATH: unknown',
         RUNC + 'exec: "/no/such": stat /no/such: no such file or directory: unknown',
+        "crun: executable file `nosuch` not found in $PATH: No such file or directory: OCI runtime attempted to invoke",
+        'starting container: searching for executable "nosuch", cwd: "/", $PATH=/bin: no such file or directory',
     ],
 )
 def test_a_start_without_a_program_is_the_developers_fault(said: str) -> None:
@@ -28,7 +30,12 @@ def test_a_start_without_a_program_is_the_developers_fault(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [RUNC + 'exec: "/etc": permission denied: unknown', "unable to find user x", "network x not found"]
+    "said",
+    [
+        RUNC + 'exec: "/etc": permission denied: unknown',
+        "unable to find user x",
+        "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
+    ],
 )
 def test_another_failed_start_is_the_platforms(said: str) -> None:
     error = not_started(OWN, EngineError(500, said))

@@ -28,6 +28,7 @@ class Server:
         self.host = f"unix://{path}"
         self.version: object = {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}
         self.silent = False
+        self.refusal = b"No such container: x"
         self.paths: list[str] = []
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -36,6 +37,13 @@ class Server:
     async def start(self) -> None:
         self._over.clear()
         self._server = await asyncio.start_unix_server(self._accept, self.path)
+
+    def leave(self) -> None:
+        """As a daemon that is told to stop: it takes no new connections, and goes on with those that it has."""
+        assert self._server is not None
+        self._server.close()
+        self.path.unlink()
+        self.refusal = b"the store is closed"
 
     async def stop(self) -> None:
         """As a daemon that is killed: connections end, the socket's file stays."""
@@ -69,7 +77,8 @@ class Server:
         if path.endswith("/version"):
             body = msgspec.json.encode(self.version)
         elif not path.endswith("/_ping"):
-            status, body = b"404 Not Found", b'{"message":"No such container: x"}'
+            status = b"404 Not Found" if self.refusal.startswith(b"No such") else b"500 Internal Server Error"
+            body = b'{"message":"%b"}' % self.refusal
         kind = b"text/plain" if body == b"OK" else b"application/json"
         return b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (status, kind, len(body), body)
 
@@ -206,6 +215,31 @@ async def test_an_engine_that_dies_is_away_until_it_answers_again(server: Server
     await server.start()
     await returned
     assert engine.trouble is None
+
+
+async def test_an_engine_that_stops_is_away_though_it_goes_on_with_its_connections(
+    server: Server, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SELDOM", 1000.0)
+    async with engine.asked(5) as docker:
+        await docker.version()
+    server.leave()
+    with pytest.raises(EngineAway, match=r"says: the store is closed\.$"):
+        async with engine.asked(5) as docker:
+            await docker.containers.get("x")
+    assert "is not there" in await trouble(engine)
+
+
+async def test_an_engine_whose_containerd_is_away_is_to_be_asked_again(server: Server, engine: Engine) -> None:
+    server.refusal = b"connection error: desc = transport is closing: unavailable"
+    with pytest.raises(EngineAway, match="transport is closing"):
+        async with engine.asked(5) as docker:
+            await docker.containers.get("x")
+    await engine.back()
+    server.refusal = b"something else"
+    with pytest.raises(EngineError, match=r"^something else$"):
+        async with engine.asked(5) as docker:
+            await docker.containers.get("x")
 
 
 async def test_an_engine_that_is_silent_is_away(server: Server, engine: Engine) -> None:
