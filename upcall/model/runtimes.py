@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from upcall.model.images import Image, parse_image, refusal
+from upcall.model.images import ANY_TAG, Image, parse_image, refusal
 from upcall.model.sizes import MB, parse_size
 
 
@@ -136,7 +136,8 @@ def parse_manifest(text: str | bytes) -> Manifest:
     except msgspec.MsgspecError as error:
         raise ValueError(f"the runtimes manifest cannot be read: {error}") from error
     for number, image in enumerate(manifest.blackboxes):
-        if why := refusal(str(image)):
+        named = msgspec.structs.replace(image, tag="") if image.tag == ANY_TAG else image
+        if why := refusal(str(named)):
             raise ValueError(f"the runtimes manifest cannot be read: {why} - at `$.blackboxes[{number}]`")
     return with_defaults(manifest)
 
