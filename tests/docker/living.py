@@ -104,14 +104,15 @@ class Life:
 
 @asynccontextmanager
 async def life(
-    dockerd: Dockerd, instance: str, invoker: int = 0, freezer: Freezer | None = None
+    dockerd: Dockerd, instance: str, invoker: int = 0, freezer: Freezer | None = None, watched: bool = True
 ) -> AsyncIterator[Life]:
-    """What it has made is gone afterwards, unless `owned` was closed before."""
+    """What it has made is gone afterwards; unless `watched`, what it has put is left to the test."""
     engine = Engine(DockerOptions(host=dockerd.url))
     await engine.start()
     made = Life(engine, new_labels(instance, invoker), Freezer() if freezer is None else freezer)
     try:
-        await made.owned.start()
+        if watched:
+            await made.owned.start()
         yield made
         await asyncio.gather(*(each.destroy() for each in list(made.owned.containers.values())))
     finally:

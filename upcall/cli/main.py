@@ -19,6 +19,7 @@ from upcall.errors import UpcallError
 VERBS = {
     "action": ("upcall.cli.action", "Create, call, read, list and delete actions."),
     "activation": ("upcall.cli.activation", "Read records, logs and results of calls."),
+    "clean": ("upcall.cli.clean", "Remove what upcall has left on a Docker engine (operator)."),
     "completion": ("upcall.cli.completion", "Print the script for a shell's completion."),
     "backup": ("upcall.cli.backup", "Copy the database while the platform runs (operator)."),
     "config": ("upcall.cli.config", "Show each setting and where it comes from (operator)."),

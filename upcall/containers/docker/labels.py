@@ -76,6 +76,16 @@ def owner(labels: Mapping[str, str]) -> Owner:
     return "runs" if began and _began(int(pid)) == began else "stopped"
 
 
+def process_of(labels: Mapping[str, str]) -> str:
+    """The pid of who has made it, where it runs; for people."""
+    return _parted(labels.get(PROCESS, ""))[1]
+
+
+def platform_of(labels: Mapping[str, str]) -> str:
+    """Instance and Invoker in one word, which is what a platform's rules of nftables go by."""
+    return f"{labels.get(INSTANCE, '')}/{labels.get(INVOKER, '')}"
+
+
 def _parted(place: str) -> tuple[str, str, str]:
     """Machine, pid, beginning."""
     rest, _, began = place.rpartition("/")

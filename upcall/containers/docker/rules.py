@@ -147,8 +147,13 @@ def remove(owner: str) -> None:
     """Whatever there is of this owner's. Raises OSError."""
     for family in ("inet", "bridge"):
         for table in nft.tables(_TABLES, family):
-            if table.endswith(f"_{_short(owner)}"):
+            if belongs(table, owner):
                 nft.apply(nft.removal(table, family))
+
+
+def belongs(table: str, owner: str) -> bool:
+    """Whether that is the name of a table of theirs."""
+    return table.startswith(_TABLES) and table.endswith(f"_{_short(owner)}")
 
 
 def _found() -> list[tuple[int, str]]:

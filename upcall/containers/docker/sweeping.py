@@ -65,8 +65,9 @@ async def sweep(engine: Engine, labels: Labels, freezer: Freezer, removals: Remo
     try:
         async with asyncio.timeout(PATIENCE):
             left = [each for each in await find(engine, labels.filter()) if not labels.are_ours(each.labels)]
-            if await remove(engine, left, freezer, removals):
-                return len(left)
+            found, left = len(left), await remove(engine, left, freezer, removals)
+            if not left:
+                return found
         cause = "the engine refuses, see above"
     except TimeoutError:
         cause = f"it is not done after {PATIENCE:g} s"
@@ -79,15 +80,16 @@ async def sweep(engine: Engine, labels: Labels, freezer: Freezer, removals: Remo
     )
 
 
-async def remove(engine: Engine, found: Collection[Found], freezer: Freezer, removals: Removals) -> bool:
-    """Thaw and remove them all; whether all have gone."""
+async def remove(engine: Engine, found: Collection[Found], freezer: Freezer, removals: Removals) -> list[Found]:
+    """Thaw and remove them all; those that the engine did not let go."""
 
     async def one(each: Found) -> bool:
         if each.state == "running":
             await _thaw(engine, each.id, freezer)
         return await removals.remove(each.id, each.state == "paused")
 
-    return all(await asyncio.gather(*(one(each) for each in found)))
+    gone = await asyncio.gather(*(one(each) for each in found))
+    return [each for each, went in zip(found, gone, strict=True) if not went]
 
 
 async def _thaw(engine: Engine, id: str, freezer: Freezer) -> None:
