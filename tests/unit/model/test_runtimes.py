@@ -39,7 +39,8 @@ def test_the_whole_format() -> None:
             {"minCount": 1, "maxCount": 4, "ttl": "2 minutes", "threshold": 1, "increment": 1}},
             {"count": 1, "memory": "512 MB"}]},
         {"kind": "nodejs:18", "image": {"name": "n"}}], "empty": []},
-        "blackboxes": [{"prefix": "openwhisk", "name": "dockerskeleton", "tag": "nightly"}, {"name": "x", "tag": "*"}]}"""
+        "blackboxes": [{"prefix": "openwhisk", "name": "dockerskeleton", "tag": "nightly"},
+                       {"name": "x", "tag": "*"}]}"""
     found = parse_manifest(text)
     first, second = found.all
     assert (first.kind, str(first.image)) == ("nodejs:20", "reg:5000/openwhisk/action-nodejs-v20:nightly")
