@@ -84,7 +84,12 @@ class Life:
         """Behind the back of those who look after what is ours."""
         host = {"Memory": memory << 20, "MemorySwap": memory << 20, "NetworkMode": "none"}
         given = dict(self.labels.given() if labels is None else labels)
-        body = {"Image": IMAGE, "Cmd": ["python3", "-S", "-c", code], "Labels": given, "HostConfig": host}
+        body: dict[str, Any] = {
+            "Image": IMAGE,
+            "Cmd": ["python3", "-S", "-c", code],
+            "Labels": given,
+            "HostConfig": host,
+        }
         container = await self.engine.docker.containers.create(body, name=name)
         if start:
             await container.start()
