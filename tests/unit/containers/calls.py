@@ -11,6 +11,7 @@ from upcall import __version__
 from upcall.ports import Address, Container, ContainerSpec, Lines
 
 MB = 1 << 20
+IMAGES = {family: f"upcall/{family}:{__version__}" for family in ("python", "nodejs")}
 _LONGEST = 1 << 26
 _count = itertools.count()
 
@@ -75,10 +76,10 @@ async def result(container: Container, code: str, value: Any = None) -> Any:
     return answer
 
 
-async def collected(container: Container, limit: int = MB) -> list[str]:
-    """The texts of the lines, without times: `stdout: hello`."""
+async def collected(container: Container, limit: int = MB, complete: bool = True) -> list[str]:
+    """The texts of the lines, without times: `stdout: hello`; `complete` where an activation has come to its end."""
     taken: asyncio.Future[Lines] = asyncio.get_running_loop().create_future()
-    container.collect(limit, True, taken.set_result)
+    container.collect(limit, complete, taken.set_result)
     lines = await taken
     assert not lines.failed
     return [line[31:] for line in lines.lines]
@@ -95,7 +96,7 @@ def spec(tenant: str = "guest", memory: int = 128, kind: str = "python:3") -> Co
     """Of the image that we make for the kind, where the driver runs images."""
     return ContainerSpec(
         kind=kind,
-        image=f"upcall/{kind.partition(':')[0]}:{__version__}",
+        image=IMAGES.get(kind.partition(":")[0], f"upcall/{kind}"),
         memory=memory,
         name=f"test_{next(_count)}_{tenant}",
         tenant=tenant,
