@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import aiodocker
+import pytest
 
 from tests.system.engine import Engine
 from tests.system.engine_api import Refused
@@ -59,7 +60,9 @@ class Registry:
 
     def start(self) -> None:
         program = shutil.which("docker-registry")
-        assert program, "the package docker-registry is missing: scripts/setup test"
+        if program is None:
+            unable = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            unable("a registry is missing: apt-get install --no-install-recommends docker-registry")
         with self._engine.inside(), (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [program, "serve", str(self._folder / "config.yml")], stdin=subprocess.DEVNULL, stdout=log, stderr=log

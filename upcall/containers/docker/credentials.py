@@ -19,6 +19,7 @@ import errno
 import logging
 import os
 from collections.abc import Mapping
+from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple, TypeVar
@@ -101,9 +102,17 @@ class Credentials:
 
     async def start(self) -> None:
         """Tell at once what cannot be read. Raises Misconfigured."""
-        if self._folder is not None and not await asyncio.to_thread(self._folder.is_dir):
+        await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        self._read(self._common)
+        if self._folder is None:
+            return
+        if not self._folder.is_dir():
             raise Misconfigured(f"--registry-credentials: {self._folder} is no folder: make it, or leave it out")
-        await asyncio.to_thread(self._read, self._common)
+        files = chain(self._folder.glob("*.json"), self._folder.glob("*/config.json"))
+        for path in islice(files, _FILES // 2):
+            self._read(path)
 
     async def source(self, host: str, namespace: str) -> Source:
         """Of the registry's credentials for a namespace; empty: the platform itself."""

@@ -51,7 +51,7 @@ async def ask(name: str, server: str, patience: float = PATIENCE) -> dict[str, s
         raise HelperFailed(f"{program} has failed with status {status}; {hint}")
     try:
         answer = msgspec.json.decode(output, type=Answer)
-    except msgspec.MsgspecError:
+    except ValueError:  # not JSON, not of this form, not UTF-8
         raise HelperFailed(f"{program} has not answered as a credential helper does; {hint}") from None
     if answer.username == _TOKEN:
         return {"identitytoken": answer.secret}

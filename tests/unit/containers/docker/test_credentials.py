@@ -149,6 +149,15 @@ async def test_a_file_that_is_wrong_is_named_once_and_others_work(
         assert secret not in caplog.text
 
 
+async def test_what_is_wrong_is_told_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("alice.json", "carol/config.json", "other.txt"):
+        write(tmp_path / name).write_text("{")
+    await Credentials(tmp_path, tmp_path / "none.json").start()
+    assert len(caplog.messages) == 2
+    assert str(tmp_path / "alice.json") in caplog.text
+    assert str(tmp_path / "carol" / "config.json") in caplog.text
+
+
 async def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "config.json").mkdir()
     assert await Credentials(None, tmp_path / "config.json").source("reg", "") is NOBODY

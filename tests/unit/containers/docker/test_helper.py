@@ -43,6 +43,7 @@ async def test_it_may_have_none(program: Path) -> None:
             "echo hunter2; echo hunter2 >&2; exit 3",
             "docker-credential-test has failed with status 3; try it: echo reg |",
         ),
+        ('printf \'{"Username":"\\377"}\'', "has not answered as a credential helper does"),
         ("echo hunter2", "has not answered as a credential helper does"),
         ("while :; do echo hunter2hunter2hunter2hunter2hunter2hunter2; done", "has failed"),
     ],
