@@ -20,7 +20,7 @@ import msgspec
 
 OUT, ERR = "/dev/upcall.stdout", "/dev/upcall.stderr"
 """Where the container finds its FIFOs."""
-BEGUN, MISSING = b"upcall: begun", b"upcall: missing"
+BEGUN, MISSING, FORBIDDEN = b"upcall: begun", b"upcall: missing", b"upcall: forbidden"
 """What the shell says, as a line."""
 _SHELL, _FOLDER = "sh", "/bin"
 _SCRIPT = f"""exec >{OUT} 2>{ERR}
@@ -28,6 +28,9 @@ case $1 in
 */*) [ -e "$1" ];;
 *) command -v -- "$1" >/dev/null 2>&1;;
 esac || {{ echo "{MISSING.decode()}"; exit 127; }}
+case $1 in
+*/*) [ -x "$1" ] && [ ! -d "$1" ] || {{ echo "{FORBIDDEN.decode()}"; exit 126; }};;
+esac
 echo "{BEGUN.decode()}"
 exec "$@"
 """

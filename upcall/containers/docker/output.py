@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from upcall.containers.docker.engine import Engine, EngineError
-from upcall.containers.docker.entry import ERR, MISSING, OUT, Entry, Program, Shells, wrapped
+from upcall.containers.docker.entry import ERR, FORBIDDEN, MISSING, OUT, Entry, Program, Shells, wrapped
 from upcall.containers.docker.fifo import Fifos, sweep
 from upcall.containers.docker.stream import Attached
 from upcall.containers.docker.word import Ended, Silent, Word
@@ -24,6 +24,8 @@ from upcall.ports import ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
 
+_WHY = {MISSING: "executable file not found in $PATH", FORBIDDEN: "permission denied"}
+"""What an engine says, by what a shell says."""
 _SETTLING = {"fifo": 0.01, "stream": 0.05}
 """Seconds: a FIFO has what was written, a stream will have it soon."""
 
@@ -106,9 +108,12 @@ class Output:
     async def begun(self) -> None:
         """After its start: return when the image's own program takes over. Raises EngineAway, EngineError: the same
         as an engine that finds no such program, or one that `refused` knows."""
-        if self._word is not None and await self._word.wait(self._status) == MISSING:
+        if self._word is None:
+            return
+        said = await self._word.wait(self._status)
+        if why := _WHY.get(said):
             name = (*self._program.entrypoint, *self._program.command)[0]
-            raise EngineError(400, f'exec: "{name}": executable file not found in $PATH')
+            raise EngineError(400, f'exec: "{name}": {why}')
 
     def refused(self, error: EngineError) -> bool:
         """Whether creation, start or `begun` has failed because of the way in which output was to come: then another
