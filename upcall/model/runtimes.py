@@ -95,7 +95,8 @@ class Manifest(msgspec.Struct, frozen=True):
     def is_native(self, image: Image, local_prefix: str | None = None) -> bool:
         """Whether it is one of the trusted ones, or has the prefix of those that are there: it is not fetched before
         it is run, and what it prints ends with sentinels (spec: store.md §3.1)."""
-        return image.prefix == local_prefix or any(image.is_same(native) for native in self.blackboxes)
+        local = bool(local_prefix) and image.prefix == local_prefix
+        return local or any(image.is_same(native) for native in self.blackboxes)
 
     def is_pulled(self, image: str, local_prefix: str | None = None) -> bool:
         """Whether an action's own image is fetched before it is run."""

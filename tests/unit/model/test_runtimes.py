@@ -110,6 +110,7 @@ def test_reactive_counts_must_fit(reactive: dict[str, Any], says: str) -> None:
         ("openwhisk/dockerskeleton:nightly", True, True),
         ("alice/dockerskeleton", True, True),
         ("whisk/own", True, False),
+        ("own", True, True),
         ("whisk/sub/own", True, True),
     ],
 )
@@ -117,6 +118,7 @@ def test_which_images_are_pulled(image: str, pulled: bool, bypassed: bool) -> No
     known = Manifest({}, [Image("dockerskeleton", "openwhisk")])
     assert known.is_pulled(image) is pulled
     assert known.is_pulled(image, "whisk") is bypassed
+    assert known.is_pulled(image, "") is pulled, "no prefix is not the empty one"
 
 
 def test_where_images_are() -> None:
