@@ -20,7 +20,9 @@ class Contained:
     def __init__(self, engine: Engine, id: str) -> None:
         self._engine = engine
         self.id = id
-        self.address = self.inspect()["NetworkSettings"]["IPAddress"]
+        networks = self.inspect()["NetworkSettings"]["Networks"]
+        self.network: dict[str, Any] = next(iter(networks.values()))
+        self.address = self.network["IPAddress"]
         self._connection = self.connection()
 
     def connection(self) -> http.client.HTTPConnection:

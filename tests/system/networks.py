@@ -126,11 +126,20 @@ class World:
 @contextlib.contextmanager
 def host_and_world() -> Iterator[World]:
     """Be on the "host", whose default route leads to the world."""
+    host = namespace()
+    try:
+        with inside(host), a_world() as world:
+            yield world
+    finally:
+        os.close(host)
+
+
+@contextlib.contextmanager
+def a_world() -> Iterator[World]:
+    """Where the caller is becomes the "host", for a while."""
     with contextlib.ExitStack() as stack:
-        host, there = namespace(), namespace()
-        stack.callback(os.close, host)
+        there = namespace()
         stack.callback(os.close, there)
-        stack.enter_context(inside(host))
         with Netlink() as netlink:
             index = netlink.add_veth("up0", "w0", there)
             netlink.add_address(index, HOST, 24)

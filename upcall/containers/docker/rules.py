@@ -3,8 +3,9 @@ when the network changes, removed at the end. They go by the containers' MAC add
 per container, and stand before Docker's own, which stay as they are.
 
 The table of the family inet refuses what the host would take or pass on: the host by any of its addresses, what it
-redirects (`dnat`: published ports), its other bridges, link-local, the clouds' metadata, multicast. Answers to whom the
-host has called may go; so may calls of the API and DNS (`openings`).
+redirects elsewhere (`dnat`), its other bridges, link-local, the clouds' metadata, multicast. Answers to whom the host
+has called may go; so may calls of the API and DNS (`openings`). What is for the host itself stays for it, though it
+redirects that port for others, as Docker and Kubernetes do for published ones (chain `fixed`).
 
 The table of the family bridge is about neighbours, whose packets the host does not see as a router: other containers of
 ours always; in the engine's default network, where everything is that nobody has put anywhere, also those of others.
@@ -55,7 +56,15 @@ def host_table(table: str, tag: int, rules: Rules) -> str:
     ours = _match("saddr", macs.of_tag(tag))
     return f"""
 table inet {table} {{
-    {_api_first(ours, rules)}
+    chain before {{
+        type nat hook prerouting priority dstnat - 5; policy accept;
+        {ours} goto fixed
+    }}
+    chain fixed {{
+        {_lines(f"{each.called} accept" for each in rules.openings)}
+        meta nfproto ipv4 fib daddr type local dnat ip to ip daddr
+        meta nfproto ipv6 fib daddr type local dnat ip6 to ip6 daddr
+    }}
     chain input {{
         type filter hook input priority filter - 5; policy accept;
         {ours} goto host
@@ -73,6 +82,7 @@ table inet {table} {{
         {ours} goto world
     }}
     chain world {{
+        {_NEIGHBOURS}
         {_lines(f"{each.meant} accept" for each in rules.openings)}
         {_world(rules)}
     }}
@@ -178,19 +188,6 @@ def _match(field: str, compared: tuple[str, str]) -> str:
 
 def _lines(rules: Iterable[str]) -> str:
     return "\n        ".join(rules)
-
-
-def _api_first(ours: str, rules: Rules) -> str:
-    """Who calls the API reaches it, though the host redirect its port for others (Kubernetes and Docker do)."""
-    if rules.api is None:
-        return ""
-    family = "ip6" if ":" in rules.api.address else "ip"
-    to = ipaddress.ip_address(rules.api.address)
-    written = f"[{to}]" if to.version == 6 else f"{to}"
-    return f"""chain redirected {{
-        type nat hook prerouting priority dstnat - 5; policy accept;
-        {ours} {rules.api.called} dnat {family} to {written}:{rules.api.port}
-    }}"""
 
 
 def _api(rules: Rules) -> str:

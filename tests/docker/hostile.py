@@ -1,0 +1,157 @@
+"""A container whose code tries what it should not, by hand, and what is around it."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from tests.docker.contained import READY, Contained, contained
+from tests.system.engine import Engine
+from upcall.containers.docker.bridge import Bridge
+from upcall.containers.docker.engine import Engine as Client
+from upcall.containers.docker.options import DockerOptions
+from upcall.containers.sandbox.ways import Reach
+from upcall.runtimes.python.rtnetlink import Netlink
+
+CODE = """
+import errno, os, socket, urllib.request
+
+def asked(client):
+    for _ in range(8):  # the kernel may send one refusal a second
+        client.send(b"?")
+        try:
+            return client.recv(1024).decode()
+        except TimeoutError:
+            continue
+    return "time-out"
+
+def called(address, port, kind):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as client:
+        client.settimeout(0.5 if kind == "udp" else 2)
+        try:
+            client.connect((address, port))
+            if kind == "udp":
+                return asked(client)
+            return client.recv(1024).decode() if kind == "tcp" else "open"
+        except TimeoutError:
+            return "time-out"
+        except OSError as error:
+            return errno.errorcode.get(error.errno, str(error))
+
+servers = []
+
+def main(args):
+    if "listen" in args:
+        servers.append(socket.create_server(("::", args["listen"]), family=socket.AF_INET6))
+        return {"seen": "listening"}
+    if "get" in args:
+        with urllib.request.urlopen(os.environ["__OW_API_HOST"] + args["get"], timeout=5) as answer:
+            return {"seen": answer.read().decode()}
+    return {"seen": [called(*each) for each in args["calls"]]}
+"""
+REFUSED = "ECONNREFUSED"
+
+
+class Hostile:
+    """Of one container."""
+
+    def __init__(self, container: Contained) -> None:
+        self._container = container
+        self.address = container.address
+        self.address6 = str(container.network["GlobalIPv6Address"])
+
+    async def seen(self, *calls: tuple[str, int, str]) -> list[str]:
+        """What becomes of calls, each of address, port and `tcp`, `udp` or `open` (whose server says nothing)."""
+        return list((await self._run({"calls": list(calls)}))["seen"])
+
+    async def listen(self, port: int) -> None:
+        """At its own addresses, IPv6 too."""
+        await self._run({"listen": port})
+
+    async def get(self, path: str) -> str:
+        return str((await self._run({"get": path}))["seen"])
+
+    async def _run(self, value: dict[str, Any]) -> dict[str, Any]:
+        status, answer = await asyncio.to_thread(self._container.run, value)
+        assert status == 200, answer
+        return dict(answer)
+
+
+@contextlib.contextmanager
+def hostile(
+    engine: Engine, mac: str = "", network: str = "bridge", api_host: str = "", **host: Any
+) -> Iterator[Hostile]:
+    """As the driver makes containers, as far as their network goes."""
+    image = next(name for name in engine.images() if name.startswith("upcall/python:"))
+    config: dict[str, Any] = {"Env": [f"__OW_API_HOST={api_host}"]} | ({"MacAddress": mac} if mac else {})
+    limits = {"NetworkMode": network, "CapDrop": ["NET_RAW", "NET_ADMIN"], **host}
+    with contained(engine, image, host=limits, **config) as container:
+        assert container.init(CODE) == READY
+        yield Hostile(container)
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\napi"
+
+
+def serve_api(listener: socket.socket) -> Callable[[], None]:
+    """Answers everybody."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        await writer.drain()
+        writer.close()
+
+    listener.setblocking(False)
+    task = asyncio.get_running_loop().create_task(asyncio.start_server(answer, sock=listener))
+
+    def close() -> None:
+        if task.done():
+            task.result().close()
+        else:
+            task.cancel()
+            listener.close()
+
+    return close
+
+
+@contextlib.asynccontextmanager
+async def bridging(
+    engine: Engine, reach: Reach | None = "private", owner: str = "tests", **options: Any
+) -> AsyncIterator[Bridge]:
+    """What a platform makes of the engine's network."""
+    made = DockerOptions(host=engine.url, **options)
+    client = Client(made)
+    await client.start()
+    bridge = Bridge(client, made, owner=owner, reach=reach, serve_api=serve_api)
+    try:
+        await bridge.start()
+        yield bridge
+    finally:
+        await bridge.close()
+        await client.close()
+
+
+@contextlib.contextmanager
+def of(bridge: Bridge, engine: Engine, network: str = "bridge", **host: Any) -> Iterator[Hostile]:
+    """A container as the driver would make it."""
+    mac = bridge.take_mac()
+    with hostile(engine, mac, network, bridge.api_host, **host) as made:
+        yield made
+    bridge.give_back(mac)
+
+
+@contextlib.contextmanager
+def network(engine: Engine, name: str, **settings: Any) -> Iterator[str]:
+    """One of the operator's own."""
+    made = engine.call("POST", "/networks/create", {"Name": name, **settings})["Id"]
+    yield made
+    engine.call("DELETE", f"/networks/{made}")
+
+
+def own_addresses() -> Sequence[str]:
+    """Of the host, but for the loopback's."""
+    with Netlink() as netlink:
+        return [address for _, address, _ in netlink.addresses() if not address.startswith("127.")]
