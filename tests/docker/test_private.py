@@ -63,3 +63,11 @@ def test_who_may_fetch_it_runs_it_and_nobody_else(platform: Platform, registry: 
     assert called(platform, "own").body["response"]["success"]
     assert SECRET not in platform.output.read_text()
     assert basic("guest")["auth"] not in platform.output.read_text()
+
+
+def test_a_folder_that_is_none_ends_the_start_with_a_sentence(engine: Engine, tmp_path: Path) -> None:
+    there = ("--driver", "docker", "--docker-host", engine.url, "--port", "0")
+    done = upcall("serve", *there, "--registry-credentials", str(tmp_path / "none"), data=tmp_path / "data")
+    assert (done.code, done.out) == (1, "")
+    said = f"upcall: --registry-credentials: {tmp_path}/none is no folder: make it, or leave it out"
+    assert done.err == f"{said}\n"

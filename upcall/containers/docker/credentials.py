@@ -229,5 +229,6 @@ def _config(path: Path) -> Config:
 
 
 def _usual() -> Path:
+    """Of a user who may have no home."""
     folder = os.environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    return Path(folder or os.path.expanduser("~/.docker"), "config.json")

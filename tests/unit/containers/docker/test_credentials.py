@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+import pwd
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,19 @@ async def test_where_docker_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "elsewhere"))
     elsewhere = await Credentials().source("reg", "")
     assert [((await source.auth()) or {})["username"] for source in (at_home, elsewhere)] == ["home", "else"]
+
+
+async def test_a_user_without_a_home_has_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod with a number for a user."""
+
+    def unknown(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    for name in ("HOME", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    assert await Credentials().source("reg", "") is NOBODY
 
 
 async def test_helpers_go_before_what_the_file_has_and_one_for_a_registry_before_the_store(
