@@ -14,6 +14,7 @@ from tests.docker.creating import SERVER, driver, left, own, spec
 from tests.system.engine import Engine as Dockerd
 from tests.system.engine import engine_of_its_own, required
 from tests.system.engine_images import context
+from upcall.containers.docker import engine as module
 from upcall.containers.docker.driver import DockerContainers
 from upcall.errors import Misconfigured, StartFailed
 from upcall.model import texts
@@ -135,6 +136,17 @@ async def test_extra_arguments_reach_the_engine(inside: Dockerd, tmp_path: Path)
         assert "/more" in {mount["Target"] for mount in host["Mounts"]}
         assert (config["Hostname"], config["User"]) == ("action", "65534")
         await asyncio.to_thread(answers, container.address.host, container.address.port)
+
+
+async def test_the_oldest_api_that_is_spoken_is_enough(
+    inside: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NEWEST", module.OLDEST)
+    async with driver(inside, tmp_path) as made:
+        container = await made.create(spec())
+        assert made.engine.api == module.OLDEST
+        await asyncio.to_thread(answers, container.address.host, container.address.port)
+        assert inside.inspect(container.id)["Config"]["MacAddress"].startswith("02:75:70:")
 
 
 async def test_an_operators_entry_point_replaces_the_images(inside: Dockerd, tmp_path: Path) -> None:

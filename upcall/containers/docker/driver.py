@@ -71,10 +71,11 @@ class DockerContainers:
         self.ownership = Ownership(self.engine, labels, self.freezer, self.removals)
         owner = platform_of(labels.given())
         self.bridge = Bridge(self.engine, options, owner=owner, reach=reach, serve_api=serve_api)
+        self._extra = flags.parse(options.extra_args)
         self._creation = Creation(
             self.engine,
             options,
-            flags.parse(options.extra_args),
+            self._extra,
             labels,
             images=self.images,
             outputs=self.outputs,
@@ -105,6 +106,10 @@ class DockerContainers:
             await self.close()
             raise
         self.engine.returned = self._returned
+        if had := flags.forging(self._extra):
+            log.warning(
+                "with %s (extra-args) an action's code can evade the rules about its packets", " and ".join(had)
+            )
 
     async def create(self, spec: ContainerSpec) -> DockerContainer:
         """Raises StartFailed."""

@@ -26,6 +26,12 @@ class Field(NamedTuple):
     value: Any
 
 
+_NOTHING = Field((), ())
+_FORGING = ("NET_RAW", "NET_ADMIN")
+_USUAL = ("NET_RAW",)
+"""Of these what containers have if nobody says a word."""
+
+
 class Row(NamedTuple):
     """One option; `many` is what its values make together, None where the last one counts."""
 
@@ -48,6 +54,25 @@ def parse(extra: Mapping[str, Sequence[str]]) -> dict[str, Field]:
     if faults:
         raise Misconfigured("\n".join(faults))
     return fields
+
+
+def forging(fields: Mapping[str, Field]) -> list[str]:
+    """Capabilities by which a container with these extra arguments could send with another one's addresses."""
+    if fields.get("privileged", _NOTHING).value:
+        return [*_FORGING]
+    dropped, added = (_capabilities(fields.get(name, _NOTHING).value) for name in ("cap-drop", "cap-add"))
+    dropped = dropped if "cap-drop" in fields else set(_FORGING)
+
+    def had(name: str) -> bool:
+        if "ALL" in added:
+            return name not in dropped
+        return name in added or ("ALL" not in dropped and name in _USUAL and name not in dropped)
+
+    return [name for name in _FORGING if had(name)]
+
+
+def _capabilities(names: Sequence[str]) -> set[str]:
+    return {name.upper().removeprefix("CAP_") for name in names}
 
 
 def _field(name: str, values: Sequence[str]) -> Field:

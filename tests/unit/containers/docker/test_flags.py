@@ -130,3 +130,23 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(Misconfigured) as caught:
         flags.parse({"rm": ("true",), "init": ("true",), "user": ("1",), "shm-size": ("x",)})
     assert [line.split(":")[1].strip() for line in str(caught.value).splitlines()] == ["rm", "shm-size"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({}, []),
+        ({"cap-drop": ("ALL",)}, []),
+        ({"cap-drop": ("MKNOD",)}, ["NET_RAW"]),
+        ({"cap-drop": ("cap_net_raw",)}, []),
+        ({"cap-add": ("NET_ADMIN",)}, ["NET_ADMIN"]),
+        ({"cap-add": ("CAP_NET_RAW",), "cap-drop": ("ALL",)}, ["NET_RAW"]),
+        ({"cap-add": ("ALL",)}, []),
+        ({"cap-add": ("ALL",), "cap-drop": ("NET_ADMIN",)}, ["NET_RAW"]),
+        ({"cap-add": ("SYS_PTRACE",)}, []),
+        ({"privileged": ("true",)}, ["NET_RAW", "NET_ADMIN"]),
+        ({"privileged": ("false",)}, []),
+    ],
+)
+def test_what_lets_a_container_forge_addresses_is_known(extra: dict[str, tuple[str, ...]], expected: list[str]) -> None:
+    assert flags.forging(flags.parse(extra)) == expected
