@@ -144,11 +144,11 @@ def of(bridge: Bridge, engine: Engine, network: str = "bridge", **host: Any) -> 
 
 
 @contextlib.contextmanager
-def network(engine: Engine, name: str, **settings: Any) -> Iterator[str]:
+def network(engine: Engine, name: str, **settings: Any) -> Iterator[None]:
     """One of the operator's own."""
-    made = engine.call("POST", "/networks/create", {"Name": name, **settings})["Id"]
-    yield made
-    engine.call("DELETE", f"/networks/{made}")
+    engine.call("POST", "/networks/create", {"Name": name, **settings})
+    yield
+    engine.call("DELETE", f"/networks/{name}")
 
 
 def own_addresses() -> Sequence[str]:

@@ -85,7 +85,7 @@ class Bridge:
 
     def facts(self) -> dict[str, str]:
         """What containers reach, in words."""
-        where = f"{self._segment.bridge or 'elsewhere'} ({self._segment.name})"
+        where = f"{self._segment.bridge if self._segment.here else 'elsewhere'} ({self._segment.name})"
         reach = "the API alone" if self._guard.alone else "private"
         lack = f"; {self._guard.lack}" if self._guard.lack else ""
         return {"network": f"{reach if self._guard.macs else 'open'}, {where}{lack}", "api": self.api_host or "none"}
