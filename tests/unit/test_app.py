@@ -6,16 +6,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from upcall import __version__
 from upcall.app import run
 from upcall.app.addresses import reachable
+from upcall.app.api import hosted_manifest
 from upcall.app.folders import run_folder
-from upcall.app.offer import manifest_of, offered
-from upcall.app.parts import events_topic
+from upcall.app.offer import by_docker, docker_manifest, manifest_of, offered
+from upcall.app.parts import events_topic, pool_config
 from upcall.app.readiness import Ready
 from upcall.config import load
 from upcall.errors import Misconfigured, Unavailable
 from upcall.http.envelope import JSON
 from upcall.model.messages import Topic
+from upcall.model.runtimes import Deployment
 from upcall.store.fake import FakeStore
 
 
@@ -104,3 +107,18 @@ def test_a_network_that_needs_sandboxes_is_refused_without_them(tmp_path: Path, 
     settings, _ = load({"isolation": "none", "action_network": network, "data": str(tmp_path / "data")}, {})
     with pytest.raises(Misconfigured, match=f"--action-network {network} needs sandboxes"):
         run(settings, print)
+
+
+def test_only_of_what_is_there_something_is_kept_ready_unasked() -> None:
+    """An image that is missing would be asked for again and again."""
+    images = {f"upcall/{name}:{__version__}" for name in ("python", "nodejs")}
+    asked, _ = load({"prewarm": "nodejs:20=1"}, {})
+    for present, kept in ((images, 1), ({f"upcall/python:{__version__}"}, 0)):
+        offer = by_docker(None, Deployment(), present)
+        assert len(pool_config(load({}, {})[0], 2048, offer).prewarm) == kept
+        assert len(pool_config(asked, 2048, offer).prewarm) == 1
+
+
+def test_a_controller_alone_offers_what_its_invokers_driver_has() -> None:
+    assert hosted_manifest("docker") == docker_manifest()
+    assert "python:3" in hosted_manifest("process").kinds

@@ -44,6 +44,7 @@ def test_docker_runs_our_images_and_native_executables_in_our_skeleton(caplog: p
 def test_a_missing_image_is_told_with_what_brings_it_and_comes_last(caplog: pytest.LogCaptureFixture) -> None:
     offer = by_docker(None, PLAIN, {NODEJS})
     assert offer.kinds == ["nodejs:20", "python:3", "python:3.11"]
+    assert offer.present == ["nodejs:20"]
     assert caplog.messages == [
         f"the Docker engine does not have the image {PYTHON} of python:3, python:3.11: scripts/images python",
         f"the Docker engine does not have the image {SKELETON} of native: scripts/images skeleton",

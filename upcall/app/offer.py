@@ -50,8 +50,13 @@ class Offer(msgspec.Struct, frozen=True):
     @property
     def kinds(self) -> list[str]:
         """Those that are there first."""
-        own = set(self.manifest.kinds)
-        return [pick.kind for pick in sorted(self.picks, key=lambda pick: not pick.there) if pick.kind in own]
+        return sorted(self.manifest.kinds, key=lambda kind: kind not in self.present)
+
+    @property
+    def present(self) -> list[str]:
+        """Kinds that can be run now."""
+        there = {pick.kind for pick in self.picks if pick.there}
+        return [kind for kind in self.manifest.kinds if kind in there]
 
     def rows(self) -> list[Json]:
         """For tools: what runs each kind."""

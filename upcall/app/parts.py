@@ -23,7 +23,6 @@ from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
 from upcall.model.messages import Topic
 from upcall.model.names import InvokerId, Json
-from upcall.model.runtimes import Manifest
 from upcall.model.sizes import MB, bytes_text
 from upcall.ports import Bus, Containers
 from upcall.store.cache import ActionCache
@@ -94,12 +93,13 @@ def topic_prefix(settings: Settings) -> str:
     return settings.brokers.prefix if settings.bus == "kafka" and settings.brokers else ""
 
 
-def pool_config(settings: Settings, memory: int, manifest: Manifest) -> PoolConfig:
-    """`manifest` has what is offered; with memory in MB."""
+def pool_config(settings: Settings, memory: int, offer: Offer) -> PoolConfig:
+    """With memory in MB. What nobody has asked for is only of what is there."""
     if settings.prewarm is None and settings.runtimes is not None:
-        cells = manifest_cells(manifest)
+        cells = manifest_cells(offer.manifest)
     else:
-        cells = stem_cells(settings.prewarm, manifest.kinds, memory, settings.limits.memory.std)
+        kinds = offer.present if settings.prewarm is None else offer.manifest.kinds
+        cells = stem_cells(settings.prewarm, kinds, memory, settings.limits.memory.std)
     return PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container, prewarm=cells)
 
 
@@ -107,7 +107,7 @@ def make_invoker(
     settings: Settings, bus: Bus, store: Storage, containers: Containers, *, memory: int, offer: Offer
 ) -> Invoker:
     """`memory` of its pool in MB."""
-    pool = pool_config(settings, memory, offer.manifest)
+    pool = pool_config(settings, memory, offer)
     return Invoker(
         InvokerId(
             settings.invoker_id,
