@@ -141,7 +141,7 @@ async def test_a_failure_is_everybodys_and_over_with_it(
     asking = [asyncio.create_task(fetching.fetch(parse_image(name), NOBODY)) for _ in range(3)]
     outcomes = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [PullFailed] * 3
-    assert not any(outcome.denied for outcome in outcomes if isinstance(outcome, PullFailed))
+    assert {(error.denied, error.missing) for error in outcomes if isinstance(error, PullFailed)} == {(False, True)}
     await registry.push(base, "late:1")
     await fetching.fetch(parse_image(name), NOBODY)
     removed(engine, name)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from tests.docker.registry import SECRET, Registry, an_image, basic, image_id, r
 from tests.system.engine import Engine as Dockerd
 from upcall.containers.docker.credentials import Credentials
 from upcall.containers.docker.engine import Engine
-from upcall.containers.docker.images import Images
-from upcall.containers.docker.options import DockerOptions
+from upcall.containers.docker.images import REST, Images
+from upcall.containers.docker.options import DockerOptions, Timeouts
 from upcall.errors import StartFailed
 from upcall.model import texts
 from upcall.ports import ContainerSpec
@@ -150,6 +151,35 @@ async def test_where_all_have_the_same_credentials_a_copy_does_while_the_registr
     finally:
         registry.start()
         removed(engine, fixed, floating)
+
+
+async def test_a_registry_that_does_not_answer_does_not_keep_each_start_waiting(
+    engine: Dockerd, registry: Registry, common: Path
+) -> None:
+    """For a while, and where a copy will do."""
+    later = [0.0]
+    client = Engine(DockerOptions(host=engine.url, timeouts=Timeouts(pull=3.0)))
+    await client.start()
+    images = Images(client, Credentials(None, common), clock=lambda: time.monotonic() + later[0])
+    write_config(common, {registry.host: basic("platform")})
+    fixed = await registry.push(BASE, "team/silent:1")
+    floating = await registry.push(BASE, "team/silent:latest")
+    try:
+        assert await images.ready(spec(fixed))
+        registry.freeze()
+        assert await images.ready(spec(fixed)) is False
+        registry.thaw()
+        before = registry.asked("/v2/team/silent/manifests/1")
+        assert await images.ready(spec(fixed)) is False
+        assert registry.asked("/v2/team/silent/manifests/1") == before
+        assert await images.ready(spec(floating)), "of this no copy will do"
+        later[0] = REST
+        assert await images.ready(spec(fixed)) is True
+    finally:
+        registry.thaw()
+        await images.close()
+        await client.close()
+    removed(engine, fixed, floating)
 
 
 async def test_what_its_registry_refuses_is_not_run_from_the_copy_though_all_have_the_same_credentials(

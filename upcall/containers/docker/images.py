@@ -9,6 +9,9 @@ another tenant's, fetched with credentials that nobody else has, so it is run on
 - where the registry did not refuse these credentials, and they have brought this image before, or all namespaces have
   the same ones anyway.
 
+A registry that has kept a fetch waiting only for it to fail is left alone for a while where a copy will do: else each
+cold start waits as long.
+
 What an image runs is asked once in a while, and each time after it was fetched.
 """
 
@@ -31,6 +34,9 @@ log = logging.getLogger(__name__)
 
 FRESH = 10.0
 """Seconds for which a name is believed to mean the same image: an operator may give it to another one."""
+SLOW, REST = 1.0, 30.0
+"""Seconds: what a failure may take, and for how long a registry that takes longer is left alone."""
+_OUT_OF_REACH = PullFailed("its registry was out of reach a moment ago")
 _NAMES = 1024
 """Images that are remembered."""
 _MISSING = 404
@@ -46,6 +52,7 @@ class Images:
         self._pulls = Pulls(engine)
         self._programs: OrderedDict[str, tuple[float, Program]] = OrderedDict()
         self._forgotten = 0
+        self._resting: OrderedDict[str, float] = OrderedDict()
         self._brought: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def start(self) -> None:
@@ -65,9 +72,14 @@ class Images:
             return True
         image = parse_image(spec.image)
         source = await self._credentials.source(image.host, spec.owner)
+        began = self._clock()
+        if self._resting.get(image.host, began) > began and await self._may_run(image, source, _OUT_OF_REACH):
+            return False
         try:
             await self._fetch(image, source)
         except PullFailed as failure:
+            if self._clock() - began > SLOW and not (failure.denied or failure.missing):
+                _remember(self._resting, image.host, self._clock() + REST)
             if await self._may_run(image, source, failure):
                 return False
             raise StartFailed(texts.pull_failed(spec.image), developer=True) from failure

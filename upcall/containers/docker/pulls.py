@@ -23,17 +23,18 @@ log = logging.getLogger(__name__)
 
 QUIET = 2.0
 """Seconds after which a fetch is told while it goes on."""
-_REASON = 400
+_REASON, _MISSING = 400, 404
 _REFUSED = ("denied", "unauthorized", "authentication required", "no basic auth credentials", "forbidden")
 """What registries say, and engines of them, where credentials do not suffice."""
 
 
 class PullFailed(UpcallError):
-    """An image was not fetched. `denied`: its registry does not give it to these credentials."""
+    """An image was not fetched. `denied`: its registry does not give it to these credentials; `missing`: has none."""
 
-    def __init__(self, reason: str, denied: bool) -> None:
+    def __init__(self, reason: str, denied: bool = False, missing: bool = False) -> None:
         super().__init__(reason)
         self.denied = denied
+        self.missing = missing
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -110,7 +111,7 @@ class Pulls:
         except EngineError as error:
             why = str(error)[:_REASON]
             log.warning("the image %s was not fetched: %s", image, why)
-            raise PullFailed(why, is_denied(error.reply, why)) from error
+            raise PullFailed(why, is_denied(error.reply, why), error.reply == _MISSING) from error
         finally:
             progress.close()
         progress.told()
