@@ -140,7 +140,8 @@ def _step(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise Failed(f"{name}: {str(error) or type(error).__name__}") from error
+        behind = f" ({error.__cause__})" if str(error.__cause__ or "") else ""
+        raise Failed(f"{name}: {str(error) or type(error).__name__}{behind}") from error
 
 
 def provable(kind: str) -> bool:

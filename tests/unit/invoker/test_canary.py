@@ -110,6 +110,9 @@ async def test_a_container_that_cannot_be_made_or_handled_is_told_with_its_step(
     cage.failure = StartFailed("no memory left")
     with pytest.raises(Failed, match="create: no memory left"):
         await fly(cage, SPEC)
+    cage.failure.__cause__ = OSError("nor is there an image")
+    with pytest.raises(Failed, match=r"create: no memory left \(nor is there an image\)$"):
+        await fly(cage, SPEC)
     cage.failure = None
     for step in ("pause", "resume", "destroy"):
         cage.stuck = step
