@@ -160,31 +160,32 @@ def test_want_of_memory_is_told_in_run_and_in_init(engine: Engine, platform: Pla
     assert starving.invoke()["response"]["result"] == {"error": texts.MEMORY_EXHAUSTED}
 
 
-def test_what_a_killed_platform_left_is_swept_by_its_next_life(engine: Engine, tmp_path: Path) -> None:
+def test_what_a_killed_platform_left_is_swept_by_its_next_life(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
     """Running, sleeping and kept ready ones; another platform's stay."""
+    others = Killing(engine, platform, "others", SLEEPY)
+    others.invoke()
+    kept = others.container()
     (tmp_path / "upcall.toml").write_text('[pool]\npause-grace = "100 ms"\n')
     options = ["--driver", "docker", "--docker-host", engine.url, "--config", str(tmp_path / "upcall.toml")]
-    with on_docker(engine, tmp_path / "other" / "data") as other:
-        others = Killing(engine, other, "others", SLEEPY)
-        others.invoke()
-        kept = others.container()
-        first = Platform(tmp_path / "data", *options, "--prewarm", "python:3=1")
-        try:
-            sleeping = Killing(engine, first, "sleeping", SLEEPY)
-            sleeping.invoke()
-            sleeping.asleep()
-            busy = Killing(engine, first, "busy", SLOW)
-            busy.invoke()
-            first.invoke("busy", {"seconds": 5}, query="blocking=false")
-        finally:
-            os.kill(first.process.pid, signal.SIGKILL)
-            first.process.wait()
-        instance = (tmp_path / "data/.instance").read_text().strip()
-        left = {each["Id"] for each in engine.containers(f"{LABEL}={instance}")}
-        assert len(left) >= 3
-        with running(tmp_path / "data", *options, "--prewarm", "python:3=0") as second:
-            there = {each["Id"] for each in engine.containers(LABEL)}
-            assert not left & there
-            assert kept in there
-            assert "containers of an earlier life were removed" in second.output.read_text()
-        assert others.invoke(n=4)["response"]["result"]["n"] == 4
+    first = Platform(tmp_path / "data", *options, "--prewarm", "python:3=1")
+    try:
+        sleeping = Killing(engine, first, "sleeping", SLEEPY)
+        sleeping.invoke()
+        sleeping.asleep()
+        busy = Killing(engine, first, "busy", SLOW)
+        busy.invoke()
+        first.invoke("busy", {"seconds": 5}, query="blocking=false")
+    finally:
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait()
+    instance = (tmp_path / "data/.instance").read_text().strip()
+    left = {each["Id"] for each in engine.containers(f"{LABEL}={instance}")}
+    assert len(left) >= 3
+    with running(tmp_path / "data", *options, "--prewarm", "python:3=0") as second:
+        there = {each["Id"] for each in engine.containers(LABEL)}
+        assert not left & there
+        assert kept in there
+        assert "containers of an earlier life were removed" in second.output.read_text()
+    assert others.invoke(n=4)["response"]["result"]["n"] == 4
