@@ -16,6 +16,8 @@ from tests.system.engine import engine_of_its_own, required
 from tests.system.engine_images import context
 from upcall.containers.docker import engine as module
 from upcall.containers.docker.driver import DockerContainers
+from upcall.containers.docker.ownership import ROUND
+from upcall.containers.docker.sweeping import find
 from upcall.errors import Misconfigured, StartFailed
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX
@@ -48,11 +50,10 @@ async def refused(made: DockerContainers, wanted: ContainerSpec) -> StartFailed:
 
 
 async def settled(made: DockerContainers) -> None:
-    """What goes on behind callers' backs has ended."""
-    async with asyncio.timeout(30):
-        while made.removals.pending:
+    """What is of no use goes behind callers' backs, before anybody looks round."""
+    async with asyncio.timeout(ROUND / 2):
+        while await find(made.engine, made.labels.filter()):
             await asyncio.sleep(0.01)
-    await made.ownership.look_round()
 
 
 def ours(dockerd: Dockerd) -> list[dict[str, Any]]:
