@@ -40,12 +40,22 @@ def called(address, port, kind):
         except OSError as error:
             return errno.errorcode.get(error.errno, str(error))
 
+def held(address, port):
+    try:
+        return socket.create_connection((address, port), 2)
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error))
+
 servers = []
 
 def main(args):
     if "listen" in args:
         servers.append(socket.create_server(("::", args["listen"]), family=socket.AF_INET6))
         return {"seen": "listening"}
+    if "hold" in args:
+        seen = [held(*args["hold"]) for _ in range(args["count"])]
+        servers.extend(seen)
+        return {"seen": [each if isinstance(each, str) else "open" for each in seen]}
     if "get" in args:
         with urllib.request.urlopen(os.environ["__OW_API_HOST"] + args["get"], timeout=5) as answer:
             return {"seen": answer.read().decode()}
@@ -69,6 +79,10 @@ class Hostile:
     async def listen(self, port: int) -> None:
         """At its own addresses, IPv6 too."""
         await self._run({"listen": port})
+
+    async def hold(self, address: str, port: int, count: int) -> list[str]:
+        """What becomes of so many connections at a time; those that are had stay for its life."""
+        return list((await self._run({"hold": [address, port], "count": count}))["seen"])
 
     async def get(self, path: str) -> str:
         return str((await self._run({"get": path}))["seen"])

@@ -12,6 +12,7 @@ import pytest
 from tests.docker.hostile import REFUSED, bridging, hostile, network, of, own_addresses
 from tests.system.engine import Engine
 from tests.system.networks import HOST, METADATA, PORT, WORLD, World, a_world, listening, output
+from upcall.containers.docker.rules import CALLS
 
 SHOWN = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
@@ -138,6 +139,15 @@ async def test_what_the_host_redirects_for_others_is_the_api_or_refused(inside: 
                 assert await another.seen(*calls) == [HOST] * 3
                 assert (await container.seen(*calls))[:2] == [REFUSED] * 2
                 assert await container.seen(calls[2]) != [HOST]
+
+
+async def test_one_container_cannot_hold_all_connections_to_the_api(inside: Engine) -> None:
+    async with bridging(inside) as bridge:
+        with of(bridge, inside) as container, of(bridge, inside) as ours:
+            gateway = bridge.api_host.removeprefix("http://")
+            assert await container.hold(gateway, 80, CALLS + 2) == ["open"] * CALLS + [REFUSED] * 2
+            assert await ours.get("/") == "api"
+            assert [await ours.get("/") for _ in range(CALLS + 2)] == ["api"] * (CALLS + 2)
 
 
 async def test_an_api_with_an_address_of_its_own_is_let_through(inside: Engine, around: World) -> None:

@@ -55,7 +55,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         write_properties(data, url, await _guest(store, data, settings))
         doors = Doors()
         drivers = Drivers(settings, ground, memory, stack)
-        outside = Api(settings.api_host) if settings.api_host else Api("", doors.open)
+        outside = Api(settings.api_host) if settings.api_host else Api("", doors.open_shared)
         containers, offer = await drivers.make(Api(url, doors.open), outside)
         made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
         invoker = await stack.enter_async_context(made)

@@ -15,7 +15,9 @@ from upcall.accepting import Accepting
 from upcall.controller.edge import EdgeProtocol
 
 CONNECTIONS = 128
-"""Through one door; the next ones wait in the kernel's queue, which is as long."""
+"""Through a tenant's door; the next ones wait in the kernel's queue, which is as long."""
+SHARED = 1024
+"""Through the door of a network that tenants share, where the rules bound what each container has."""
 
 
 class Visitor(EdgeProtocol):
@@ -43,15 +45,16 @@ Admit = Callable[["Door"], Visitor]
 class Door:
     """One listening socket."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, bound: int) -> None:
         self._listener = listener
+        self._bound = bound
         self._accepting: Accepting | None = None
         self._visitors: set[Visitor] = set()
         self._entering: set[asyncio.Task[None]] = set()
         self._gone = False
 
     def serve(self, admit: Admit) -> None:
-        self._accepting = Accepting(self._listener, CONNECTIONS, partial(self._accepted, admit))
+        self._accepting = Accepting(self._listener, self._bound, partial(self._accepted, admit))
 
     def lock(self) -> None:
         """Accept no more."""
@@ -100,9 +103,9 @@ class Doors:
         self._admit: Admit | None = None
         self._closed = False
 
-    def open(self, listener: socket.socket) -> Callable[[], None]:
+    def open(self, listener: socket.socket, bound: int | None = None) -> Callable[[], None]:
         """Serve this socket, too; gives what closes it and the connections that came through it."""
-        door = Door(listener)
+        door = Door(listener, bound or CONNECTIONS)
         if self._closed:
             door.lock()
         else:
@@ -115,6 +118,10 @@ class Doors:
             door.close()
 
         return close
+
+    def open_shared(self, listener: socket.socket) -> Callable[[], None]:
+        """The same for a socket in a network that tenants share."""
+        return self.open(listener, SHARED)
 
     def serve(self, admit: Admit) -> None:
         """The server runs."""

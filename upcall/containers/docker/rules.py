@@ -30,6 +30,9 @@ _TABLES = "upcall_docker_"
 _NEVER_IPV6 = ("::/127", "fe80::/10", "ff00::/8", "fd00:ec2::254", "fd20:ce::254")
 """Nobody and loopback, link-local, multicast, metadata of two clouds."""
 _TAGS = 256
+CALLS = 32
+"""Connections to the API at a time, of one container."""
+_CALLERS = 1 << 16
 _NEIGHBOURS = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
 
 
@@ -56,6 +59,11 @@ def host_table(table: str, tag: int, rules: Rules) -> str:
     ours = _match("saddr", macs.of_tag(tag))
     return f"""
 table inet {table} {{
+    set callers {{
+        type ether_addr
+        size {_CALLERS}
+        flags dynamic
+    }}
     chain before {{
         type nat hook prerouting priority dstnat - 5; policy accept;
         {ours} goto fixed
@@ -191,7 +199,12 @@ def _lines(rules: Iterable[str]) -> str:
 
 
 def _api(rules: Rules) -> str:
-    return f'iifname "{rules.segment.bridge}" {rules.api.called} accept' if rules.api else ""
+    """So many connections at a time for each container: all tenants come by one door."""
+    if rules.api is None:
+        return ""
+    called = f'iifname "{rules.segment.bridge}" {rules.api.called}'
+    most = f"add @callers {{ ether saddr ct count over {CALLS} }}"
+    return _lines((f"{called} ct state new {most} goto refuse", f"{called} accept"))
 
 
 def _world(rules: Rules) -> str:
