@@ -103,7 +103,7 @@ def test_upstreams_spellings_and_switches_are_taken() -> None:
 
 
 def test_a_long_value_is_cut_in_the_table_alone() -> None:
-    manifest = json.dumps({"runtimes": {}, "blackboxes": [{"name": "n" * 300}]}, indent=1)
+    manifest = json.dumps({"runtimes": {}, "blackboxes": [{"name": "n" * 250}]}, indent=1)
     words = ("--role", "controller", "--kafka-hosts", "a:1")
     line = next(line for line in shown(*words, RUNTIMES_MANIFEST=manifest).stdout.splitlines() if "runtimes" in line)
     assert "…" in line
