@@ -217,6 +217,19 @@ async def test_what_the_engine_refuses_is_a_failure_of_provision(
     assert "container wsk0_x_small cannot be created: Minimum memory limit allowed is 6MB" in caplog.text
 
 
+async def test_an_image_that_is_missing_is_asked_for_once(
+    inside: Dockerd, made: DockerContainers, caplog: pytest.LogCaptureFixture
+) -> None:
+    inside.call("POST", f"/images/{SERVER}/tag", repo="gone.invalid/server", tag="1")
+    await (await made.create(spec("gone.invalid/server:1"))).destroy()
+    inside.call("DELETE", "/images/gone.invalid/server:1")
+    for _ in range(2):  # what it runs is remembered the first time, and not the second
+        caplog.clear()
+        error = await refused(made, spec("gone.invalid/server:1"))
+        assert (str(error), error.developer) == (texts.PROVISION, False)
+        assert caplog.text.count("gone.invalid/server:1 of python:3 actions is not here and cannot be fetched") == 1
+
+
 async def test_a_start_that_fails_leaves_nothing(inside: Dockerd, tmp_path: Path) -> None:
     async with driver(inside, tmp_path, extra_args={"user": ("nobody-here",)}) as made:
         error = await refused(made, spec())
