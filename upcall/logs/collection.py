@@ -2,7 +2,7 @@
 
 Runtimes write their sentinels around the answer, some before it and some after, so they are waited for; nothing polls,
 what comes is looked at as it comes. Who brings none, or may fail to (a foreign image, an activation that went wrong),
-is given a little time: what is there, and what comes before nothing has come for `settling` seconds.
+is given a little time: what is there, and what comes before nothing has come for `settling()` seconds.
 
 Activations that share a container cannot be told apart: each takes what is there, and waits for nothing that another
 one may have taken.
@@ -39,7 +39,13 @@ class Collection:
     them; `shared`: activations may overlap."""
 
     def __init__(
-        self, stream: LogStream, drain: Callable[[], bool], *, sentinels: bool, shared: bool, settling: float
+        self,
+        stream: LogStream,
+        drain: Callable[[], bool],
+        *,
+        sentinels: bool,
+        shared: bool,
+        settling: Callable[[], float],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._stream = stream
@@ -81,7 +87,7 @@ class Collection:
 
     def _wait(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         self._end()  # nobody is waited for twice
-        quiet, times = (QUIET, max(limit >> 20, _LEAST)) if complete else (self._settling, _SETTLINGS)
+        quiet, times = (QUIET, max(limit >> 20, _LEAST)) if complete else (self._settling(), _SETTLINGS)
         now = self._loop.time()
         self._waiting = _Waiting(limit, complete, done, quiet, now + quiet * times, now)
         self._timer = self._loop.call_at(now + quiet, self._look)

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 _WHY = {MISSING: "executable file not found in $PATH", FORBIDDEN: "permission denied"}
 """What an engine says, by what a shell says."""
-_SETTLING = {"fifo": 0.01, "stream": 0.05}
-"""Seconds: a FIFO has what was written, a stream will have it soon."""
+_SETTLING = 0.01
+"""Seconds: what was written is in the FIFO."""
 
 
 class Outputs:
@@ -90,14 +90,14 @@ class Output:
             self._pipes = Pipes(asyncio.get_running_loop(), self, fifos.readers)
             self._pipes.watch()
         self._stream = LogStream(outputs.bound, sentinel=True)
+        self._attached = Attached(outputs.engine, self, self._ended, outputs.turn) if fifos is None else None
         self._collection = Collection(
             self._stream,
             _all if self._pipes is None else self._pipes.drain,
             sentinels=spec.sentinels,
             shared=spec.concurrency > 1,
-            settling=_SETTLING["stream" if fifos is None else "fifo"],
+            settling=_settled if self._attached is None else self._attached.settling,
         )
-        self._attached = Attached(outputs.engine, self, self._collection.over, outputs.turn) if fifos is None else None
 
     async def created(self, id: str) -> None:
         """The container is there, and has not been started. Raises EngineAway, EngineError."""
@@ -137,8 +137,8 @@ class Output:
     def over(self) -> None:
         """The container has ended: nobody need wait for more than what is there. A stream may have more, and ends by
         itself."""
-        if self._pipes is not None:
-            self._collection.over()
+        if self._attached is None:
+            self._ended()
 
     async def close(self) -> None:
         """Read the rest and let go; what was read can still be taken."""
@@ -146,7 +146,7 @@ class Output:
             await self._pipes.close()
         if self._attached is not None:
             await self._attached.close()
-        self._collection.over()
+        self._ended()
         fifos, self._fifos = self._fifos, None
         if fifos is not None:
             fifos.remove()
@@ -163,12 +163,19 @@ class Output:
         self._stream.feed(stream, data)
         self._collection.heard()
 
+    def _ended(self) -> None:
+        self._collection.over()
+
     async def _status(self) -> int | None:
         """With what it has ended."""
         engine = self._outputs.engine
         async with engine.asked(engine.timeouts.inspect) as docker:
             found: dict[str, Any] = await docker.containers.container(self._id).show()
         return None if found["State"]["Running"] else int(found["State"]["ExitCode"])
+
+
+def _settled() -> float:
+    return _SETTLING
 
 
 def _all() -> bool:
