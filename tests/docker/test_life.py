@@ -74,6 +74,18 @@ async def test_an_engine_that_cannot_be_seen_into_is_asked_to_pause(engine: Dock
         assert not (await made.look(container.id))["Paused"]
 
 
+async def test_our_own_pauses_are_no_loss_however_soon_it_goes_on(
+    lived: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    container, last = await lived.make(), await lived.make()
+    for _ in range(5):
+        await container.pause()
+        await container.resume()
+    await lived.engine.docker.containers.container(last.id).pause()  # events come in order
+    await until(lambda: bool(caplog.messages))
+    assert caplog.messages == [f"container {last.name} was paused by somebody else: it is not used any more"]
+
+
 async def test_a_paused_container_is_removed_by_several_at_once(lived: Life) -> None:
     container = await lived.make()
     await container.pause()

@@ -75,7 +75,8 @@ class DockerContainer(Mortal):
         """Whether that is what the kernel had counted when it ended."""
         self._paused = False
         """By the engine, for us or for somebody else."""
-        self._pausing = False
+        self._announced = 0
+        """Pauses of ours that the engine has not told of yet."""
         self._gone: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -99,16 +100,16 @@ class DockerContainer(Mortal):
         if self._grip is not None and self._grip.can_freeze and self._driver.freezer.works:
             await freeze(self._grip, self._over)
             return
-        self._pausing = True
+        self._announced += 1
+        self._paused = True  # or soon will be
         async with self._driver.engine.asked(self._driver.engine.timeouts.pause) as docker:
             await docker.containers.container(self.id).pause()
-        self._paused = True
 
     async def resume(self) -> None:
         if self._paused:
             async with self._driver.engine.asked(self._driver.engine.timeouts.unpause) as docker:
                 await docker.containers.container(self.id).unpause()
-            self._paused = self._pausing = False
+            self._paused = False
         elif self._grip is not None:
             self._grip.thaw()
         if self._ended.is_set():
@@ -124,7 +125,7 @@ class DockerContainer(Mortal):
         try:
             self._count_kills()
             self._kill()
-            await self._driver.removals.remove(self.id, self._paused or self._pausing)
+            await self._driver.removals.remove(self.id, self._paused)
             await self._logs.close()
         except BaseException:
             self._gone = None  # whoever comes next has to do it again
@@ -165,8 +166,11 @@ class DockerContainer(Mortal):
 
     def stopped(self) -> None:
         """The engine has paused it."""
+        if self._announced:
+            self._announced -= 1
+            return
         self._paused = True
-        if not self._pausing and self._gone is None:
+        if self._gone is None:
             log.warning("container %s was paused by somebody else: it is not used any more", self.name)
             self.died()
 

@@ -49,6 +49,8 @@ async def follow(
             await _listen(engine, labels, told, connected)
         except (aiohttp.ClientError, OSError) as error:
             log.debug("the engine's events: %r", error)
+        except Exception:
+            log.exception("the engine's events cannot be followed")
         engine.doubt()
         await asyncio.sleep(_AGAIN)
 
@@ -64,8 +66,11 @@ async def _listen(
     async with docker.session.get(url, params={"filters": filters}, timeout=patience) as response:
         response.raise_for_status()
         connected()
-        async for line in response.content:
-            _tell(line, told)
+        rest = b""
+        async for chunk in response.content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                _tell(line, told)
 
 
 def _tell(line: bytes, told: Callable[[str, Happening], None]) -> None:

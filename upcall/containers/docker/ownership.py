@@ -70,11 +70,11 @@ class Ownership:
 
     async def look_round(self) -> None:
         """Compare what is there with what is known. The engine's going away is no error."""
-        known = dict(self.containers)
+        known, names = dict(self.containers), set(self.names)
         try:
             found = await find(self._engine, self._labels.filter())
             self._bury(known, found)
-            left = strays(found, self._labels, self.names)
+            left = strays(found, self._labels, names | self.names)
             if left:
                 log.warning("containers that nobody needs are removed: %s", ", ".join(each.name for each in left))
                 await remove(self._engine, left, self._freezer, self._removals)
@@ -105,4 +105,7 @@ class Ownership:
                 async with asyncio.timeout(ROUND):
                     await self._due.wait()
             self._due.clear()
-            await self.look_round()
+            try:
+                await self.look_round()
+            except Exception:
+                log.exception("what is ours cannot be looked for")

@@ -2,7 +2,7 @@
 
 An engine takes 50 to 500 ms for one, in which it may do little else, so no more than a few are asked for at once; who
 makes containers waits (`room`) while too many are to go. What could not be removed because the engine was away is
-removed after its return.
+removed after its return; an engine that is there and cuts the request off refuses it.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import contextlib
 import logging
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
+from upcall.errors import UpcallError
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,15 @@ class Removals:
     async def _persist(self, id: str, paused: bool) -> bool:
         left, pause = TRIES, PAUSE
         while left:
+            before = self._engine.absences
             try:
                 await self._once(id, paused)
                 return True
-            except EngineAway:
+            except EngineAway as error:
+                refusal: UpcallError = error
                 await self._engine.back()
-                continue
+                if self._engine.absences != before:
+                    continue
             except EngineError as error:
                 refusal = error
             left -= 1
