@@ -141,7 +141,7 @@ class Attached:
             while await self._lives(id):
                 with contextlib.suppress(
                     EngineAway, EngineError
-                ):  # away once more, or paused and not to be attached to
+                ):  # away once more, or paused
                     await self._again(id)
         except Exception:
             log.exception("the output of container %s is not read any more", id)
