@@ -1,6 +1,7 @@
 """How `upcall serve` starts on a Docker engine: by a manifest, beside sandboxes, again, and not at all."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.docker.platform import eventually, on_docker, ready
 from tests.docker.test_serve import ODD, result, status, upcall
 from tests.system.engine import Engine
+from tests.system.engine_process import PATH
 from tests.system.serving import running
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -82,3 +84,21 @@ def test_both_drivers_share_a_pool(engine: Engine, tmp_path: Path) -> None:
         assert platform.stop() == 0
     assert not engine.containers("upcall.instance")
     assert "ERROR" not in platform.output.read_text()
+
+
+def test_where_no_sandbox_can_be_had_docker_runs_all(engine: Engine, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "nft").symlink_to(shutil.which("nft", path=PATH) or "")
+    with (
+        engine.inside(),
+        running(
+            tmp_path / "data", "--driver", "auto", "--docker-host", engine.url, environment={"PATH": str(programs)}
+        ) as platform,
+    ):
+        text = platform.output.read_text()
+        assert "--driver auto: actions run in Docker's containers alone: " in text
+        assert "bubblewrap" in text
+        assert "docker runs:     python:3" in text
+        platform.create("python", "import os\ndef main(a):\n    return {'image': os.path.exists('/.dockerenv')}")
+        assert result(platform, "python") == {"image": True}
