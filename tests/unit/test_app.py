@@ -10,7 +10,7 @@ from upcall import __version__
 from upcall.app import run
 from upcall.app.addresses import reachable
 from upcall.app.api import hosted_manifest
-from upcall.app.folders import run_folder
+from upcall.app.folders import remove, run_folder
 from upcall.app.offer import by_docker, docker_manifest, manifest_of, offered
 from upcall.app.parts import events_topic, pool_config
 from upcall.app.readiness import Ready
@@ -122,3 +122,17 @@ def test_only_of_what_is_there_something_is_kept_ready_unasked() -> None:
 def test_a_controller_alone_offers_what_its_invokers_driver_has() -> None:
     assert hosted_manifest("docker") == docker_manifest()
     assert "python:3" in hosted_manifest("process").kinds
+
+
+def test_a_run_folder_goes_with_its_lock_or_without_one(tmp_path: Path) -> None:
+    for files in ((), ("lock",)):
+        run = tmp_path / "run"
+        run.mkdir()
+        for name in files:
+            (run / name).touch()
+        remove(run)
+        assert not run.exists()
+    remove(tmp_path / "run")
+    (tmp_path / "run" / "life").mkdir(parents=True)
+    remove(tmp_path / "run")
+    assert (tmp_path / "run" / "life").exists(), "somebody's life is in it"

@@ -30,7 +30,7 @@ def docker_folder(data: Path) -> Path:
 def remove(run: Path) -> None:
     """Nobody else uses it while the data folder is ours."""
     with contextlib.suppress(OSError):
-        (run / "lock").unlink()
+        (run / "lock").unlink(missing_ok=True)
         run.rmdir()
 
 
