@@ -13,6 +13,7 @@ from upcall.app.parts import topic_prefix
 from upcall.config import Settings
 from upcall.containers.choice import Choice, Driver
 from upcall.containers.process import ProcessContainers
+from upcall.containers.sandbox.host import private_run
 from upcall.containers.sandbox.interior import Serve
 from upcall.errors import Misconfigured
 from upcall.model.runtimes import Deployment
@@ -120,6 +121,7 @@ class Drivers:
         from upcall.containers.docker.labels import new_labels
 
         run = docker_folder(self._ground.data)
+        private_run(run)
         self._stack.callback(remove, run)
         labels = new_labels(await _identity(self._settings, self._ground), self._settings.invoker_id)
         reach = self._settings.action_network

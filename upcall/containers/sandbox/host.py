@@ -39,9 +39,7 @@ class Host:
         """Lock the run folder, remove what earlier lives left, make ours. Raises Misconfigured."""
         if len(os.fsencode(self._run)) > _LONGEST:
             raise Misconfigured(f"The path of the run folder is longer than {_LONGEST} bytes: {self._run}")
-        self._run.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._run.mkdir(mode=0o700, exist_ok=True)
-        _check_ours(self._run)
+        private_run(self._run)
         self._lock = os.open(self._run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,8 +107,11 @@ class Host:
                 guardian.remove(entry.path)
 
 
-def _check_ours(run: Path) -> None:
-    """Refuse a run folder that somebody else may replace: under /tmp anybody may have made it before us."""
+def private_run(run: Path) -> None:
+    """Make a run folder where it is missing. One that somebody else may replace is refused: under /tmp anybody may have
+    made it before us. Raises Misconfigured."""
+    run.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.mkdir(mode=0o700, exist_ok=True)
     own, above = run.lstat(), run.parent.stat()
     open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
     if not stat.S_ISDIR(own.st_mode) or own.st_uid != os.geteuid():
