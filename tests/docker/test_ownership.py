@@ -8,13 +8,14 @@ import pytest
 
 from tests.docker.living import QUIET, Blind, Life, life
 from tests.system.engine import Engine as Dockerd
-from tests.system.engine import engine_of_its_own
+from tests.system.engine import engine_of_its_own, required
 from upcall.containers.docker.engine import Engine
 from upcall.containers.docker.freezer import Freezer
 from upcall.containers.docker.labels import new_labels
 from upcall.containers.docker.options import DockerOptions
 from upcall.containers.docker.removals import Removals
 from upcall.containers.docker.sweeping import sweep
+from upcall.containers.sandbox.cgroups import Grip
 from upcall.errors import Misconfigured
 from upcall.testing import until
 
@@ -33,8 +34,9 @@ async def one(engine: Dockerd, instance: str) -> AsyncIterator[Life]:
 
 
 @pytest.fixture
-def fragile() -> Iterator[Dockerd]:
+def fragile(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
     """An engine to break."""
+    required(request)
     with engine_of_its_own() as made:
         yield made
 
@@ -120,6 +122,53 @@ async def test_an_engine_that_is_killed_and_comes_back_tells_all_that_it_lost(fr
         await until(lambda: bool(lost), 60)
         assert await going
         await until(lambda: not names(fragile, instance), 60)
+
+
+async def test_containers_that_outlive_their_engine_are_ours_still(fragile: Dockerd, instance: str) -> None:
+    """`live-restore`: they run while nobody minds them."""
+    fragile.stop()
+    fragile.start("--live-restore")
+    async with life(fragile, instance) as made:
+        container = await made.make()
+        lost: list[int] = []
+        container.lost = lambda: lost.append(1)
+        fragile.kill()
+        await until(lambda: made.engine.trouble is not None, 30)
+        await container.pause()
+        fragile.start("--live-restore")
+        await until(lambda: made.engine.trouble is None, 30)
+        await made.owned.look_round()
+        await container.resume()
+        assert (await made.look(container.id))["Running"]
+        assert not lost
+    assert not names(fragile, instance)
+
+
+class Watching(Removals):
+    """Notes whether what it removes was frozen."""
+
+    def __init__(self, engine: Engine, grip: Grip) -> None:
+        super().__init__(engine)
+        self._grip = grip
+        self.frozen: list[bool] = []
+
+    async def remove(self, id: str, paused: bool = False) -> bool:
+        self.frozen.append(self._grip.frozen())
+        return await super().remove(id, paused)
+
+
+async def test_what_is_frozen_is_thawed_before_it_is_removed(engine: Dockerd, instance: str) -> None:
+    """Some engines cannot kill it otherwise, and none knows of it."""
+    async with life(engine, instance) as dead:
+        container = await dead.make()
+        await container.pause()
+        grip = dead.freezer.find((await dead.look(container.id))["Pid"], container.id)
+        assert grip is not None
+        assert grip.frozen()
+        watching = Watching(dead.engine, grip)
+        assert await sweep(dead.engine, new_labels(instance, 0), Freezer(), watching) == 1
+        assert watching.frozen == [False]
+        grip.close()
 
 
 async def test_what_is_to_go_while_the_engine_hangs_ends_at_once_and_goes_later(

@@ -71,7 +71,7 @@ def place_of(pid: int) -> str:
 def owner(labels: Mapping[str, str]) -> Owner:
     """Whether the process that has made it runs, as far as can be told from here."""
     machine, pid, began = _parted(labels.get(PROCESS, ""))
-    if machine != _machine() or not pid.isdecimal():
+    if not machine or machine != _machine() or not pid.isdecimal():
         return "unknown"
     return "runs" if began and _began(int(pid)) == began else "stopped"
 
@@ -94,9 +94,12 @@ def _parted(place: str) -> tuple[str, str, str]:
 
 
 def _machine() -> str:
-    """The kernel that runs, and the pid namespace."""
-    kernel = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-    return f"{kernel}/{os.stat(_PROC / 'self/ns/pid').st_ino}"
+    """The kernel that runs, and the pid namespace; empty where /proc does not say."""
+    try:
+        kernel = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{kernel}/{os.stat(_PROC / 'self/ns/pid').st_ino}"
+    except OSError:
+        return ""
 
 
 def _began(pid: int) -> str:

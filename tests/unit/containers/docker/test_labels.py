@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,15 @@ def test_whose_process_runs_is_told_from_whose_has_ended(child: subprocess.Popen
 def test_a_process_that_has_got_the_pid_of_another_is_not_taken_for_it() -> None:
     machine, _, rest = place_of(os.getpid()).rpartition("/")
     assert owner({PROCESS: f"{machine}/{rest}1"}) == "stopped"
+
+
+def test_where_proc_does_not_tell_of_the_machine_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upcall.containers.docker.labels._PROC", tmp_path)
+    ours = new_labels("x", 0)
+    assert owner(ours.given()) == "unknown"
+    assert ours.are_ours(ours.given())
 
 
 @pytest.mark.parametrize("place", ["", "x", "another-machine/4026531836/1/77", "a/b/c/d"])
