@@ -259,7 +259,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lines(msgspec.Struct, frozen=True):
-    """Collected log lines in upstream's format (spec: logs.md §3); `failed` is a collection error (logs.md §4)."""
+    """Collected log lines in upstream's format (spec: logs.md §3); `failed` is a collection error (logs.md §4),
+    which is counted and costs nothing else (logs.md §7)."""
 
     lines: list[str]
     failed: bool = False

@@ -64,7 +64,7 @@ class Inited(msgspec.Struct, frozen=True):
 
 
 class JobDone(msgspec.Struct, frozen=True):
-    """The job has its outcome, logs included. Not `reusable`: status 2 or 3, or log collection failed."""
+    """The job has its outcome, logs included. Not `reusable`: status 2 or 3."""
 
     slot: SlotId
     job: Job

@@ -342,7 +342,7 @@ class Work:
             lines = [*lines, entry(self._desk.clock() * 1_000_000, "stderr", texts.LOGS_DEVELOPER)]
         if lines:
             self._record = with_logs(self._record, lines)
-        self._reusable = status < DEVELOPER_ERROR and not found.failed
+        self._reusable = status < DEVELOPER_ERROR
         self._keep(self._kept_record, self._desk.keeper.keep)
 
     def _keep(self, then: Callable[[], None], keep: Callable[[Activation, Callable[[], None]], None]) -> None:

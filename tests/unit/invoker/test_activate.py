@@ -311,7 +311,7 @@ async def test_a_developer_error_adds_its_line_last(stage: Stage) -> None:
         assert last.endswith(f" stderr: {texts.LOGS_DEVELOPER}")
 
 
-async def test_a_collection_error_destroys_the_container_and_changes_nothing_else(stage: Stage) -> None:
+async def test_a_collection_error_is_counted_and_does_not_cost_the_container(stage: Stage) -> None:
     async with stage.started() as invoker:
         await stage.call(an_action())
         stage.container.lines = Lines([texts.LOGS_MISSING], failed=True)
@@ -319,11 +319,12 @@ async def test_a_collection_error_destroys_the_container_and_changes_nothing_els
         record = await stage.stored(message)
         assert (record.response.status_code, record.logs) == (0, [texts.LOGS_MISSING])
         assert stage.shapes(message) == ["result", "completion"]
-        await until(lambda: "destroy" in stage.container.story)
+        await stage.call(an_action())
+        assert stage.container.story == ["/init", "/run", "/run", "/run"]
         shown = figures.metrics(invoker.counters, invoker._runner.pool)
         samples = [each for family in shown for each in family.samples]
         counts = {each.name: each.value for each in samples if "collectLogs" in each.name}
-        assert [counts[name] for name in COLLECTED] == [2, 1, 1, 1], "start, well, failed, failed with its time"
+        assert [counts[name] for name in COLLECTED] == [3, 1, 2, 2], "start, well, failed, failed with its time"
 
 
 async def test_with_a_log_limit_of_zero_nothing_is_collected(stage: Stage) -> None:
