@@ -2,9 +2,10 @@
 here, and without."""
 
 import asyncio
+import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -239,3 +240,33 @@ async def test_a_freezer_that_does_not_work_is_known_from_the_first_container_on
         assert made.freezer.how == "the engine"
         await container.pause()
         assert (await made.look(container.id))["Paused"]
+
+
+@contextlib.contextmanager
+def as_user(engine: Dockerd) -> Iterator[None]:
+    """One of the group docker: may use the engine's socket, and nothing else of root's."""
+    os.chmod(engine.folder, 0o711)
+    os.chmod(engine.path, 0o666)
+    os.setresuid(54321, 54321, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.chmod(engine.folder, 0o700)
+
+
+async def test_an_ordinary_user_pauses_by_the_engine_and_hears_of_deaths_and_memory_by_the_kernel(
+    engine: Dockerd,
+) -> None:
+    with as_user(engine):
+        async with life(engine, uuid.uuid4().hex) as made:
+            container, hungry = await made.make(), await made.make("import time; time.sleep(0.3); " + HUNGRY)
+            await made.owned.close()  # hears no events
+            await ended(hungry)
+            assert await exhausted(hungry)
+            assert made.freezer.how == "the engine"
+            await container.pause()
+            assert (await made.look(container.id))["Paused"]
+            assert container.memory_used()
+            await container.destroy()
+        assert not engine.containers(*made.labels.filter())

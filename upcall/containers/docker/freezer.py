@@ -27,16 +27,20 @@ class Freezer:
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
         self.works: bool | None = None
-        """Whether freezer files do; None until the first container has been tried."""
+        """Whether freezer files do; None until a container has been tried that has one."""
+        self._tried = False
 
     @property
     def how(self) -> str:
         """In words, by what containers are paused."""
-        return {True: "the freezer file", False: "the engine", None: "not tried yet"}[self.works]
+        if not self._tried:
+            return "not tried yet"
+        return "the freezer file" if self.works else "the engine"
 
     def reach(self, pid: int, id: str) -> tuple[int, Grip] | None:
         """The pidfd of a container's first process, and its cgroups; None where they are not seen from here. The caller
         closes both. Blocks for some 100 µs."""
+        self._tried = True
         try:
             pidfd = os.pidfd_open(pid)
         except (OSError, ValueError):

@@ -97,3 +97,12 @@ def test_a_process_that_is_not_there_is_not_reached(pid: int) -> None:
     assert Freezer().reach(pid, ID) is None
     assert Freezer().reach(os.getpid(), ID) is None
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_before_the_first_container_nobody_knows_by_what_they_are_paused() -> None:
+    freezer = Freezer()
+    assert freezer.how == "not tried yet"
+    freezer.reach(os.getpid(), ID)
+    assert freezer.how == "the engine"
+    freezer.works = True
+    assert freezer.how == "the freezer file"
