@@ -68,7 +68,8 @@ def test_it_runs_as_openwhisks_would_and_the_next_life_finds_what_it_left(world:
     put(controller, "told", TOLD)
     assert ask(controller, "told") == {"__OW_API_HOST": "https://api.example.org", "A": "1,2", "B": ""}
     (container,) = (id for id, name in ours(inside).items() if name.endswith("_guest_told"))
-    assert inside.inspect(container)["Config"]["Labels"]["mine"] == "yes"
+    labels = inside.inspect(container)["Config"]["Labels"]
+    assert (labels["mine"], labels[LABEL]) == ("yes", f"upcall-test-cluster-00/{world.prefix}")
     found = invoker.request("GET", "/status", OPERATOR).body
     assert (found["driver"], found["kinds"][0]) == ("docker", "python:3")
     assert found["engine"].endswith(inside.url)

@@ -26,9 +26,11 @@ def test_a_platform_stays_itself_across_starts(engine: Engine, tmp_path: Path) -
 
 
 def test_a_given_manifest_counts_and_what_is_missing_is_told(engine: Engine, tmp_path: Path) -> None:
-    prefix, name = ODD.split("/")
+    prefix, name = ODD.removesuffix(":1").split("/")
+    image = {"prefix": prefix, "name": name, "tag": "1"}
+    cells = [{"initialCount": 2, "memory": "128 MB"}]
     runtimes = {
-        "java": [{"kind": "java:8", "image": {"prefix": prefix, "name": name.split(":")[0], "tag": "1"}}],
+        "java": [{"kind": "java:8", "image": image, "stemCells": cells}],
         "swift": [{"kind": "swift:5", "image": {"prefix": "me", "name": "swift", "tag": "1"}}],
     }
     file = tmp_path / "runtimes.json"
@@ -40,6 +42,7 @@ def test_a_given_manifest_counts_and_what_is_missing_is_told(engine: Engine, tmp
         assert "Traceback" not in text
         assert ready(platform)[0] == 200, "the canary has been in the container that there is"
         assert status(platform)["kinds"] == ["java:8", "swift:5"]
+        eventually(lambda: status(platform)["pool"]["states"] == {"prewarm": 2}, lambda: status(platform)["pool"])
 
 
 @pytest.mark.parametrize(
