@@ -223,4 +223,6 @@ def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
         told.append("user events are told to nobody: they go to a topic of Kafka, and --bus is memory")
     if settings.driver != "process":
         told += unused(upstream_keys(environment))
+    if settings.driver == "docker" and settings.action_network_range:
+        told.append("action-network-range has no effect: the addresses of Docker's containers are its network's")
     return told + well_known(settings.role, settings.operator_password)

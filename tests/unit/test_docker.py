@@ -127,6 +127,13 @@ def test_runc_is_not_called_and_that_is_told() -> None:
     assert load({"driver": "docker"}, {**dict.fromkeys(variables, "false")})[1] == []
 
 
+def test_a_range_of_addresses_is_of_sandboxes_and_that_is_told() -> None:
+    ranged = {"action_network_range": "10.9.0.0/16"}
+    assert load(ranged, {})[1] == []
+    (remark,) = load({**ranged, "driver": "docker"}, {})[1]
+    assert "action-network-range has no effect" in remark
+
+
 @pytest.mark.parametrize("text", ["A=1,B=x,__OW_Y=2,C", '["A=1","B=x","__OW_Y=2","C"]'])
 def test_values_of_variables_are_not_shown(text: str) -> None:
     assert variables_shown(text) == "A=***,B=***,__OW_Y=2,C"
