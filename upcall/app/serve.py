@@ -55,8 +55,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         write_properties(data, url, await _guest(store, data, settings))
         doors = Doors()
         drivers = Drivers(settings, ground, memory, stack)
-        outside = Api(settings.api_host) if settings.api_host else Api("", doors.open_shared)
-        containers, offer = await drivers.make(Api(url, doors.open), outside)
+        containers, offer = await drivers.make(Api(url, doors.open), _outside(settings, doors))
         made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
         invoker = await stack.enter_async_context(made)
         facts = _facts(settings, url, data, containers, offer)
@@ -86,6 +85,11 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         await _drain(controller, invoker, settings)
         _tell_left(len(store.journal))
     return 1 if store.lost else 0
+
+
+def _outside(settings: Settings, doors: Doors) -> Api:
+    """As Docker's containers reach it."""
+    return Api(settings.api_host) if settings.api_host else Api("", doors.open_shared)
 
 
 def _warn(host: str, listener: socket.socket) -> None:

@@ -5,10 +5,10 @@ stand in a stack. A warm request is one `write` of head and body, one read, and 
 timer (the deadline is an entry in `Deadlines`). Only a new connection costs a task.
 
 What may be retried, and what may not (D14): where no connection came about nothing has run, so /init tries again, soon
-and then each 50 ms, until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the request may have
-run. A unix socket knows more: it says ECONNRESET where the peer closed with the request unread, whole or in part, and
-EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as REFUSED, too; and
-where the peer's end is read before the request has left us, nobody has got it.
+and then each 50 ms, until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the
+request may have run. A unix socket knows more: it says ECONNRESET where the peer closed with the request unread, whole
+or in part, and EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as
+REFUSED, too; and where the peer's end is read before the request has left us, nobody has got it.
 For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
 closing it just now (node closes at 5 s).
 

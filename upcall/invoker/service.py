@@ -90,9 +90,7 @@ class Invoker:
     ) -> None:
         self._instance, self._bus = instance, bus
         self._store, self._actions = store, actions
-        self._containers = containers
-        self._pool_config = pool
-        self._levels = levels
+        self._containers, self._pool_config, self._levels = containers, pool, levels
         self._units = units or default_units(pool, limits)
         self._prefix, self._grace, self._full = prefix, grace, full
         self._events = events
