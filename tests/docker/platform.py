@@ -16,27 +16,39 @@ PATIENCE = 60.0
 
 
 @contextlib.contextmanager
-def on_docker(engine: Engine, data: Path, *options: str) -> Iterator[Platform]:
-    """In the engine's network, until the end; nothing of it is left then."""
+def on_docker(engine: Engine, data: Path, *options: str, breaking: bool = False) -> Iterator[Platform]:
+    """In the engine's network, until the end; nothing of it is left then. An engine that is stopped while it starts a
+    container (`breaking`) leaves an empty control group or an interface of its own."""
     there = ("--driver", "docker", "--docker-host", engine.url)
     with engine.inside():
         before = left(engine)
         with running(data, *there, *options) as platform:
             yield platform
-        eventually(lambda: nothing_left(engine, before), lambda: f"{left(engine)} instead of {before}")
+        eventually(lambda: nothing_left(engine, before, breaking), lambda: f"{left(engine)} instead of {before}")
 
 
 def left(engine: Engine) -> dict[str, int]:
     """What containers have on the host, counted, seen from the engine's network."""
+    groups = [group for tree in engine_guard.trees() for group in (tree / engine.group).glob("?" * 64)]
     return {
         "containers": len(engine.containers(LABEL)),
-        "control groups": sum(len(list((tree / engine.group).glob("?" * 64))) for tree in engine_guard.trees()),
+        "control groups": len(groups),
+        "processes": sum(len(processes(group)) for group in groups),
         "interfaces": len(Path("/proc/thread-self/net/dev").read_text().splitlines()),
     }
 
 
-def nothing_left(engine: Engine, before: dict[str, int]) -> bool:
-    return all(count <= before[what] for what, count in left(engine).items())
+def processes(group: Path) -> list[str]:
+    try:
+        return (group / "cgroup.procs").read_text().split()
+    except OSError:  # it goes just now
+        return []
+
+
+def nothing_left(engine: Engine, before: dict[str, int], breaking: bool) -> bool:
+    found = left(engine)
+    ours = ("containers", "processes") if breaking else tuple(found)
+    return all(found[what] <= before[what] for what in ours)
 
 
 def eventually(holds: Callable[[], bool], why: Callable[[], Any]) -> None:
