@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.logs.stream import ORDER, LogStream, Stream
+from upcall.logs.order import MARK as ORDER
+from upcall.logs.stream import LogStream
+from upcall.logs.streams import Stream
 from upcall.model import texts
 from upcall.runtimes.python.order import MARK, Order
 
@@ -86,15 +88,15 @@ def test_any_history_of_lines_comes_out_as_it_was(history: list[tuple[int, int]]
     reader, writer = os.pipe()
     expected: list[str] = []
     order, pipes = Order(), [bytearray(), bytearray()]
-    order._pipe = writer
+    order._pipes, order._tells = (-1, writer), True
     try:
         for stream, lines in history:
-            order.note(stream, lines)
+            order.note(stream, b"\n" * lines)
             for _ in range(lines):
                 text = f"{len(expected)}"
                 expected.append(f"{('stdout', 'stderr')[stream]}: {text}")
                 pipes[stream] += f"{text}\n".encode()
-        order.tell()
+        order.end(last=True)
     finally:
         os.close(writer)
     with open(reader, "rb") as file:
@@ -106,24 +108,26 @@ def test_a_history_beyond_all_measure_is_not_told_and_the_next_one_is(monkeypatc
     written: list[bytes] = []
     monkeypatch.setattr(os, "write", lambda fd, data: written.append(data))
     order = Order()
+    order._pipes, order._tells = (-1, 2), True
     for _ in range(20_000):
-        order.note(0, 1)
-        order.note(1, 1)
+        order.note(0, b"\n")
+        order.note(1, b"\n")
     assert len(order._turns) < 20_000
-    order.tell()
+    order.end(last=True)
     assert written == []
-    order.note(1, 1)
-    order.note(0, 1)
-    order.tell()
+    order.note(1, b"\n")
+    order.note(0, b"\n")
+    order.end(last=True)
     assert written == [b"\0order 0 1 1\n"]
 
 
 def test_one_stream_alone_needs_no_telling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "write")
     order = Order()
+    order._tells = True
     for stream in (0, 1):
-        order.note(stream, 3)
-        order.tell()
+        order.note(stream, b"1\n2\n3\n")
+        order.end(last=True)
     assert order._turns == [0]
 
 

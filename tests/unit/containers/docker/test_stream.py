@@ -1,0 +1,41 @@
+"""A stream that is read from its beginning once more gives each line once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upcall.containers.docker.stream import Replay, Seen
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(data[at : at + size])
+        at += size
+    return [*parts, data[at:]]
+
+
+CUTS = st.lists(st.integers(0, 30), max_size=20)
+
+
+@given(
+    st.lists(st.sampled_from([b"\n", b"a", b"bb\n", b"\n\n", b"long line\n"]), max_size=40),
+    st.integers(0, 200),
+    CUTS,
+    CUTS,
+)
+def test_what_was_seen_is_left_out_however_either_is_cut(
+    pieces: list[bytes], seen: int, first: list[int], again: list[int]
+) -> None:
+    whole = b"".join(pieces)
+    so_far = Seen()
+    for part in cut(whole[:seen], first):
+        so_far.add(part)
+    replay = Replay(so_far)
+    assert b"".join(replay.new(part) for part in cut(whole, again)) == whole[seen:]
+
+
+def test_what_the_engine_has_replaced_does_not_shift_it() -> None:
+    """Its log has three bytes for each that is no UTF-8."""
+    seen = Seen()
+    seen.add(b"\xff\xff\xff\none\n")
+    assert Replay(seen).new("\ufffd\ufffd\ufffd\none\ntwo\n".encode()) == b"two\n"
