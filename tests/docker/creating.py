@@ -28,16 +28,17 @@ def own(image: str, **changes: Any) -> ContainerSpec:
     return spec(image, BLACKBOX, sentinels=False, **changes)
 
 
+def unstarted(dockerd: Dockerd, folder: Path, instance: str, **options: Any) -> DockerContainers:
+    """One life of the platform `instance`."""
+    told = DockerOptions(host=dockerd.url, **options)
+    return DockerContainers(folder / "run", told, new_labels(instance, 0), kinds=["python:3"])
+
+
 @asynccontextmanager
 async def driver(dockerd: Dockerd, folder: Path, **options: Any) -> AsyncIterator[DockerContainers]:
     """A started one; nothing is left of it."""
     instance = uuid.uuid4().hex
-    made = DockerContainers(
-        folder / "run",
-        DockerOptions(host=dockerd.url, **options),
-        new_labels(instance, 0),
-        kinds=["python:3"],
-    )
+    made = unstarted(dockerd, folder, instance, **options)
     await made.start()
     try:
         yield made

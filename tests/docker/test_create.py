@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.docker.creating import SERVER, driver, left, own, spec
+from tests.docker.creating import SERVER, driver, left, own, spec, unstarted
 from tests.system.engine import Engine as Dockerd
 from tests.system.engine import engine_of_its_own, required
 from tests.system.engine_images import context
@@ -246,6 +247,7 @@ async def test_a_name_that_a_stranger_has_is_left_to_it(inside: Dockerd, made: D
         await made.ownership.look_round()
         assert inside.inspect(container.id)["State"]["Running"]
         await container.destroy()
+        await refused(made, own("odd/missing:1", name="wsk0_taken_guest_hello"))
         assert inside.inspect(stranger)["Name"] == "/wsk0_taken_guest_hello"
     finally:
         inside.call("DELETE", f"/containers/{stranger}", force="1")
@@ -329,3 +331,24 @@ async def test_an_engine_that_restarts_costs_no_creation(fragile: Dockerd, tmp_p
         assert lost == {container.id for container in containers} - alive
         assert {each["Id"] for each in ours(fragile)} == lost | alive
         await made.create(spec())
+
+
+async def test_what_cannot_be_removed_at_the_end_goes_at_the_next_start(
+    fragile: Dockerd, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    instance = uuid.uuid4().hex
+    made = unstarted(fragile, tmp_path, instance)
+    await made.start()
+    await made.create(spec())
+    await asyncio.to_thread(fragile.kill)
+    async with asyncio.timeout(30):
+        while made.trouble is None:
+            await asyncio.sleep(0.01)
+    await made.close()
+    assert "what is left goes at the next start, or by upcall clean" in caplog.text
+    await asyncio.to_thread(fragile.start)
+    assert len(ours(fragile)) == 1
+    later = unstarted(fragile, tmp_path, instance)
+    await later.start()
+    assert ours(fragile) == []
+    await later.close()

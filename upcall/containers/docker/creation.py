@@ -121,6 +121,7 @@ class Creation:
         try:
             return await self._start(spec, id, name, output, mac)
         except EngineError as error:
+            self._let_go(spec, name)
             if output.refused(error):
                 await self._removals.remove(id)
                 return None
@@ -128,6 +129,7 @@ class Creation:
             log.warning("container %s cannot be started: %s", spec.name, error)
             raise not_started(spec, error) from error
         except BaseException:
+            self._let_go(spec, name)
             self._background(self._removals.remove(id))
             raise
 
@@ -165,9 +167,16 @@ class Creation:
             elif refused.reply != _CONFLICT:
                 break
             elif not await self._freed(name):
+                self._let_go(spec, name)
                 name = f"{spec.name}_{number}"
                 self._names.add(name)
+        self._let_go(spec, name)
         raise refused
+
+    def _let_go(self, spec: ContainerSpec, name: str) -> None:
+        """A name that was taken because the first choice was somebody else's."""
+        if name != spec.name:
+            self._names.discard(name)
 
     async def _freed(self, name: str) -> bool:
         """Whether a name that is taken has become free: what an earlier try of ours has left is removed. Raises

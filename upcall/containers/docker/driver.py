@@ -40,6 +40,8 @@ Done = TypeVar("Done")
 
 PATIENCE = 30.0
 """Seconds for the removal of all containers at the end."""
+_IN_VAIN = 3.0
+"""The same while the engine is away: what is left goes at the next start."""
 _LIMPING = 30.0
 """Seconds in which an engine that answers may yet be unable to make a container: its containerd may be starting."""
 
@@ -129,11 +131,10 @@ class DockerContainers:
         self._closing = True
         self.engine.returned = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(_IN_VAIN if self.trouble else PATIENCE):
                 await self._remove_all()
         except TimeoutError:
-            left = ", ".join(sorted(self.ownership.names))
-            log.error("containers are left, for they could not be removed in %g s: %s", PATIENCE, left)
+            log.error("not all containers could be removed: what is left goes at the next start, or by upcall clean")
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
