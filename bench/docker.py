@@ -160,7 +160,7 @@ def show(found: Rows) -> None:
 
 
 async def measure(engine: Engine, folder: Path, quick: bool) -> Rows:
-    rounds, count, colds = (1, 2000, 5) if quick else (5, 10000, 30)
+    rounds, count, colds = (1, 2000, 5) if quick else (4, 10000, 20)
     found: Rows = {"python": platform.python_version(), "load": os.getloadavg()[0]}
     found["engine"] = engine.call("GET", "/version")["Version"]
     with serving(engine, folder, "none") as made:
