@@ -129,6 +129,16 @@ async def test_whoever_kills_it_it_is_lost_and_can_be_removed(lived: Life, way: 
     assert not await there(lived, container)
 
 
+async def test_a_sleeping_container_hears_that_it_is_to_stop(seen: Life) -> None:
+    """So that an engine that ends need not wait for it."""
+    container = await seen.make("import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); signal.pause()")
+    status = Path(f"/proc/{(await seen.look(container.id))['Pid']}/status")
+    await until(lambda: int(status.read_text().partition("SigCgt:")[2].split()[0], 16) & 1 << 14 != 0, 60)
+    await container.pause()
+    await seen.engine.docker.containers.container(container.id).stop(t=60)
+    assert (await seen.look(container.id))["ExitCode"] == 7
+
+
 async def test_a_process_that_ends_by_itself_is_lost(lived: Life) -> None:
     container = await lived.make("import time; time.sleep(0.2)")
     await ended(container)

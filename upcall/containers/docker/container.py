@@ -174,6 +174,12 @@ class DockerContainer(Mortal):
             log.warning("container %s was paused by somebody else: it is not used any more", self.name)
             self.died()
 
+    def signalled(self) -> None:
+        """Somebody has sent it a signal, as `docker stop` and an engine that ends do: frozen it would not hear it."""
+        if self._grip is not None and not self._paused:
+            with contextlib.suppress(OSError):
+                self._grip.thaw()
+
     # --- inside
 
     def _over(self) -> bool:

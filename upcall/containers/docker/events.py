@@ -16,9 +16,9 @@ from upcall.containers.docker.engine import Engine
 
 log = logging.getLogger(__name__)
 
-Happening = Literal["die", "oom", "pause", "destroy"]
+Happening = Literal["die", "oom", "pause", "kill", "destroy"]
 
-_HAPPENINGS: tuple[Happening, ...] = ("die", "oom", "pause", "destroy")
+_HAPPENINGS: tuple[Happening, ...] = ("die", "oom", "pause", "kill", "destroy")
 _PATIENCE = 10.0
 _AGAIN = 0.2
 """Seconds between the end of a stream and the next."""

@@ -93,10 +93,8 @@ class Ownership:
             self._deaths.append(id)
             if container is not None:
                 container.ended()
-        elif container is not None and happening == "oom":
-            container.killed()
         elif container is not None:
-            container.stopped()
+            {"oom": container.killed, "pause": container.stopped, "kill": container.signalled}[happening]()
 
     async def _rounds(self) -> None:
         """At the beginning of each stream, and in between."""
