@@ -95,15 +95,21 @@ class Hostile:
 
 @contextlib.contextmanager
 def hostile(
-    engine: Engine, mac: str = "", network: str = "bridge", api_host: str = "", **host: Any
+    engine: Engine, network: str = "bridge", api_host: str = "", bridge: Bridge | None = None, **host: Any
 ) -> Iterator[Hostile]:
-    """As the driver makes containers, as far as their network goes."""
+    """As the driver makes containers, as far as their network goes; without a bridge somebody else's."""
     image = next(name for name in engine.images() if name.startswith("upcall/python:"))
-    config: dict[str, Any] = {"Env": [f"__OW_API_HOST={api_host}"]} | ({"MacAddress": mac} if mac else {})
+    mac = bridge.take_mac() if bridge else ""
+    url = bridge.api_host if bridge else api_host
+    config: dict[str, Any] = {"Env": [f"__OW_API_HOST={url}"]} | ({"MacAddress": mac} if mac else {})
     limits = {"NetworkMode": network, "CapDrop": ["NET_RAW", "NET_ADMIN"], **host}
     with contained(engine, image, host=limits, **config) as container:
+        if bridge:
+            bridge.meet(container.address, mac)
         assert container.init(CODE) == READY
         yield Hostile(container)
+    if bridge:
+        bridge.give_back(mac)
 
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\napi"
@@ -148,13 +154,9 @@ async def bridging(
         await client.close()
 
 
-@contextlib.contextmanager
-def of(bridge: Bridge, engine: Engine, network: str = "bridge", **host: Any) -> Iterator[Hostile]:
-    """A container as the driver would make it."""
-    mac = bridge.take_mac()
-    with hostile(engine, mac, network, bridge.api_host, **host) as made:
-        yield made
-    bridge.give_back(mac)
+def of(bridge: Bridge, engine: Engine, network: str = "bridge") -> contextlib.AbstractContextManager[Hostile]:
+    """A container of a platform."""
+    return hostile(engine, network, bridge=bridge)
 
 
 @contextlib.contextmanager

@@ -150,6 +150,19 @@ async def test_one_container_cannot_hold_all_connections_to_the_api(inside: Engi
             assert [await ours.get("/") for _ in range(CALLS + 2)] == ["api"] * (CALLS + 2)
 
 
+async def test_an_address_that_another_had_before_is_reached_at_once(inside: Engine) -> None:
+    async with bridging(inside) as bridge:
+        with of(bridge, inside):
+            with of(bridge, inside) as before:
+                had = before.address
+            with of(bridge, inside) as after:
+                assert after.address == had
+            with hostile(inside) as anybody:
+                assert anybody.address == had
+            with of(bridge, inside) as after:
+                assert after.address == had
+
+
 async def test_an_api_with_an_address_of_its_own_is_let_through(inside: Engine, around: World) -> None:
     with listening() as port, listening() as other:
         async with bridging(inside, api_host=f"http://{HOST}:{port}") as bridge:

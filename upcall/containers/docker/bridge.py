@@ -19,9 +19,8 @@ made the others are there on purpose.
 import asyncio
 import contextlib
 import logging
-import socket
 
-from upcall.containers.docker import openings
+from upcall.containers.docker import neighbours, openings
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.guard import Guard
 from upcall.containers.docker.listener import Listener
@@ -33,7 +32,6 @@ from upcall.containers.sandbox import addresses
 from upcall.containers.sandbox.interior import Serve
 from upcall.containers.sandbox.ways import Reach
 from upcall.errors import Misconfigured
-from upcall.runtimes.python.rtnetlink import Netlink
 
 log = logging.getLogger(__name__)
 
@@ -72,16 +70,12 @@ class Bridge:
         """The container is gone, or was none; idempotent."""
         if mac and self._guard.macs:
             self._guard.macs.give_back(mac)
+            neighbours.forget(self._segment.bridge, mac)
 
     def meet(self, host: str, mac: str) -> None:
-        """A container has this address now. Docker gives each address a MAC of its own, and so a host that remembers
-        the last one's is right; ours are given by number, and it would ask the wrong one for up to a minute."""
-        if mac and self._segment.bridge:
-            try:
-                with Netlink() as link:
-                    link.set_neighbour(socket.if_nametoindex(self._segment.bridge), host, mac)
-            except OSError as error:
-                log.warning("container at %s: %s", host, error)
+        """A container has this address now."""
+        if mac:
+            neighbours.meet(self._segment.bridge, host, mac)
 
     def facts(self) -> dict[str, str]:
         """What containers reach, in words."""
@@ -97,6 +91,7 @@ class Bridge:
             self._openings = await self._look_openings()
             self._listen(self._segment)
             await asyncio.to_thread(self._guard.start, self._segment, self._made(self._segment, self._openings))
+            self._forget()
         except (EngineAway, EngineError, OSError) as error:
             await self.close()
             raise Misconfigured(f"The network of Docker containers cannot be had: {error}") from error
@@ -125,6 +120,7 @@ class Bridge:
             self._following = None
         if self._listener is not None:
             self._listener.close()
+        self._forget()
         await asyncio.to_thread(self._guard.remove)
 
     async def _follow(self) -> None:
@@ -169,6 +165,11 @@ class Bridge:
                 f"actions in containers do not reach the API: the engine's network {segment.name} is no bridge of this"
                 " host; set --api-host"
             )
+
+    def _forget(self) -> None:
+        """What the host remembers of containers of ours, of an earlier life's too."""
+        if self._guard.macs:
+            neighbours.forget(self._segment.bridge, self._guard.macs.prefix)
 
     def _made(self, segment: Segment, found: tuple[Opening, ...]) -> Rules:
         """Blocks for a millisecond."""

@@ -24,7 +24,8 @@ class Macs:
     """Of one platform."""
 
     def __init__(self, tag: int) -> None:
-        self._tag = tag
+        self.prefix = f"{_OURS}:{tag:02x}:"
+        """Of all of them."""
         self._number = 0
         self._taken: set[int] = set()
 
@@ -35,7 +36,7 @@ class Macs:
             if self._number not in self._taken:
                 break
         self._taken.add(self._number)
-        return f"{_OURS}:{self._tag:02x}:{self._number >> 8:02x}:{self._number & 0xFF:02x}"
+        return f"{self.prefix}{self._number >> 8:02x}:{self._number & 0xFF:02x}"
 
     def give_back(self, mac: str) -> None:
         """Its container is gone; idempotent."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _GETADDR = 20, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
-_NEWNEIGH = 28
+_NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
 _REQUEST, _ACK, _REPLACE, _EXCLUSIVE, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 _ERROR, _DONE = 2, 3
 
@@ -119,6 +119,20 @@ class Netlink:
         body += _attribute(_NDA_DST, socket.inet_pton(family, address))
         body += _attribute(_NDA_LLADDR, bytes.fromhex(mac.replace(":", "")))
         self._change(_NEWNEIGH, _CREATE | _REPLACE, body, f"say whose {address} is")
+
+    def delete_neighbour(self, index: int, address: str) -> None:
+        """Forget whose an address was."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        body = _NEIGHBOUR.pack(family, index, 0, 0, 0) + _attribute(_NDA_DST, socket.inet_pton(family, address))
+        self._change(_DELNEIGH, 0, body, f"forget whose {address} was")
+
+    def neighbours(self) -> Iterator[tuple[int, str, str]]:
+        """Index of the link, address and MAC address of all that are known, of IPv4 and IPv6."""
+        for body in self._dump(_GETNEIGH, _NEIGHBOUR.pack(0, 0, 0, 0, 0)):
+            family, index, *_ = _NEIGHBOUR.unpack_from(body)
+            found = _attributes(body[_NEIGHBOUR.size :])
+            if family in (socket.AF_INET, socket.AF_INET6) and _NDA_LLADDR in found:
+                yield index, socket.inet_ntop(family, found[_NDA_DST]), found[_NDA_LLADDR].hex(":")
 
     def links(self) -> Iterator[tuple[int, str, str]]:
         """Index, name and kind of every link; a real device's kind is empty."""
