@@ -6,6 +6,7 @@
 | start: its program is not there               | 2 "executable file not found"                                       |
 | start, otherwise; there is no address         | 3                                                                   |
 | it has ended before its address was asked for | 2 "did not initialize", of a user's image; else 3                   |
+| it was stopped before that                    | tried anew, as when the engine is away: it may be about to end      |
 
 What was made and is of no use is removed before the answer where its name is needed again, else after it. A name that
 an earlier try of ours has left taken becomes free first; one that somebody else has is not fought for.
@@ -13,6 +14,7 @@ an earlier try of ours has left taken becomes free first; one that somebody else
 
 import logging
 import re
+import signal
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -20,7 +22,7 @@ import msgspec
 
 from upcall.containers.docker.arguments import Surroundings, body, environment
 from upcall.containers.docker.bridge import Bridge
-from upcall.containers.docker.engine import Engine, EngineError
+from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.entry import Program
 from upcall.containers.docker.flags import Field
 from upcall.containers.docker.images import Images
@@ -40,6 +42,7 @@ _NO_PROGRAM = re.compile(
     r"executable file .*not found|(exec: |executable )\"[^\"]*\".*no such file or directory", re.IGNORECASE
 )
 """What runc, crun and runsc say where Docker's own client ends with 127."""
+_STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
 _TRIES = 4
 
 
@@ -143,6 +146,9 @@ class Creation:
         await output.begun()
         if not found["State"]["Running"]:
             log.warning("container %s has ended at once with status %s", name, found["State"]["ExitCode"])
+            if found["State"]["ExitCode"] in _STOPPED and not found["State"]["OOMKilled"]:
+                self._engine.doubt()
+                raise EngineAway("a container was stopped as it began, as by an engine that ends")
             raise ended(spec, found["State"])
         host = address(found, self._options.network)
         if not host:
