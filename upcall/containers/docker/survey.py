@@ -25,7 +25,9 @@ async def survey(options: DockerOptions, images: Iterable[str]) -> Survey:
     try:
         return Survey(engine.version, frozenset([image for image in images if await _has(engine, image)]))
     except (EngineAway, EngineError) as error:
-        raise Misconfigured(f"The images of the Docker engine at {options.host} cannot be asked for: {error}") from error
+        raise Misconfigured(
+            f"The images of the Docker engine at {options.host} cannot be asked for: {error}"
+        ) from error
     finally:
         await engine.close()
 
