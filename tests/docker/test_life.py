@@ -4,17 +4,18 @@ here, and without."""
 import asyncio
 import contextlib
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docker.living import BUSY, HUNGRY, QUIET, Blind, Life, life
+from tests.docker.living import BUSY, HUNGRY, QUIET, Blind, Life, NoLogs, life
 from tests.system.engine import Engine as Dockerd
 from tests.unit.containers.calls import exhausted
 from upcall.containers.docker.container import DockerContainer
-from upcall.containers.docker.freezer import Freezer
+from upcall.containers.docker.freezer import Freezer, places_of
 from upcall.errors import Failed, StartFailed
 from upcall.testing import until
 
@@ -155,6 +156,19 @@ async def test_one_that_has_ended_before_anybody_watched_is_lost_too(lived: Life
     await ended(container)
 
 
+async def test_one_whose_end_was_told_before_it_was_known_has_ended(engine: Dockerd) -> None:
+    async with life(engine, uuid.uuid4().hex, freezer=Blind()) as made:
+        name = f"early_{made.labels.instance}"
+        made.owned.names.add(name)
+        id = await made.put(name, "pass")
+        await made.engine.docker.containers.container(id).wait()
+        await ended(await made.make("pass"))  # events come in order
+        container = DockerContainer(made, made.spec(name), id, "127.0.0.1", NoLogs())
+        made.owned.add(container)
+        with pytest.raises(StartFailed, match="has ended before"):
+            await container.claim("guest")
+
+
 async def test_a_pause_by_somebody_else_is_a_loss_and_it_can_be_removed(lived: Life) -> None:
     container = await lived.make()
     lost: list[int] = []
@@ -171,6 +185,24 @@ async def test_what_died_for_want_of_memory_says_so(lived: Life) -> None:
     assert await exhausted(container)
     await container.destroy()
     assert await exhausted(container)
+
+
+async def test_the_engine_is_asked_for_want_of_memory_where_nobody_has_told(engine: Dockerd) -> None:
+    async with life(engine, uuid.uuid4().hex, freezer=Blind()) as made:
+        await made.owned.close()  # hears no events
+        assert await exhausted(await made.make(HUNGRY))
+
+
+async def test_what_the_kernel_counted_is_known_when_the_cgroup_is_gone(seen: Life) -> None:
+    container = await seen.make()
+    pid = (await seen.look(container.id))["Pid"]
+    folder = places_of(pid, container.id)["memory"].folder
+    os.kill(pid, signal.SIGKILL)
+    await ended(container)
+    await until(lambda: not folder.exists(), 60)
+    told: list[bool] = []
+    container.exhausted(told.append)
+    assert told == [False]  # at once
 
 
 async def test_a_process_in_it_that_dies_for_want_of_memory_is_told_of_though_it_goes_on(seen: Life) -> None:
