@@ -3,8 +3,10 @@
 spec: container.md §2, §8; logs.md §1.
 """
 
+import contextlib
 import http.client
 import io
+import socket
 import tarfile
 import time
 import zipfile
@@ -106,6 +108,29 @@ def test_what_init_and_run_and_the_container_bring_is_the_environment(inside: En
         assert container.init(code, env={"A": "1", "__OW_DEADLINE": "1"}) == READY
         expected = {"A": "1", "__OW_DEADLINE": "2", "__OW_API_HOST": "http://172.17.0.1"}
         assert container.run({"names": list(expected)}, deadline="2") == (200, expected)
+
+
+GARBAGE = [
+    b"\r\n\r\n",
+    b"GARBAGE\r\n\r\n",
+    b"POST /run HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    b"POST /run HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+    b"POST /run HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    b"A" * 200_000,
+    b"POST /run HTTP/1.1\r\nContent-Le",
+]
+
+
+@pytest.mark.parametrize("image", [PYTHON, NODE])
+def test_whoever_sends_what_is_no_request_disturbs_nobody(inside: Engine, image: str) -> None:
+    with contained(inside, image) as container, contextlib.ExitStack() as open_:
+        assert container.init(TALKING[image]) == READY
+        for data in GARBAGE:
+            stranger = open_.enter_context(socket.create_connection((container.address, 8080)))
+            with contextlib.suppress(ConnectionError):
+                stranger.sendall(data)
+        for _ in range(2):  # at the second one Python's runtime is waiting for the rest of what has no end
+            assert container.run({"name": "Ada"}) == (200, {"greeting": "Hello Ada"})
 
 
 ORPHANS = {

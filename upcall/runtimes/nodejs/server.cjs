@@ -28,7 +28,12 @@ function serve(socket, action) {
       }
       const text = head.toString('latin1', 0, end);
       path = text.split(' ', 2)[1];
-      body = Buffer.allocUnsafe(Number((/\r\ncontent-length: *(\d+)/i.exec(text) || [])[1] || 0));
+      try {
+        body = Buffer.allocUnsafe(Number((/\r\ncontent-length: *(\d+)/i.exec(text) || [])[1] || 0));
+      } catch {
+        socket.destroy(); // nobody sends that much, but in a container's network others than the platform may say so
+        return;
+      }
       chunk = head.subarray(end + 4);
     }
     const fits = chunk.subarray(0, body.length - held);

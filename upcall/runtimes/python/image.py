@@ -8,11 +8,14 @@ rest is loaded, so that who wants it waits for an answer, and not until it tries
 import os
 import signal
 import socket
+import struct
 import sys
 from typing import NoReturn
 
 PORT = 8080
 _FOLDER = "/action"
+_PATIENCE = struct.pack("ll", 5, 0)
+"""Seconds (and µs) in which the next bytes of a request have to come: meanwhile nobody else is served."""
 _OURS = "/dev/upcall."
 """Where a platform of ours has led the output to, which reads the turns as well; any other has a pipe there."""
 
@@ -20,7 +23,8 @@ _OURS = "/dev/upcall."
 def main() -> NoReturn:
     """Answer until killed."""
     listening = socket.create_server(("", PORT), backlog=1024)
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # all that are accepted have it
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # all that are accepted have these
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     from .order import OUTPUT

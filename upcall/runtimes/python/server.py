@@ -23,6 +23,8 @@ from .protocol import Action, Refused, encode
 _REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 502: b"Bad Gateway"}
 _HEAD = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _CHUNK = 65536
+_BROKEN = (OSError, ValueError, IndexError, OverflowError, MemoryError)
+"""What reading something raises that is no request; in a container's network others than the platform may send it."""
 
 
 class _Process:
@@ -94,8 +96,11 @@ def _exchange(connection: socket.socket, action: Action) -> bool:
     """Read one request, answer it; false when the connection is over."""
     try:
         request = _read(connection)
-        if request is None:
-            return False
+    except _BROKEN:
+        return False
+    if request is None:
+        return False
+    try:
         code, answer = _answer(action, request)
         if _Process.copied:
             os._exit(0)
