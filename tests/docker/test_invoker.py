@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.docker.platform import LABEL, eventually
-from tests.system import kafka
 from tests.system.engine import Engine
 from tests.system.fleet.member import Member
 from tests.system.test_invoker_process import OPERATOR, World, process, put
@@ -20,6 +19,8 @@ TOLD = "import os\ndef main(args):\n    return {name: os.environ.get(name) for n
 @pytest.fixture
 def world(inside: Engine, tmp_path: Path) -> Iterator[World]:
     """With a broker where the containers' addresses lead."""
+    from tests.system import kafka  # a plugin of other tests, which has to be the first to load it
+
     if lacking := kafka.missing():
         reason = f"a real Kafka needs {', '.join(lacking)}: apt-get install default-jre-headless maven util-linux"
         if os.environ.get("CI") == "true":
