@@ -51,3 +51,8 @@ async def driver(dockerd: Dockerd, folder: Path, **options: Any) -> AsyncIterato
 def left(made: DockerContainers) -> tuple[list[str], list[str]]:
     """What containers have besides themselves: names, and folders of FIFOs."""
     return sorted(made.ownership.names), sorted(path.name for path in made.run.iterdir())
+
+
+def ours(dockerd: Dockerd) -> list[dict[str, Any]]:
+    """Of any platform."""
+    return dockerd.containers("upcall.instance")
