@@ -80,4 +80,4 @@ def test_sandboxes_go_on_without_it(own: Engine, tmp_path: Path) -> None:
             lambda: "what needs Docker does not run",
         )
         assert platform.call("GET", f"activations/{waiting}").body["response"]["success"]
-        assert status(platform)["docker"]["trouble"] is None
+        eventually(lambda: status(platform)["docker"]["trouble"] is None, lambda: status(platform)["docker"])
