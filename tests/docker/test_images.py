@@ -117,19 +117,24 @@ GARBAGE = [
     b"POST /run HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
     b"POST /run HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
     b"A" * 200_000,
-    b"POST /run HTTP/1.1\r\nContent-Le",
 ]
 
 
 @pytest.mark.parametrize("image", [PYTHON, NODE])
-def test_whoever_sends_what_is_no_request_disturbs_nobody(inside: Engine, image: str) -> None:
+def test_whoever_sends_what_is_no_request_disturbs_nobody_for_long(inside: Engine, image: str) -> None:
     with contained(inside, image) as container, contextlib.ExitStack() as open_:
-        assert container.init(TALKING[image]) == READY
-        for data in GARBAGE:
-            stranger = open_.enter_context(socket.create_connection((container.address, 8080)))
+
+        def sent(data: bytes) -> socket.socket:
+            stranger = open_.enter_context(socket.create_connection((container.address, 8080), timeout=30))
             with contextlib.suppress(ConnectionError):
                 stranger.sendall(data)
-        for _ in range(2):  # at the second one Python's runtime is waiting for the rest of what has no end
+            return stranger
+
+        assert container.init(TALKING[image]) == READY
+        sent(b"POST /run HTTP/1.1\r\nContent-Le")  # the rest never comes
+        for data in GARBAGE:
+            with contextlib.suppress(ConnectionError):
+                sent(data).recv(1000)  # it is answered, or cut off
             assert container.run({"name": "Ada"}) == (200, {"greeting": "Hello Ada"})
 
 
