@@ -276,8 +276,9 @@ class Container(Protocol):
     """Whether its server is none of ours, and may close a connection that rests (D14)."""
     lost: Callable[[], None] | None
 
-    async def claim(self, tenant: str) -> None:
-        """Bind a prewarmed container to its tenant, before /init. Raises StartFailed."""
+    async def claim(self, tenant: str, concurrency: int = 1) -> None:
+        """Bind a prewarmed container to its tenant, before /init, for an action of which so many activations may run
+        at a time. Raises StartFailed."""
 
     async def pause(self) -> None:
         """Stop all its processes without losing their state."""

@@ -47,6 +47,9 @@ class NoLogs:
     def over(self) -> None:
         pass
 
+    def share(self) -> None:
+        pass
+
     async def close(self) -> None:
         self.closed = True
 

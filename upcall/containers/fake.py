@@ -121,7 +121,7 @@ class FakeContainer(Mortal):
         listening.listen(64)
         asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
-    async def claim(self, tenant: str) -> None:
+    async def claim(self, tenant: str, concurrency: int = 1) -> None:
         self._note("claim")
         self.tenant = tenant
 

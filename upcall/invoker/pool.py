@@ -204,7 +204,7 @@ class PoolRunner:
         tenant, id_ = work.message.user.namespace.name, box.container.id
         try:
             with self._timed("claim"):
-                await box.container.claim(tenant)
+                await box.container.claim(tenant, work.recipe.concurrency)
         except StartFailed as error:
             log.warning("container %s cannot be claimed: %s", id_, error, extra=about(work.message, id_))
             work.refuse(command.slot, start_response(error))

@@ -50,8 +50,8 @@ class Collection:
         self._loop = asyncio.get_running_loop()
         self._stream = stream
         self._drain = drain
-        self._sentinels = sentinels and not shared
-        self._shared = shared
+        self._sentinels = sentinels
+        self.shared = shared
         self._settling = settling
         self._over = False
         self._waiting: _Waiting | None = None
@@ -59,7 +59,7 @@ class Collection:
 
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         """Call `done` with the activation's lines; where it has ended already, before this returns."""
-        self._read(limit, complete and self._sentinels, done, TURNS)
+        self._read(limit, complete and self._sentinels and not self.shared, done, TURNS)
 
     def heard(self) -> None:
         """Something has come."""
@@ -80,7 +80,7 @@ class Collection:
         """At once where little is left to read, else over turns of the loop."""
         if turns and not self._drain():
             self._loop.call_soon(self._read, limit, complete, done, turns - 1)
-        elif self._shared or self._over or self._stream.ended:
+        elif self.shared or self._over or self._stream.ended:
             done(self._stream.take(limit, complete))
         else:
             self._wait(limit, complete, done)

@@ -42,6 +42,8 @@ class Logs(Protocol):
 
     def over(self) -> None: ...
 
+    def share(self) -> None: ...
+
     async def close(self) -> None: ...
 
 
@@ -88,13 +90,15 @@ class DockerContainer(Mortal):
             asyncio.get_running_loop().add_reader(self._pidfd, self.ended)
             await self._driver.freezer.prove(self._grip, self._over)
 
-    async def claim(self, tenant: str) -> None:
+    async def claim(self, tenant: str, concurrency: int = 1) -> None:
         """It runs already."""
         if self._tenant or self._gone is not None:
             raise StartFailed("The container has its tenant already, or is gone.")
         if self._ended.is_set():
             raise StartFailed("The container has ended before it was used.")
         self._tenant = tenant
+        if concurrency > 1:
+            self._logs.share()
 
     async def pause(self) -> None:
         if self._grip is not None and self._grip.can_freeze and self._driver.freezer.works:

@@ -134,6 +134,10 @@ class Output:
         """As `upcall.ports.Container.collect`."""
         self._collection.collect(limit, complete, done)
 
+    def share(self) -> None:
+        """Activations may overlap."""
+        self._collection.shared = True
+
     def over(self) -> None:
         """The container has ended: nobody need wait for more than what is there. A stream may have more, and ends by
         itself."""

@@ -87,7 +87,7 @@ class ProcessContainer(Mortal):
             memory = self._spec.memory << 20
             self._group = self._driver.host.cgroups.group(str(self._number), memory, self._driver.pids)
 
-    async def claim(self, tenant: str) -> None:
+    async def claim(self, tenant: str, concurrency: int = 1) -> None:
         """Fork the process into the tenant's network, or give the tenant what waits with its process."""
         if self._tenant or self._gone is not None:
             raise StartFailed("The container has its tenant already, or is gone.")
