@@ -15,7 +15,7 @@ from upcall.containers.sandbox.ways import Reach
 from upcall.runtimes.python.rtnetlink import Netlink
 
 CODE = """
-import errno, os, socket, urllib.request
+import errno, os, select, socket, urllib.request
 
 def asked(client):
     for _ in range(8):  # the kernel may send one refusal a second
@@ -48,7 +48,27 @@ def held(address, port):
 
 servers = []
 
+def heard():
+    seen = []
+    while select.select(servers, [], [], 0)[0]:
+        seen.append(servers[0].recv(1024).decode())
+    return seen
+
+def shout(text, port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for everybody in ("224.0.0.1", "255.255.255.255", "172.17.255.255"):
+            client.sendto(text.encode(), (everybody, port))
+
 def main(args):
+    if "hear" in args:
+        servers.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        servers[0].bind(("", args["hear"]))
+        return {"seen": []}
+    if "heard" in args:
+        return {"seen": heard()}
+    if "shout" in args:
+        return {"seen": shout(*args["shout"])}
     if "listen" in args:
         servers.append(socket.create_server(("::", args["listen"]), family=socket.AF_INET6))
         return {"seen": "listening"}
@@ -83,6 +103,18 @@ class Hostile:
     async def hold(self, address: str, port: int, count: int) -> list[str]:
         """What becomes of so many connections at a time; those that are had stay for its life."""
         return list((await self._run({"hold": [address, port], "count": count}))["seen"])
+
+    async def hear(self, port: int) -> None:
+        """Datagrams to it, from now on."""
+        await self._run({"hear": port})
+
+    async def heard(self) -> list[str]:
+        """Those since the last call."""
+        return list((await self._run({"heard": True}))["seen"])
+
+    async def shout(self, text: str, port: int) -> None:
+        """To everybody on the default network."""
+        await self._run({"shout": [text, port]})
 
     async def get(self, path: str) -> str:
         return str((await self._run({"get": path}))["seen"])

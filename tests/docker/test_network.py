@@ -90,6 +90,18 @@ async def test_neighbours_are_refused_at_once_whoever_they_are(inside: Engine, s
             assert await another.seen((ours.address, 8080, "open")) == ["time-out"]
 
 
+async def test_what_is_said_to_everybody_is_heard_by_no_neighbour(inside: Engine, shown: None) -> None:
+    async with bridging(inside) as bridge:
+        with of(bridge, inside) as container, of(bridge, inside) as ours, hostile(inside) as another:
+            for each in (ours, another):
+                await each.hear(9999)
+            await container.shout("hostile", 9999)
+            with hostile(inside) as stranger:
+                await stranger.shout("control", 9999)
+            assert set(await another.heard()) == {"control"}
+            assert set(await ours.heard()) == {"control"}
+
+
 async def test_in_a_network_of_the_operator_others_are_there_on_purpose(inside: Engine, shown: None) -> None:
     with network(inside, "made"):
         async with bridging(inside, network="made") as bridge:
