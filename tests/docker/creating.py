@@ -30,7 +30,7 @@ def own(image: str, **changes: Any) -> ContainerSpec:
 
 def unstarted(dockerd: Dockerd, folder: Path, instance: str, **options: Any) -> DockerContainers:
     """One life of the platform `instance`."""
-    told = DockerOptions(host=dockerd.url, **options)
+    told = DockerOptions(**{"host": dockerd.url} | options)
     return DockerContainers(folder / "run", told, new_labels(instance, 0), kinds=["python:3"])
 
 

@@ -40,6 +40,8 @@ def reason(error: BaseException) -> str:
     """What the engine does, as the end of a sentence."""
     if isinstance(error, TimeoutError):
         return "does not answer"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return f"is not trusted, or does not trust us: {error}"
     match _cause(error):
         case errno.ENOENT:
             return "is not there: its socket does not exist"
@@ -68,12 +70,18 @@ def refusal(host: str, error: BaseException) -> Misconfigured:
     """Why nothing starts, with the way out; Away where it may come yet."""
     cause = _cause(error)
     why = reason(error)
-    fix = _FIXES.get(cause, "look at its log (journalctl -u docker), or name another address with --docker-host")
-    text = f"The Docker engine at {host} {why}: {fix}."
-    return Misconfigured(text) if cause == errno.EACCES else Away(text, why)
+    text = f"The Docker engine at {host} {why}: "
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientResponseError):
+        return Misconfigured(
+            f"{text}an engine that speaks TLS needs DOCKER_CERT_PATH, the folder of ca.pem, cert.pem and key.pem."
+        )
+    text += _FIXES.get(cause, "look at its log (journalctl -u docker), or name another address with --docker-host")
+    return Misconfigured(f"{text}.") if cause == errno.EACCES else Away(f"{text}.", why)
 
 
 def _cause(error: BaseException) -> int:
     """The system's number for it; 0 where it has none."""
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return 0  # theirs are other numbers
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     return (inner.errno or 0) if isinstance(inner, OSError) and not isinstance(inner, asyncio.TimeoutError) else 0
