@@ -57,6 +57,11 @@ class Engine(EngineApi):
         self.network = os.open(f"/proc/{self._guard.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     @property
+    def guard(self) -> int:
+        """The pid of its guard."""
+        return self._guard.pid
+
+    @property
     def pid(self) -> int:
         """Of dockerd."""
         assert self._process is not None
