@@ -1,9 +1,15 @@
 """Containers by an engine that is reached by TCP, with certificates and without."""
 
-import subprocess
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.docker.creating import driver, spec
 from tests.system.engine import engine_of_its_own, required
@@ -15,17 +21,19 @@ PLAIN, SECRET = "tcp://127.0.0.1:2375", "tcp://127.0.0.1:2376"
 
 
 def certificates(folder: Path) -> None:
-    """`ca.pem` signs `cert.pem`, which is the engine's and the client's, for 127.0.0.1."""
+    """One that signs itself, the engine's and the client's, for 127.0.0.1."""
     folder.mkdir()
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
-    made = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    signed = ["x509", "-req", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"]
-    for command in (
-        [*made, "-x509", "-subj", "/CN=authority", "-keyout", "ca-key.pem", "-out", "ca.pem"],
-        [*made, "-subj", "/CN=engine", "-keyout", "key.pem", "-out", "request.pem"],
-        [*signed, "-in", "request.pem", "-extfile", "names", "-out", "cert.pem"],
-    ):
-        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "engine")])
+    address = x509.IPAddress(ip_address("127.0.0.1"))
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(hours=1))
+    builder = builder.not_valid_after(now + timedelta(hours=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+    shown = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    for file in ("ca.pem", "cert.pem"):
+        (folder / file).write_bytes(shown)
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 async def test_an_engine_is_reached_by_tcp(request: pytest.FixtureRequest, tmp_path: Path) -> None:
