@@ -194,6 +194,16 @@ async def test_without_a_network_there_is_the_api_alone(inside: Engine, around: 
                 assert await container.seen(*calls) == [REFUSED] * 3
 
 
+async def test_who_may_not_ask_for_names_does_not_find_an_api_by_its_name(
+    inside: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bridging(inside, "none", api_host="http://localhost:3233"):
+        assert "--api-host http://localhost:3233: actions without a network cannot ask for names" in caplog.text
+        caplog.clear()
+    async with bridging(inside, "none", api_host="http://10.0.0.1:3233"):
+        assert "names" not in caplog.text
+
+
 async def test_with_the_hosts_network_nothing_is_refused(
     inside: Engine, around: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -90,6 +90,8 @@ class Bridge:
             self._segment = await find(self._engine, self._options.network)
             self._openings = await self._look_openings()
             self._listen(self._segment)
+            if self._guard.alone and openings.is_name(self._options.api_host):
+                log.warning("--api-host %s: actions without a network cannot ask for names", self._options.api_host)
             await asyncio.to_thread(self._guard.start, self._segment, self._made(self._segment, self._openings))
             self._forget()
         except (EngineAway, EngineError, OSError) as error:

@@ -63,6 +63,16 @@ def api(url: str) -> tuple[Opening, ...]:
     return tuple(Opening(address=each, port=port) for each in sorted(set(addresses)))
 
 
+def is_name(url: str) -> bool:
+    """Whether DNS has to be asked where it is."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return bool(host)
+    return False
+
+
 def _named(file: Path) -> list[str]:
     """The resolvers that it names."""
     try:

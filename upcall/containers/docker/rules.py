@@ -64,15 +64,7 @@ table inet {table} {{
         size {_CALLERS}
         flags dynamic
     }}
-    chain before {{
-        type nat hook prerouting priority dstnat - 5; policy accept;
-        {ours} goto fixed
-    }}
-    chain fixed {{
-        {_lines(f"{each.called} accept" for each in rules.openings)}
-        meta nfproto ipv4 fib daddr type local dnat ip to ip daddr
-        meta nfproto ipv6 fib daddr type local dnat ip6 to ip6 daddr
-    }}
+    {_fixed(ours, rules)}
     chain input {{
         type filter hook input priority filter - 5; policy accept;
         {ours} goto host
@@ -196,6 +188,19 @@ def _match(field: str, compared: tuple[str, str]) -> str:
 
 def _lines(rules: Iterable[str]) -> str:
     return "\n        ".join(rules)
+
+
+def _fixed(ours: str, rules: Rules) -> str:
+    """Before others redirect it."""
+    return f"""chain before {{
+        type nat hook prerouting priority dstnat - 5; policy accept;
+        {ours} goto fixed
+    }}
+    chain fixed {{
+        {_lines(f"{each.called} accept" for each in rules.openings)}
+        meta nfproto ipv4 fib daddr type local dnat ip to ip daddr
+        meta nfproto ipv6 fib daddr type local dnat ip6 to ip6 daddr
+    }}"""
 
 
 def _api(rules: Rules) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from upcall.containers.docker.openings import Opening, api, resolvers
+from upcall.containers.docker.openings import Opening, api, is_name, resolvers
 
 
 def addresses(openings: tuple[Opening, ...]) -> list[tuple[str, int, tuple[str, ...]]]:
@@ -51,3 +51,8 @@ def test_else_the_hosts_own_but_for_its_loopback(
 )
 def test_the_api_is_where_its_url_says(url: str, expected: list[tuple[str, int]]) -> None:
     assert [(each.address, each.port) for each in api(url)] == expected
+
+
+def test_names_need_dns_and_addresses_do_not() -> None:
+    urls = ("http://ow.example", "http://localhost:80", "https://10.0.0.1", "https://[fd00::1]:31001", "")
+    assert [is_name(url) for url in urls] == [True, True, False, False, False]
