@@ -67,3 +67,19 @@ def test_an_action_reaches_the_world_and_nothing_of_the_host(platform: Platform)
         calls = [(WORLD, PORT, "tcp"), (METADATA, PORT, "tcp"), *own]
         result = recorded(platform, "hostile", calls=calls)["response"]["result"]
     assert result == {"seen": [HOST, *[REFUSED] * 7]}
+
+
+def test_without_a_network_names_are_no_way_out(engine: Engine, tmp_path: Path) -> None:
+    code = """
+import socket
+def main(args):
+    try:
+        return {"found": socket.getaddrinfo("example.org", 80)}
+    except OSError as error:
+        with open("/etc/resolv.conf") as file:
+            return {"asked": [line for line in file.read().splitlines() if line.startswith("nameserver")]}
+"""
+    with on_docker(engine, tmp_path / "data", "--action-network", "none", "--dns", "10.77.0.53") as platform:
+        platform.create("asks", code)
+        result = recorded(platform, "asks")["response"]["result"]
+    assert result == {"asked": ["nameserver 192.0.2.1"]}

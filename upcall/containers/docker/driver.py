@@ -25,7 +25,7 @@ from upcall.containers.docker.engine import Engine, EngineAway
 from upcall.containers.docker.freezer import Freezer
 from upcall.containers.docker.images import Images
 from upcall.containers.docker.labels import Labels, platform_of
-from upcall.containers.docker.options import DockerOptions, settled
+from upcall.containers.docker.options import DockerOptions, nameless, settled
 from upcall.containers.docker.output import Outputs
 from upcall.containers.docker.ownership import Ownership
 from upcall.containers.docker.removals import Removals
@@ -61,7 +61,7 @@ class DockerContainers:
         serve_api: Serve | None = None,
         reach: Reach | None = None,
     ) -> None:
-        options = settled(options)
+        options = settled(nameless(options) if reach == "none" else options)
         self.kinds = kinds
         self.run = run
         self.labels = labels

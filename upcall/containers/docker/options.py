@@ -7,6 +7,8 @@ import msgspec
 
 SOCKET = "unix:///var/run/docker.sock"
 NEVER = float("inf")
+_NOBODY = "192.0.2.1"
+"""Of a range that is used nowhere (RFC 5737)."""
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,12 @@ class DockerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of registries' credentials by namespace."""
     log_bound: int = 10 << 20
     """Bytes: the greatest log limit that an action may have; more is never kept."""
+
+
+def nameless(options: DockerOptions) -> DockerOptions:
+    """With a resolver that is nowhere: in a network of one's own the engine would ask the host's for containers, and
+    names would be a way out."""
+    return msgspec.structs.replace(options, dns_servers=(_NOBODY,))
 
 
 def settled(options: DockerOptions) -> DockerOptions:
