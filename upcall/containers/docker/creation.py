@@ -228,7 +228,7 @@ class Creation:
 def address(found: Mapping[str, Any], network: str) -> str:
     """Of an inspected container in this network, which may be named by its id; empty where it has none."""
     networks: Mapping[str, Any] = found["NetworkSettings"]["Networks"] or {}
-    place = networks.get(network) or next(iter(networks.values()), {})
+    place: Mapping[str, Any] = networks.get(network) or next(iter(networks.values()), {})
     return place.get("IPAddress") or place.get("GlobalIPv6Address") or ""
 
 
