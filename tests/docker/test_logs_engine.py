@@ -1,7 +1,6 @@
 """Logs under a flood, from an engine that sees nothing of this host, and over an engine's restart."""
 
 import asyncio
-import contextlib
 import resource
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -123,7 +122,7 @@ async def test_lines_of_the_time_when_the_engine_was_away_come_once(
     restoring: Engine, tmp_path: Path, way: str
 ) -> None:
     async with boxes(restoring, tmp_path, way, bound=100 * MB) as made:
-        box = await made.make(sentinels=False)
+        box = await made.make()
         await box.run(
             f"{AWAY}\nos.write(1, b'first, and no end ')\nlater = threading.Thread(target=late); later.start()"
         )
@@ -131,29 +130,24 @@ async def test_lines_of_the_time_when_the_engine_was_away_come_once(
         await asyncio.to_thread(restoring.stop)
         await asyncio.sleep(0.3)
         await asyncio.to_thread(restoring.start)
-        await box.run("later.join()")
+        await box.run(f"later.join(); {ENDS}")
         lines = await box.texts(100 * MB)
         first, *rest = [f"{number} {'x' * 100}" for number in range(2000)]
         found = [line.partition(": ")[2] for line in lines]
         assert sorted(found) == sorted([f"first, and no end {first}", *rest])
-        await box.run("print('next', flush=True)")
+        await box.run(f"print('next', flush=True); {ENDS}")
         assert await box.texts() == ["stdout: next"]
 
 
 async def test_a_stream_of_a_paused_container_is_opened_when_it_runs_again(restoring: Engine, tmp_path: Path) -> None:
     async with boxes(restoring, tmp_path, "stream") as made:
-        box = await made.make(sentinels=False)
-        await box.run("print('before', flush=True)")
+        box = await made.make()
+        await box.run(f"print('before', flush=True); {ENDS}")
         assert await box.texts() == ["stdout: before"]
         restoring.call("POST", f"/containers/{box.id}/pause")
         await asyncio.to_thread(restoring.stop)
         await asyncio.to_thread(restoring.start)
         await asyncio.sleep(1.5)
         restoring.call("POST", f"/containers/{box.id}/unpause")
-        await box.run("print('after', flush=True)")
-        found: list[str] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(10):
-                while not found:
-                    found = await box.texts()
-        assert found == ["stdout: after"]
+        await box.run(f"print('after', flush=True); {ENDS}")
+        assert await box.texts() == ["stdout: after"]

@@ -76,6 +76,7 @@ class Output:
         self, outputs: Outputs, spec: ContainerSpec, program: Program, shell: str, fifos: Fifos | None
     ) -> None:
         self._outputs = outputs
+        self._image = spec.image
         self._program = program
         self._shell = shell
         self._fifos = fifos
@@ -121,11 +122,11 @@ class Output:
         if self._fifos is None:
             return False
         if isinstance(error, Ended):
-            self._outputs.shells.refuse(self._program)
+            self._lacks(None)
         elif isinstance(error, Silent) or any(path in str(error) for path in (*self._fifos.paths.values(), OUT, ERR)):
             self._outputs.blind(str(error))
         elif any(said in str(error) for said in (f'exec: "{self._shell}"', f"exec {self._shell}:")):
-            self._outputs.shells.refuse(self._program, self._shell)
+            self._lacks(self._shell)
         else:
             return False
         return True
@@ -166,6 +167,10 @@ class Output:
             data = self._word.feed(data)
         self._stream.feed(stream, data)
         self._collection.heard()
+
+    def _lacks(self, shell: str | None) -> None:
+        log.info("the image %s has no %s that could be used", self._image, shell or "shell")
+        self._outputs.shells.refuse(self._program, shell)
 
     def _ended(self) -> None:
         self._collection.over()

@@ -5,7 +5,7 @@ It is opened before the container starts, so nothing is lost. What is not read m
 behind it, so everything is read as it comes, in small portions like the pipes of others (`upcall.logs.pipes`).
 
 Where the stream breaks and the container lives (an engine that restarts and leaves its containers running), the
-engine's log is followed from its beginning; what was read before is known by its number of lines, and skipped. A log
+engine's log is followed from its beginning, and what was read before is skipped (`replay`). A log
 driver that cannot be read leaves the stream, and what was printed meanwhile is lost.
 """
 
@@ -24,6 +24,7 @@ from aiodocker.stream import Stream as Frames
 from yarl import URL
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
+from upcall.containers.docker.replay import Replay, Seen
 from upcall.logs.collection import QUIET
 from upcall.logs.pipes import TURN, Sink, cost, portions
 from upcall.logs.streams import STREAMS, Stream
@@ -37,39 +38,6 @@ _SETTLING = 0.05
 """Seconds that the engine may be behind with it."""
 _AGAIN = 0.2
 """Seconds before each attempt to open it anew."""
-
-
-class Seen:
-    """How much of a stream has been read: whole lines, and bytes behind them."""
-
-    def __init__(self) -> None:
-        self.lines = self.tail = 0
-
-    def add(self, data: bytes) -> None:
-        last = data.rfind(b"\n") + 1
-        self.lines += data.count(b"\n")
-        self.tail = len(data) - last + (0 if last else self.tail)
-
-
-class Replay:
-    """A stream from its beginning on, of which so much is to be left out."""
-
-    def __init__(self, seen: Seen) -> None:
-        self._lines, self._tail = seen.lines, seen.tail
-
-    def new(self, data: bytes) -> bytes:
-        """The part of it that was not seen."""
-        if 0 < data.count(b"\n") < self._lines:
-            self._lines -= data.count(b"\n")
-            return b""
-        while self._lines and data:
-            _, newline, data = data.partition(b"\n")
-            self._lines -= len(newline)
-        if self._tail and data:
-            skipped = min(self._tail, len(data))
-            self._tail -= skipped
-            data = data[skipped:]
-        return data
 
 
 class Followed:
@@ -139,9 +107,7 @@ class Attached:
         try:
             await self._pass_on({})
             while await self._lives(id):
-                with contextlib.suppress(
-                    EngineAway, EngineError
-                ):  # away once more, or paused
+                with contextlib.suppress(EngineAway, EngineError):  # away once more, or paused
                     await self._again(id)
         except Exception:
             log.exception("the output of container %s is not read any more", id)
@@ -155,7 +121,10 @@ class Attached:
             self._frames = await self._attached(id)
             await self._pass_on({})
         else:
-            await self._pass_on({name: Replay(seen) for name, seen in self._seen.items()})
+            replays = {name: Replay(seen) for name, seen in self._seen.items()}
+            before, self._seen = self._seen, {name: Seen() for name in STREAMS}
+            await self._pass_on(replays)
+            self._seen = {name: (self._seen if replay.done else before)[name] for name, replay in replays.items()}
 
     async def _lives(self, id: str) -> bool:
         """Asked when the stream has ended, which the engine knows before it knows of the container's end; waits for the
@@ -179,9 +148,8 @@ class Attached:
             while (frame := await self._frames.read_out()) is not None:
                 name = _NUMBERS.get(frame.stream)
                 if name is not None:
-                    data = replays[name].new(frame.data) if name in replays else frame.data
-                    self._seen[name].add(data)
-                    await self._feed(name, data)
+                    self._seen[name].add(frame.data)
+                    await self._feed(name, replays[name].new(frame.data) if replays else frame.data)
         await self._shut()
 
     async def _feed(self, name: Stream, data: bytes) -> None:

@@ -1,9 +1,10 @@
 """A stream that is read from its beginning once more gives each line once."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.containers.docker.stream import Replay, Seen
+from upcall.containers.docker.replay import Replay, Seen
 
 
 def cut(data: bytes, sizes: list[int]) -> list[bytes]:
@@ -32,7 +33,9 @@ def test_what_was_seen_is_left_out_however_either_is_cut(
     for part in cut(whole[:seen], first):
         so_far.add(part)
     replay = Replay(so_far)
+    assert replay.done == (not whole[:seen])
     assert b"".join(replay.new(part) for part in cut(whole, again)) == whole[seen:]
+    assert replay.done
 
 
 def test_what_the_engine_has_replaced_does_not_shift_it() -> None:
@@ -40,3 +43,23 @@ def test_what_the_engine_has_replaced_does_not_shift_it() -> None:
     seen = Seen()
     seen.add(b"\xff\xff\xff\none\n")
     assert Replay(seen).new("\ufffd\ufffd\ufffd\none\ntwo\n".encode()) == b"two\n"
+
+
+def parts(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def numbered(*ranges: range) -> bytes:
+    return b"".join(b"%d\n" % number for each in ranges for number in each)
+
+
+@pytest.mark.parametrize("size", [1, 100, 5000])
+@pytest.mark.parametrize("lost", [1, 50])
+def test_what_the_engine_did_not_log_hides_nothing_that_came_after(size: int, lost: int) -> None:
+    seen = Seen()
+    for part in parts(numbered(range(1000)), size):
+        seen.add(part)
+    replay = Replay(seen)
+    logged = numbered(range(1000 - lost), range(1000, 2000))
+    found = b"".join(replay.new(part) for part in parts(logged, size))
+    assert found == numbered(range(1000, 2000))
