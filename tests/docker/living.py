@@ -1,10 +1,12 @@
 """Containers of a real engine with as little of the driver as a container needs: no images, logs or networks."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from tests.system.engine import Engine as Dockerd
@@ -73,7 +75,9 @@ class Life:
         self.logs[id] = NoLogs()
         container = DockerContainer(self, self.spec(name), id, "127.0.0.1", self.logs[id])
         self.owned.add(container)
-        await container.watch((await self.look(id))["Pid"])
+        pid = (await self.look(id))["Pid"]
+        await container.watch(pid)
+        await _begun(pid)
         return container
 
     async def put(
@@ -126,3 +130,10 @@ async def life(
     finally:
         await made.owned.close()
         await engine.close()
+
+
+async def _begun(pid: int) -> None:
+    """Return when it is Python, no longer runc: by runc alone no engine pauses what is just being replaced."""
+    with contextlib.suppress(OSError):  # it has ended
+        while not Path(f"/proc/{pid}/comm").read_text().startswith("python"):
+            await asyncio.sleep(0.001)
