@@ -19,6 +19,25 @@ CODE = "def main(args):\n    print('cold')\n    return {'n': args['n']}\n"
 COLDS, LANES, PARALLEL = 200, 4, 20
 
 
+@pytest.mark.timeout(300)
+async def test_two_hundred_of_a_driver_leave_nothing_behind(inside: Engine) -> None:
+    before = left(inside)
+
+    async def some(count: int) -> None:
+        for _ in range(count):
+            container = await driver.create(spec())
+            await container.destroy()
+
+    async with made("docker", inside) as driver:
+        await some(1)
+        open_before = descriptors(os.getpid())
+        await asyncio.gather(*(some(COLDS // LANES) for _ in range(LANES)))
+        assert descriptors(os.getpid()) <= open_before + 2 * LANES, (
+            "connections to the engine, and nothing of containers"
+        )
+    eventually(lambda: left(inside) == before, lambda: left(inside))
+
+
 @pytest.fixture(scope="module")
 def platform(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """With room for so many containers at once."""
@@ -57,21 +76,3 @@ def test_one_after_another_each_takes_the_place_of_another_one(platform: Platfor
         check(platform, "again", n)
     eventually(lambda: left(engine) == before, lambda: left(engine))
     assert descriptors(platform.process.pid) <= open_before + 5
-
-
-async def test_two_hundred_of_a_driver_leave_nothing_behind(inside: Engine) -> None:
-    before = left(inside)
-
-    async def some(count: int) -> None:
-        for _ in range(count):
-            container = await driver.create(spec())
-            await container.destroy()
-
-    async with made("docker", inside) as driver:
-        await some(1)
-        open_before = descriptors(os.getpid())
-        await asyncio.gather(*(some(COLDS // LANES) for _ in range(LANES)))
-        assert descriptors(os.getpid()) <= open_before + 2 * LANES, (
-            "connections to the engine, and nothing of containers"
-        )
-    eventually(lambda: left(inside) == before, lambda: left(inside))
