@@ -16,6 +16,7 @@ from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox.host import private_run
 from upcall.containers.sandbox.interior import Serve
 from upcall.errors import Misconfigured
+from upcall.http.metrics import Collect
 from upcall.model.runtimes import Deployment
 from upcall.model.sizes import MB
 from upcall.ownership import private_file, unusable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("upcall")
 
 _DNS = 53
+_PARALLEL = "__OW_ALLOW_CONCURRENT=true"
+"""What upstream's runtimes are told before they take one run beside another (spec: container.md §7.3)."""
 _IDENTITY = ".instance"
 
 
@@ -52,6 +55,8 @@ class Drivers:
         self._ground = ground
         self._memory = memory
         self._stack = stack
+        self.metrics: list[Collect] = []
+        """Of what was made."""
 
     async def make(self, inside: Api, docker: Api) -> Running:
         """With the API as sandboxes reach it, and as Docker's containers do. Raises Misconfigured."""
@@ -125,7 +130,9 @@ class Drivers:
         self._stack.callback(remove, run)
         labels = new_labels(await _identity(self._settings, self._ground), self._settings.invoker_id)
         reach = self._settings.action_network
-        return DockerContainers(run, options, labels, kinds=offer.kinds, serve_api=api.serve, reach=reach)
+        made = DockerContainers(run, options, labels, kinds=offer.kinds, serve_api=api.serve, reach=reach)
+        self.metrics.append(lambda: made.engine.commands.metrics(self._settings.metrics_tags))
+        return made
 
     def _options(self, api: Api) -> "DockerOptions":
         from upcall.containers.docker.options import DockerOptions, Timeouts
@@ -142,7 +149,7 @@ class Drivers:
             dns_servers=tuple(host for host, _ in settings.dns),
             dns_search=docker.dns_search,
             dns_options=docker.dns_options,
-            extra_env=docker.extra_env,
+            extra_env=(*([_PARALLEL] if settings.limits.concurrency.max > 1 else []), *docker.extra_env),
             extra_args=docker.extra_args,
             user_cpus=docker.user_cpus,
             user_memory=self._memory,

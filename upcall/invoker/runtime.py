@@ -10,7 +10,8 @@ request may have run. A unix socket knows more: it says ECONNRESET where the pee
 or in part, and EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as
 REFUSED, too; and where the peer's end is read before the request has left us, nobody has got it.
 For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
-closing it just now (node closes at 5 s).
+closing it just now (node closes at 5 s). And such a server may serve one connection to its end before it looks at the
+next: while a new connection waits for its first answer no other one is kept idle for long.
 
 Odd corners. A deadline counts from the moment the request is written, as upstream's does: the time spent on reaching a
 starting container is bounded by the same limit but not deducted. A body without Content-Length that is not chunked
@@ -37,6 +38,8 @@ SOON, RETRY = 0.002, 0.05
 """seconds between two tries to reach a container that starts: at first, doubled each time, and at most"""
 IDLE = 1.0
 """seconds after which a connection to a foreign image is not used again"""
+_STEP_ASIDE = 0.1
+"""seconds for which it is kept idle while a new one has no answer yet"""
 _READ = 16384
 _ENOUGH = 64 << 20
 """bytes of an answer after which the rest is not even counted"""
@@ -46,7 +49,7 @@ _LARGE = 256 * 1024
 """bytes of a body that is not copied behind its head: with 40 MB of code the loop would stand still for 15 ms"""
 _UNREAD = (ConnectionResetError, BrokenPipeError)
 _HEAD = (
-    b"POST %b HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
+    b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%b"
 )
 
@@ -62,7 +65,18 @@ class Allowance(msgspec.Struct, frozen=True, eq=False):
 class Runtime:
     """All connections to one container."""
 
-    __slots__ = ("_address", "_calls", "_dead", "_foreign", "_free", "_loop", "deadlines", "retries")
+    __slots__ = (
+        "_address",
+        "_calls",
+        "_dead",
+        "_foreign",
+        "_free",
+        "_host",
+        "_loop",
+        "_newcomers",
+        "deadlines",
+        "retries",
+    )
 
     def __init__(self, address: Address, deadlines: Deadlines, foreign: bool = False) -> None:
         self._address = address
@@ -71,6 +85,10 @@ class Runtime:
         self._dead = False
         self._free: list[_Connection] = []
         self._calls: set[_Call] = set()
+        self._newcomers: set[_Call] = set()
+        """Those that have made a connection."""
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        self._host = f"{host}:{address.port}".encode() if host else b"runtime"
         self._loop = asyncio.get_running_loop()
         self.retries = 0
         """connections tried again, for the metric"""
@@ -83,14 +101,17 @@ class Runtime:
         size, rest = len(body), b""
         if size > _LARGE:
             body, rest = rest, body
-        data = _HEAD % (path, size, body)
+        data = _HEAD % (path, self._host, size, body)
         while self._free:
             connection = self._free.pop()
-            if self._foreign and call.begun - connection.idle > IDLE:
-                connection.close()
-            elif not connection.closing:
+            if self._foreign:
+                self.deadlines.drop(connection)
+                if call.begun - connection.idle > IDLE:
+                    connection.close()
+            if not connection.closing:
                 connection.send(call, data, rest)
                 return
+        self._newcomers.add(call)
         call.opening = self._loop.create_task(self._open(call, data, rest, retry))
 
     @property
@@ -108,6 +129,7 @@ class Runtime:
     def close(self) -> None:
         """Close every connection; what is in flight ends as CLOSED."""
         for connection in self._free:
+            self.deadlines.drop(connection)
             connection.close()
         self._free.clear()
         for call in list(self._calls):
@@ -147,16 +169,20 @@ class Runtime:
         """Forget the call; gives the time."""
         self.deadlines.drop(call)
         self._calls.discard(call)
+        self._newcomers.discard(call)
         return self._loop.time()
 
-    def freed(self, connection: "_Connection") -> None:
+    def freed(self, connection: "_Connection", call: "_Call | None") -> None:
         if self._foreign:
             connection.idle = self._loop.time()
+            if self._newcomers - {call}:
+                self.deadlines.set(connection, connection.idle + _STEP_ASIDE)
         self._free.append(connection)
 
     def lost(self, connection: "_Connection") -> None:
         if connection in self._free:
             self._free.remove(connection)
+            self.deadlines.drop(connection)
 
 
 class _Call:
@@ -242,6 +268,11 @@ class _Connection(asyncio.Protocol):
         self.closing = True
         self._transport.abort()
 
+    def expire(self) -> None:
+        """It has been idle for long enough."""
+        self._runtime.lost(self)
+        self.close()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if hasattr(transport, "max_size"):
@@ -303,7 +334,7 @@ class _Connection(asyncio.Protocol):
         if self.closing or call is None:
             self.close()
         else:
-            self._runtime.freed(self)
+            self._runtime.freed(self, call)
         if call is not None:
             call.connection = None
             call.end(ANSWERED, status)
