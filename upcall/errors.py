@@ -111,11 +111,14 @@ class Unavailable(Failed):
 
 
 class StartFailed(UpcallError):
-    """A container did not come up. `developer` is true where the action or its image is to blame (status 2)."""
+    """A container did not come up. `developer` is true where the action or its image is to blame (status 2); `excused`
+    where a tenant's image is, but upstream's answer blames the platform (status 3): that is no failure of this Invoker.
+    """
 
-    def __init__(self, text: str, developer: bool = False) -> None:
+    def __init__(self, text: str, developer: bool = False, excused: bool = False) -> None:
         super().__init__(text)
         self.developer = developer
+        self.excused = excused
 
 
 class Misconfigured(UpcallError):

@@ -22,3 +22,8 @@ def abort_response(reason: Reason, cause: object, job: Job) -> Response:
 def start_response(failure: StartFailed) -> Response:
     """What a container that did not come up means for its activation."""
     return error(DEVELOPER_ERROR if failure.developer else WHISK_ERROR, str(failure) or texts.PROVISION)
+
+
+def is_excused(cause: object) -> bool:
+    """Whether it is a tenant's doing, whatever its status says, and no controller may hold it against this Invoker."""
+    return isinstance(cause, StartFailed) and cause.excused

@@ -71,11 +71,11 @@ class Acks:
         called in place of `then`: its record is not kept yet, so that its id would be of no use."""
         self._send(message, ResultMessage(message.transid, response), then, large)
 
-    def completion(self, message: ActivationMessage, record: Activation, then: Then) -> None:
-        """The slot is free."""
+    def completion(self, message: ActivationMessage, record: Activation, then: Then, excused: bool = False) -> None:
+        """The slot is free. `excused`: a failure of the system, by its status, is none of this Invoker's."""
         if self._tell is not None:
             self._tell(message, record)
-        system = record.response.status_code == WHISK_ERROR
+        system = record.response.status_code == WHISK_ERROR and not excused
         self._send(message, CompletionMessage(message.transid, message.activation_id, system, self.instance), then)
 
     def freed(self, message: ActivationMessage, record: Activation | None, then: Then) -> None:
@@ -85,11 +85,11 @@ class Acks:
             return
         self._send(message, CompletionMessage(message.transid, message.activation_id, False, self.instance), then)
 
-    def combined(self, message: ActivationMessage, record: Activation, then: Then) -> None:
+    def combined(self, message: ActivationMessage, record: Activation, then: Then, excused: bool = False) -> None:
         """Both at once; shrunk where nobody waits."""
         if self._tell is not None:
             self._tell(message, record)
-        system = record.response.status_code == WHISK_ERROR
+        system = record.response.status_code == WHISK_ERROR and not excused
         response = record if message.blocking else message.activation_id
         self._send(message, CombinedMessage(message.transid, response, system, self.instance), then)
 

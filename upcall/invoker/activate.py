@@ -36,7 +36,7 @@ from upcall.core.outcome import (
 )
 from upcall.core.record import StoreLevels, Times, activation_record, is_stored, with_logs
 from upcall.core.run import context_of, init_body, run_body
-from upcall.invoker.aborts import abort_response
+from upcall.invoker.aborts import abort_response, is_excused
 from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
 from upcall.invoker.known import Known
@@ -200,9 +200,9 @@ class Work:
         self._desk.counters.note(record, self.message.action.id)
         acks = self._desk.acks
         bound = reason in ("init", "returned") and not self.message.blocking
-        last = acks.completion if bound else acks.combined
-        keeper = self._desk.keeper
-        self._keep(lambda: last(self.message, record, self._end), keeper.tell if self.message.blocking else keeper.keep)
+        last, excused = acks.completion if bound else acks.combined, is_excused(cause)
+        keep = self._desk.keeper.tell if self.message.blocking else self._desk.keeper.keep
+        self._keep(lambda: last(self.message, record, self._end, excused), keep)
 
     def refuse(self, slot: SlotId, response: Response) -> None:
         """Go back to the pool: this container does not take it. Too often, and the job ends with this response."""

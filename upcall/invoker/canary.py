@@ -197,10 +197,10 @@ class Proof:
         return self.trouble is None
 
     def made(self, error: StartFailed | None) -> None:
-        """A container was made, or could not be."""
+        """A container was made, or could not be; what a tenant's image is to blame for does not count."""
         if error is None:
             self._failures = 0
-        elif not error.developer:
+        elif not (error.developer or error.excused):
             self._failures += 1
         if self._canary is None or self._tasks is None or self._failures < IN_A_ROW or self.trouble is not None:
             return

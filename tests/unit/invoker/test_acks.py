@@ -204,3 +204,18 @@ async def test_acks_echo_the_transaction_and_tell_system_errors(stage: Stage) ->
         [ack] = stage.controller.acks
         assert isinstance(ack, CombinedMessage)
         assert (ack.transid, ack.is_system_error, ack.instance.instance) == (message.transid, True, 0)
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_what_a_tenants_image_is_to_blame_for_is_no_system_error_of_this_invoker(
+    stage: Stage, blocking: bool
+) -> None:
+    """Whatever its status says: a tenant could take Invokers away from everybody."""
+    stage.containers.failure = StartFailed(texts.PROVISION, excused=True)
+    async with stage.started():
+        message = await stage.call(an_action(), blocking=blocking)
+        [ack] = stage.controller.acks
+        assert isinstance(ack, CombinedMessage)
+        assert not ack.is_system_error
+        record = await stage.stored(message)
+        assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.PROVISION})

@@ -158,6 +158,9 @@ async def test_after_three_failures_in_a_row_it_flies_again_and_nothing_is_taken
         cage.failure = StartFailed("the code is to blame", developer=True)
         for n in range(canary.IN_A_ROW):
             await stage.call(an_action(f"blamed{n}", limits=NO_LOGS))
+        cage.failure = StartFailed("its image is to blame", excused=True)
+        for n in range(canary.IN_A_ROW):
+            await stage.call(an_action(f"excused{n}", limits=NO_LOGS))
         assert invoker.proof.trouble is None
         cage.failure = StartFailed("no memory left")
         for n in range(canary.IN_A_ROW - 1):
