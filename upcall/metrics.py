@@ -1,7 +1,7 @@
 """The metrics: names, labels and meaning (spec: metrics.md §2, §3).
 
 Names of OpenWhisk's are as its exporter writes them; what it has no name for begins with `upcall_`. Of OpenWhisk's
-those are missing whose subject is not here: CouchDB's calls, the commands of docker, runc and kubernetes.
+those are missing whose subject is not here: CouchDB's calls, the commands of runc and kubernetes.
 `docs/reference/metrics.md` is made from this table.
 """
 
@@ -102,6 +102,30 @@ EXPIRED = counter(
 CONTAINERS = gauge("upcall_containers", "Containers by state.", ("state",))
 CONTAINER_TIMES = histogram(
     "upcall_container_seconds", "What containers were told: create, claim, pause, resume, remove.", ("operation",)
+)
+COMMANDS = counter(
+    "counter_invoker_docker_start",
+    "What Docker's engine was told: run (create and start), rm, ps, inspect, pull, pause, unpause.",
+    ("cmd",),
+    "counter_invoker_docker_{0}_start",
+)
+COMMAND_TIMES = histogram(
+    "histogram_invoker_docker_finish_seconds",
+    "What Docker's engine did as it was told.",
+    ("cmd",),
+    "histogram_invoker_docker_{0}_finish_seconds",
+)
+COMMAND_ERRORS = counter(
+    "counter_invoker_docker_error",
+    "What it refused, or was not done in time.",
+    ("cmd",),
+    "counter_invoker_docker_{0}_error",
+)
+COMMAND_ERROR_TIMES = histogram(
+    "histogram_invoker_docker_error_seconds",
+    "What it refused, or was not done in time.",
+    ("cmd",),
+    "histogram_invoker_docker_{0}_error_seconds",
 )
 CONTAINER_FAILURES = counter("upcall_container_failures", "Containers that did not do as they were told.")
 POOL_LIMIT = gauge("upcall_pool_limit_bytes", "Memory that containers may have together.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,3 +91,23 @@ def test_kinds_native_executables_and_images_are_run(platform: Platform) -> None
     assert result(platform, "node", n=2) == {"n": 3}
     assert result(platform, "native", n=3) == {"arguments": {"n": 3}}
     assert platform.invoke("image", {"answer": {"ok": 1}}).body["response"]["success"]
+
+
+def test_what_the_engine_is_told_is_counted_as_upstream_does(platform: Platform) -> None:
+    platform.create("counted", "def main(a):\n    return {}", limits={"memory": 512})
+    before = told(platform)
+    assert before["ps"] >= 1, "at the start it was looked for what an earlier life had left"
+    assert result(platform, "counted") == {}
+    assert told(platform)["run"] > before["run"]
+
+
+def told(platform: Platform) -> dict[str, float]:
+    """Commands that have gone well."""
+    line = re.compile(r'histogram_invoker_docker_finish_seconds_count\{cmd="(\w+)"\} (\S+)')
+    connection = platform.connect()
+    try:
+        connection.request("GET", "/metrics")
+        shown = connection.getresponse().read().decode()
+    finally:
+        connection.close()
+    return {command: float(count) for command, count in line.findall(shown)}

@@ -54,7 +54,7 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
         worker = await stack.enter_async_context(made)
         facts = _facts(settings, url, bus, containers, offer)
-        watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags)
+        watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags, driver=drivers.metrics)
         stack.enter_context(watch.running())
         await stack.enter_async_context(Server(_app(settings, bus, watch, data), ground.listener))
         ground.owner.announce(ground.port, memory)

@@ -59,7 +59,8 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
         invoker = await stack.enter_async_context(made)
         facts = _facts(settings, url, data, containers, offer)
-        watch = stack.enter_context(InvokerWatch(invoker, store, logs, facts, settings.metrics_tags).running())
+        watch = InvokerWatch(invoker, store, logs, facts, settings.metrics_tags, driver=drivers.metrics)
+        stack.enter_context(watch.running())
         controller = await stack.enter_async_context(
             make_controller(
                 settings,

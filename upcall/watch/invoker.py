@@ -6,10 +6,11 @@ Rates come from a sample a second of the last minute.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from upcall import metrics as names
+from upcall.http.metrics import Collect
 from upcall.invoker.service import Invoker
 from upcall.measures import BOUNDS, Histogram, one
 from upcall.model.names import Json
@@ -27,10 +28,17 @@ ACTIONS = 300
 
 
 class InvokerWatch(Watch):
-    """Implements `upcall.http.operator.Machine`."""
+    """Implements `upcall.http.operator.Machine`. `driver` are metrics of what runs actions."""
 
     def __init__(
-        self, invoker: Invoker, store: Storage, log: Log, facts: Callable[[], Mapping[str, Json]], tags: bool
+        self,
+        invoker: Invoker,
+        store: Storage,
+        log: Log,
+        facts: Callable[[], Mapping[str, Json]],
+        tags: bool,
+        *,
+        driver: Sequence[Collect],
     ) -> None:
         super().__init__(
             invoker.name,
@@ -42,6 +50,7 @@ class InvokerWatch(Watch):
         )
         self._invoker = invoker
         self._tags = tags
+        self._driver = driver
         self._samples: deque[tuple[float, int, int, int]] = deque(maxlen=SAMPLES + 1)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -77,6 +86,8 @@ class InvokerWatch(Watch):
     def metrics(self) -> Iterator["Metric"]:
         yield from self._invoker.inside.metrics(self._tags)
         yield from one(names.CONTAINERS_TROUBLE, int(self._invoker.supply.trouble is not None))
+        for source in self._driver:
+            yield from source()
         yield from super().metrics()
 
     async def pool(self) -> Json:

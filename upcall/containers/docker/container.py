@@ -106,12 +106,12 @@ class DockerContainer(Mortal):
             return
         self._announced += 1
         self._paused = True  # or soon will be
-        async with self._driver.engine.asked(self._driver.engine.timeouts.pause) as docker:
+        async with self._driver.engine.asked(self._driver.engine.timeouts.pause, "pause") as docker:
             await docker.containers.container(self.id).pause()
 
     async def resume(self) -> None:
         if self._paused:
-            async with self._driver.engine.asked(self._driver.engine.timeouts.unpause) as docker:
+            async with self._driver.engine.asked(self._driver.engine.timeouts.unpause, "unpause") as docker:
                 await docker.containers.container(self.id).unpause()
             self._paused = False
         elif self._grip is not None:
@@ -212,7 +212,7 @@ class DockerContainer(Mortal):
 
     async def _look(self) -> bool:
         """Whether more may come. Raises EngineAway, EngineError."""
-        async with self._driver.engine.asked(self._driver.engine.timeouts.inspect) as docker:
+        async with self._driver.engine.asked(self._driver.engine.timeouts.inspect, "inspect") as docker:
             found: dict[str, Any] = await docker.containers.container(self.id).show()
         state = found["State"]
         self._exhausted = self._exhausted or bool(state["OOMKilled"])

@@ -101,7 +101,8 @@ class Creation:
                 raise StartFailed(texts.PROVISION) from error
             mac = self._bridge.take_mac()
             try:
-                made = await self._with(spec, output, mac, fetched)
+                with self._engine.commands.timed("run"):
+                    made = await self._with(spec, output, mac, fetched)
             except BaseException:
                 self._bridge.give_back(mac)
                 await output.close()
@@ -141,7 +142,7 @@ class Creation:
         await output.created(id)
         async with self._engine.asked(self._engine.timeouts.run) as docker:
             await docker.containers.container(id).start()
-        async with self._engine.asked(self._engine.timeouts.inspect) as docker:
+        async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
             found: dict[str, Any] = await docker.containers.container(id).show()
         await output.begun()
         if not found["State"]["Running"]:
@@ -188,7 +189,7 @@ class Creation:
         """Whether a name that is taken has become free: what an earlier try of ours has left is removed. Raises
         EngineAway, EngineError."""
         try:
-            async with self._engine.asked(self._engine.timeouts.inspect) as docker:
+            async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
                 found: dict[str, Any] = await docker.containers.container(name).show()
         except EngineError as error:
             if error.reply == _MISSING:

@@ -21,6 +21,7 @@ import aiohttp
 from aiodocker import Docker, DockerError
 
 from upcall.containers.docker import reach
+from upcall.containers.docker.commands import Command, Commands
 from upcall.containers.docker.options import NEVER, DockerOptions
 from upcall.errors import Misconfigured, UpcallError
 
@@ -66,6 +67,7 @@ class Engine:
         """Why it cannot be used just now, in a sentence."""
         self.absences = 0
         """Times that it was found to be away."""
+        self.commands = Commands()
         self.returned: Callable[[], None] | None = None
         """Called when it is back."""
         self._tls = options.tls
@@ -99,8 +101,15 @@ class Engine:
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     @contextlib.asynccontextmanager
-    async def asked(self, seconds: float) -> AsyncIterator[Docker]:
-        """What is done with the client inside has to end in time. Raises EngineAway and EngineError."""
+    async def asked(self, seconds: float, command: Command | None = None) -> AsyncIterator[Docker]:
+        """What is done with the client inside has to end in time, and is counted as a command. Raises EngineAway and
+        EngineError."""
+        with self.commands.timed(command) if command else contextlib.nullcontext():
+            async with self._bounded(seconds) as docker:
+                yield docker
+
+    @contextlib.asynccontextmanager
+    async def _bounded(self, seconds: float) -> AsyncIterator[Docker]:
         try:
             async with asyncio.timeout(None if seconds == NEVER else seconds):
                 yield self.docker

@@ -135,7 +135,7 @@ class Images:
         return not self._credentials.apart or (image.full, source.owner) in self._brought
 
     async def _inspect(self, name: str) -> Mapping[str, Any]:
-        async with self._engine.asked(self._engine.timeouts.inspect) as docker:
+        async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
             return await docker.images.inspect(name)
 
 

@@ -178,7 +178,7 @@ class Output:
     async def _status(self) -> int | None:
         """With what it has ended."""
         engine = self._outputs.engine
-        async with engine.asked(engine.timeouts.inspect) as docker:
+        async with engine.asked(engine.timeouts.inspect, "inspect") as docker:
             found: dict[str, Any] = await docker.containers.container(self._id).show()
         return None if found["State"]["Running"] else int(found["State"]["ExitCode"])
 

@@ -104,7 +104,7 @@ class Pulls:
         try:
             auth = await source.auth()
             headers = {"X-Registry-Auth": encoded(auth)} if auth else {}
-            async with self._engine.asked(self._engine.timeouts.pull) as docker:
+            async with self._engine.asked(self._engine.timeouts.pull, "pull") as docker:
                 if image.digest:
                     await _ask(docker, image, headers)
                 await _fetch(docker, image, headers, progress.heard)

@@ -74,10 +74,10 @@ class Removals:
         """Raises EngineAway, EngineError."""
         if paused:
             with contextlib.suppress(EngineError):  # it is not, or has ended
-                async with self._engine.asked(self._engine.timeouts.unpause) as docker:
+                async with self._engine.asked(self._engine.timeouts.unpause, "unpause") as docker:
                     await docker.containers.container(id).unpause()
         try:
-            async with self._engine.asked(self._engine.timeouts.rm) as docker:
+            async with self._engine.asked(self._engine.timeouts.rm, "rm") as docker:
                 await docker.containers.container(id).delete(force=True, v=True)
         except EngineError as error:
             if error.reply == _MISSING:
@@ -89,7 +89,7 @@ class Removals:
     async def _gone(self, id: str) -> bool:
         """Raises EngineAway, EngineError."""
         try:
-            async with self._engine.asked(self._engine.timeouts.inspect) as docker:
+            async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
                 await docker.containers.container(id).show()
         except EngineError as error:
             if error.reply == _MISSING:

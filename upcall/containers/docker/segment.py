@@ -60,7 +60,7 @@ async def _told(engine: Engine, name: str) -> dict[str, Any]:
     if name in ("none", "host"):
         raise Misconfigured(_UNUSABLE[name])
     try:
-        async with engine.asked(engine.timeouts.inspect) as docker:
+        async with engine.asked(engine.timeouts.inspect, "inspect") as docker:
             return await (await docker.networks.get(name)).show()
     except EngineError as error:
         if error.reply != 404:

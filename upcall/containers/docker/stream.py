@@ -133,7 +133,7 @@ class Attached:
             await asyncio.sleep(_AGAIN)
             await self._engine.back()
             try:
-                async with self._engine.asked(self._engine.timeouts.inspect) as docker:
+                async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
                     found: dict[str, Any] = await docker.containers.container(id).show()
                 return bool(found["State"]["Running"])
             except EngineError:

@@ -34,7 +34,7 @@ async def survey(options: DockerOptions, images: Iterable[str]) -> Survey:
 
 async def _has(engine: Engine, image: str) -> bool:
     try:
-        async with engine.asked(engine.timeouts.inspect) as docker:
+        async with engine.asked(engine.timeouts.inspect, "inspect") as docker:
             await docker.images.inspect(image)
     except EngineError as error:
         if error.reply == _MISSING:

@@ -48,7 +48,7 @@ class Found(msgspec.Struct, frozen=True):
 async def find(engine: Engine, labels: list[str]) -> list[Found]:
     """All that have these labels (`key=value`, or `key`). Raises EngineAway, EngineError."""
     filters = msgspec.json.encode({"label": labels}).decode()
-    async with engine.asked(engine.timeouts.ps) as docker:
+    async with engine.asked(engine.timeouts.ps, "ps") as docker:
         listed = await docker.containers.list(all=True, filters=filters)
     return [_found(each) for each in listed]
 
@@ -95,7 +95,7 @@ async def remove(engine: Engine, found: Collection[Found], freezer: Freezer, rem
 async def _thaw(engine: Engine, id: str, freezer: Freezer) -> None:
     """If it is frozen where the engine does not know of it."""
     try:
-        async with engine.asked(engine.timeouts.inspect) as docker:
+        async with engine.asked(engine.timeouts.inspect, "inspect") as docker:
             told: dict[str, Any] = await docker.containers.container(id).show()
     except EngineError:  # gone
         return
