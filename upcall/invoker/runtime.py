@@ -119,6 +119,11 @@ class Runtime:
         """Whether it is reached by a unix socket."""
         return bool(self._address.path)
 
+    @property
+    def has_newcomers(self) -> bool:
+        """Whether a new connection waits for its first answer."""
+        return bool(self._newcomers)
+
     def give_up(self) -> None:
         """The container is dead: nobody waits for it to come up any more. What it has answered before still counts."""
         self._dead = True
@@ -269,9 +274,10 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def expire(self) -> None:
-        """It has been idle for long enough."""
-        self._runtime.lost(self)
-        self.close()
+        """It has been idle for long enough, if it is still in somebody's way."""
+        if self._runtime.has_newcomers:
+            self._runtime.lost(self)
+            self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

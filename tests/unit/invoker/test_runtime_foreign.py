@@ -1,0 +1,65 @@
+"""The container client and servers that are none of ours (spec: container.md §2)."""
+
+import asyncio
+
+from tests.unit.invoker.test_runtime import OK, Bench, Serve, bench
+from upcall.core.outcome import Ending
+from upcall.invoker.runtime import Runtime
+from upcall.ports import Address
+
+__all__ = ["bench"]
+
+
+def one_after_the_other(bench: Bench) -> Serve:
+    """A server without threads: a connection that it keeps is all that it looks at."""
+    alone = asyncio.Lock()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with alone:
+            while True:
+                await bench.request(reader)
+                writer.write(OK)
+
+    return serve
+
+
+def foreign(bench: Bench) -> None:
+    bench.runtime = Runtime(Address(path=bench.path), bench.deadlines, foreign=True)
+
+
+async def test_who_serves_one_connection_at_a_time_answers_all(bench: Bench) -> None:
+    await bench.serve(one_after_the_other(bench))
+    foreign(bench)
+    for _ in range(2):
+        outcomes = await asyncio.gather(*(bench.post() for _ in range(3)))
+        assert [outcome.ending for outcome in outcomes] == [Ending.ANSWERED] * 3
+
+
+async def test_a_connection_that_is_in_nobodys_way_is_kept(bench: Bench) -> None:
+    await bench.answer(OK)
+    foreign(bench)
+    await bench.post()
+    assert not len(bench.deadlines)
+    await asyncio.gather(*(bench.post() for _ in range(3)))
+    for connection in bench.runtime._free:
+        connection.expire()
+    await asyncio.gather(*(bench.post() for _ in range(3)))
+    assert bench.connections == 3
+
+
+async def test_it_is_called_by_its_own_address(bench: Bench) -> None:
+    """Some servers refuse names that they do not know."""
+    for host, named in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+        heads: list[bytes] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heads: list[bytes] = heads) -> None:
+            heads.append(await bench.request(reader))
+            writer.write(OK)
+            writer.close()
+
+        server = await asyncio.start_server(serve, host, 0)
+        port = server.sockets[0].getsockname()[1]
+        bench.runtime = Runtime(Address(host=host, port=port), bench.deadlines, foreign=True)
+        assert (await bench.post()).status == 200
+        assert f"\r\nHost: {named}:{port}\r\n".encode() in heads[0]
+        server.close()
