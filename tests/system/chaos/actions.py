@@ -66,12 +66,17 @@ class Kind(msgspec.Struct, frozen=True):
     status: str = "success"
     idempotent: bool = False
     weight: int = 1
+    memory: int = 128
+    logs: int = 10
+    image: str = "openwhisk/dockerskeleton"
+    """Of blackbox actions."""
 
     def document(self) -> dict[str, Any]:
-        image = {"image": "openwhisk/dockerskeleton"} if self.kind == "blackbox" else {}
+        image = {"image": self.image} if self.kind == "blackbox" else {}
+        code = {"code": self.code} if self.code else {}
         return {
-            "exec": {"kind": self.kind, "code": self.code, **image},
-            "limits": {"memory": 128, "timeout": 60000},
+            "exec": {"kind": self.kind, **code, **image},
+            "limits": {"memory": self.memory, "timeout": 60000, "logs": self.logs},
             "annotations": [
                 {"key": "provide-api-key", "value": self.name == "nested"},
                 {"key": "idempotent", "value": self.idempotent},

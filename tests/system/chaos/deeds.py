@@ -26,6 +26,9 @@ REFUSALS = {
 class Deeds:
     """What can be done to a platform and its stage."""
 
+    leaves = UNTIL_NEXT_LIFE
+    """What a killed platform leaves to its next life."""
+
     def __init__(self, stage: Stage, lives: Lives, ledger: Ledger) -> None:
         self._stage = stage
         self._lives = lives
@@ -58,7 +61,7 @@ class Deeds:
         """Half of them start again at once, the others when nothing is left."""
         self._lives.kill()
         if fault.amount >= 0.5:
-            self._lives.cleared(UNTIL_NEXT_LIFE)
+            self._lives.cleared(self.leaves)
             fault.note = f"nothing left at {self._ledger.now():.2f}"
         self._lives.start()
 
@@ -141,7 +144,7 @@ class Deeds:
     def _unwritable(self, fault: Fault) -> None:
         """A life ends, and finds its disk read-only when it starts again."""
         self._lives.kill()
-        self._lives.cleared(UNTIL_NEXT_LIFE)
+        self._lives.cleared(self.leaves)
         self._stage.writable(False)
         self._refused(REFUSALS["unwritable"])
         self._stage.writable(True)

@@ -43,19 +43,26 @@ def durability(seed: int) -> str:
     return "full" if seed % 3 == 0 else "normal"
 
 
-def plan(seed: int, seconds: float, *, root: bool) -> list[Step]:
+def plan(
+    seed: int,
+    seconds: float,
+    *,
+    root: bool,
+    deadly: Sequence[str] = DEADLY,
+    harmful: Sequence[str] = HARMFUL,
+    rest: tuple[float, float] = (1.0, 6.0),
+) -> list[Step]:
+    """`rest`: seconds between the beginnings of two faults, from the least to the most, where time is short or not."""
     random = Random(seed)
     end = seconds * LIVES
-    return [
-        *_part(random, DEADLY + HARMFUL, 1.0, end, root=root),
-        *_part(random, HARMFUL, end + 3.0, seconds - CALM, root=root),
-    ]
+    first = [deed for deed in (*deadly, *harmful) if root or deed not in ROOTS]
+    second = [deed for deed in harmful if root or deed not in ROOTS]
+    return [*_part(random, first, 1.0, end, rest), *_part(random, second, end + 3.0, seconds - CALM, rest)]
 
 
-def _part(random: Random, deeds: Sequence[str], at: float, end: float, *, root: bool) -> list[Step]:
-    """Until `end` and beyond it where not all have come, but for the time that they take themselves."""
-    known = [deed for deed in deeds if root or deed not in ROOTS]
-    mean = max(1.0, min(6.0, (end - at) / len(known)))
+def _part(random: Random, known: Sequence[str], at: float, end: float, rest: tuple[float, float]) -> list[Step]:
+    """Until `end`, but for the time that they take themselves."""
+    mean = max(rest[0], min(rest[1], (end - at) / len(known)))
     steps: list[Step] = []
     hand: list[str] = []
     while at < end:

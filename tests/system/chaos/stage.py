@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from tests.system import networks
 from tests.system.chaos import stepped
@@ -35,6 +36,13 @@ class Stepped(Platform):
     """Its clock can be stepped."""
 
     program = (sys.executable, "-m", "tests.system.chaos.stepped")
+
+
+class Counting(Protocol):
+    """How often an action's code has run, by token."""
+
+    @property
+    def seen(self) -> Counter[str]: ...
 
 
 class Runs:
@@ -62,7 +70,7 @@ class Runs:
 class Stage:
     """`folder` is short of path and in the end empty but for data and logs."""
 
-    def __init__(self, folder: Path, durability: str, runs: Runs | None) -> None:
+    def __init__(self, folder: Path, durability: str, runs: Counting | None) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.runs = runs
@@ -71,9 +79,13 @@ class Stage:
         self._temporary.mkdir()
         os.environ["XDG_RUNTIME_DIR"] = str(self._temporary)  # for `run_folder`
         self.step_clock(0)
-        network = "private" if ROOT else "none"
-        self._options = ("--memory", "3 GB", "--action-network", network, "--durability", durability)
+        self._options = ("--durability", durability, *self.options)
         self.before = self.look()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """How it is started."""
+        return ("--memory", "3 GB", "--action-network", "private" if ROOT else "none")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -145,6 +157,10 @@ class Stage:
             }
         return found
 
+    def inconsistent(self, platform: Platform) -> list[str]:
+        """What a platform that rests thinks of its containers and is not so."""
+        return []
+
     def left(self) -> dict[str, list[str]]:
         """What was not there before, or is there no more."""
         reap()
@@ -190,10 +206,13 @@ def staged(folder: Path | None, megabytes: int, durability: str) -> Iterator[Sta
 
 def _on_root_stage(stack: contextlib.ExitStack, folder: Path, megabytes: int) -> Runs:
     own_mounts()
-    options = f"size={megabytes}m,mode=0700"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder / "data")], check=True)
-    stack.callback(subprocess.run, ["umount", "--lazy", str(folder / "data")], check=True)
+    own_disk(stack, folder / "data", megabytes)
     return counted(stack)
+
+
+def own_disk(stack: contextlib.ExitStack, place: Path, megabytes: int) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "none", str(place)], check=True)
+    stack.callback(subprocess.run, ["umount", "--lazy", str(place)], check=True)
 
 
 def own_mounts() -> None:

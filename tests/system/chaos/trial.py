@@ -3,9 +3,13 @@
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from tests.system.chaos.actions import BY_NAME, Kind
 from tests.system.chaos.deeds import Deeds
 from tests.system.chaos.ledger import Ledger
 from tests.system.chaos.lives import Lives
@@ -20,29 +24,41 @@ SETTLING = 90.0
 """Seconds for what was accepted to end."""
 
 
+class Play(msgspec.Struct, frozen=True):
+    """What is done in a trial, and how it is judged."""
+
+    steps: Sequence[Step]
+    kinds: Mapping[str, Kind] = msgspec.field(default_factory=lambda: BY_NAME)
+    deeds: Callable[[Any, Lives, Ledger], Deeds] = Deeds
+    verdict: type[Verdict] = Verdict
+
+
 def trial(seed: int, seconds: float, say: Callable[[str], None], folder: Path | None = None) -> bool:
     """Whether nothing was wrong. `say` gets what there is to tell, line by line."""
-    steps = plan(seed, seconds, root=ROOT)
     with staged(folder, 64 + int(seconds), durability(seed)) as stage:
-        ledger = Ledger()
-        lives = Lives(stage, ledger)
-        found = _run(seed, steps, stage, lives, ledger, say)
-        say(f"seed {seed}, durability {durability(seed)}, {ledger.now():.0f} s, {summary(ledger, stage)}")
-        for fault in ledger.faults:
-            say(fault.line())
-        for complaint in found:
-            say(f"WRONG: {complaint}")
+        return perform(seed, Play(plan(seed, seconds, root=ROOT)), stage, say)
+
+
+def perform(seed: int, play: Play, stage: Stage, say: Callable[[str], None]) -> bool:
+    """Whether nothing was wrong."""
+    ledger = Ledger()
+    lives = Lives(stage, ledger)
+    found = _run(seed, play, stage, lives, ledger, say)
+    say(f"seed {seed}, durability {durability(seed)}, {ledger.now():.0f} s, {summary(ledger, stage)}")
+    for fault in ledger.faults:
+        say(fault.line())
+    for complaint in found:
+        say(f"WRONG: {complaint}")
     return not found
 
 
-def _run(
-    seed: int, steps: Sequence[Step], stage: Stage, lives: Lives, ledger: Ledger, say: Callable[[str], None]
-) -> list[str]:
-    make_actions(lives.platform)
-    load = Load(seed, ledger, [lambda: lives.platform], stage.counter)
+def _run(seed: int, play: Play, stage: Stage, lives: Lives, ledger: Ledger, say: Callable[[str], None]) -> list[str]:
+    kinds = tuple(play.kinds.values())
+    make_actions(lives.platform, kinds)
+    load = Load(seed, ledger, [lambda: lives.platform], stage.counter, kinds)
     load.start()
     try:
-        _perform(steps, Deeds(stage, lives, ledger), lives, ledger)
+        _follow(play.steps, play.deeds(stage, lives, ledger), lives, ledger)
     except (AssertionError, OSError, subprocess.SubprocessError) as error:
         ledger.complaints.append(f"what was done at {ledger.now():.2f} could not be done: {error!r}")
     finally:
@@ -52,13 +68,15 @@ def _run(
     memory = [sample.memory >> 20 for sample in samples[:: max(1, len(samples) // 8)]]
     say(f"resident memory of the last life: {memory} MB")
     settle(lives, ledger)
+    ledger.complaints += stage.inconsistent(lives.platform)
     lives.stop(60)
     lives.cleared(frozenset())
-    verdict = Verdict(ledger, Book(stage.data / "upcall.db"), stage.runs.seen if stage.runs else None)
+    seen = stage.runs.seen if stage.runs else None
+    verdict = play.verdict(ledger, Book(stage.data / "upcall.db"), seen, play.kinds)
     return [*found, *verdict.complaints(), *memory_complaints(samples), *log_complaints(lives.outputs)]
 
 
-def _perform(steps: Sequence[Step], deeds: Deeds, lives: Lives, ledger: Ledger) -> None:
+def _follow(steps: Sequence[Step], deeds: Deeds, lives: Lives, ledger: Ledger) -> None:
     for step in steps:
         _watch(lives, ledger, step.at)
         deeds.do(step)

@@ -10,13 +10,13 @@
 import re
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tests.system.chaos.actions import BY_NAME, token_of
+from tests.system.chaos.actions import BY_NAME, Kind, token_of
 from tests.system.chaos.ledger import Call, Ledger
 from tests.system.chaos.lives import Sample
 from upcall.model import texts
@@ -65,12 +65,15 @@ class Book:
 
 
 class Verdict:
-    """`runs` counts how often code ran, by token; None where nobody counted."""
+    """`runs` counts how often code ran, by token; None where nobody counted. `kinds` are what was called, by name."""
 
-    def __init__(self, ledger: Ledger, book: Book, runs: Counter[str] | None) -> None:
+    def __init__(
+        self, ledger: Ledger, book: Book, runs: Counter[str] | None, kinds: Mapping[str, Kind] = BY_NAME
+    ) -> None:
         self._ledger = ledger
         self._book = book
         self._runs = runs
+        self._kinds = kinds
 
     def complaints(self) -> Iterator[str]:
         """All of them."""
@@ -133,12 +136,15 @@ class Verdict:
         ]
 
     def _outcome_explained(self, call: Call) -> bool:
-        kind, status = BY_NAME[call.action], self._book.status[call.id]
+        kind, status = self._kinds[call.action], self._book.status[call.id]
         token = token_of(self._book.results[call.id])
         if status == kind.status and (status == "action developer error" or token == call.token):
             return True
         says = str(self._book.results[call.id].get("error", ""))
         until = call.answered if call.status in ANSWERED else call.sent + LATE
+        return self._failure_explained(kind, call, until, says)
+
+    def _failure_explained(self, kind: Kind, call: Call, until: float, says: str) -> bool:
         at_work = self._ledger.at_work
         if says in (texts.INTERRUPTED, texts.SHUTDOWN):
             return not kind.idempotent and at_work(DEATHS, call.sent, until)
@@ -168,7 +174,9 @@ class Verdict:
                 yield f"token {token} has {len(ids)} records: {[self._book.story(id) for id in ids]}"
         ran: Counter[str] = self._runs or Counter()
         again = [
-            call for call in self._ledger.calls if ran.get(call.token, 0) > 1 and not BY_NAME[call.action].idempotent
+            call
+            for call in self._ledger.calls
+            if ran.get(call.token, 0) > 1 and not self._kinds[call.action].idempotent
         ]
         yield from self._of("calls whose code ran more than once", again)
         silent = [call for call in self._ledger.calls if ran and self._answered(call.id) and not ran.get(call.token)]
