@@ -1,7 +1,8 @@
 """Every check of `upcall.testing.conformance` against real `upcall invoker` processes on a real Kafka and real stores.
 
 Two Invokers, since some checks want other settings: one on PostgreSQL without stem cells, one on SQLite with a stem
-cell, a short idle time and a store level. What a check cannot look at here is a failure: none is left out.
+cell, a short idle time and a store level. What a check cannot look at here is a failure: none is left out but those of
+Docker's containers.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ pytest_plugins = ["tests.system.kafka", "tests.system.postgres"]
 
 SECOND = [each.id for each in chosen(("life.idle", "records.levels", "pool.stem"))]
 """Those that the first Invoker's settings do not allow."""
+ON_DOCKER = [each.id for each in chosen(("docker",))]
+"""Those of containers of a Docker engine: tests/docker has them."""
 BOTH = [each.id for each in chosen(("acks.success", "acks.too-large", "acks.order", "records.members", "logs.form"))]
 """Those where the store matters: SQLite promises a record before it is written."""
 
@@ -118,7 +121,7 @@ def looking(facts: Target, process: Process) -> Iterator[Stand]:
         process.close()
 
 
-@pytest.mark.parametrize("id", [id for id in CHECKS if id not in SECOND])
+@pytest.mark.parametrize("id", [id for id in CHECKS if id not in (*SECOND, *ON_DOCKER)])
 def test_on_postgresql(id: str, first: Stand) -> None:
     passes(first, id)
 

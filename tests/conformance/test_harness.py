@@ -77,7 +77,8 @@ def test_a_probe_that_comes_back_changed_never_makes_it_healthy(kafka: "Broker",
 
 def test_what_is_not_known_is_not_in_reach(kafka: "Broker", tmp_path: Path) -> None:
     with world(kafka, tmp_path) as seen:
-        for id, option in (("rest.ping", "--url"), ("bus.earliest", "--stop"), ("events.once", "--events")):
+        lacking = {"rest.ping": "--url", "bus.earliest": "--stop", "events.once": "--events", "docker.pull": "--docker"}
+        for id, option in lacking.items():
             result = look(seen, CHECKS[id])
             assert result.verdict == OUT
             assert option in result.why

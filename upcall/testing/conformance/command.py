@@ -89,6 +89,7 @@ def deed(text: str | None) -> Deed | None:
 @click.option("--events", is_flag=True, help="User events are on.")
 @click.option("--stem", default="", metavar="MB", help="Memory of a Python stem cell that it keeps.")
 @click.option("--failures-only", is_flag=True, help="Its store level of non-blocking activations is STORE_FAILURES.")
+@click.option("--docker", default="", metavar="ADDRESS", help="Its Docker engine: unix:///path or tcp://host:port.")
 @click.option("--unique-name", default="", help="Its --uniqueName.")
 @click.option("--displayed-name", default="", help="Its --displayedName.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds until what is expected counts as missing.")

@@ -10,24 +10,39 @@ class Elsewhere(NamedTuple):
     why: str
 
 
-_DOCKER = "there is no Docker driver yet (issue 8)"
 _KUBERNETES = "there is no Kubernetes driver yet (issue 11)"
 _DROP_IN = "comes with OpenWhisk's own stores, ids and images (issue 10)"
-_INSIDE = "cannot be told from outside; tests/unit has it"
+_FROM_OUTSIDE = "cannot be told from outside"
+_INSIDE = f"{_FROM_OUTSIDE}; tests/unit has it"
 
 ELSEWHERE: tuple[Elsewhere, ...] = tuple(
     Elsewhere(*row)
     for row in (
-        ("docker.client", "invoker.md §11", "id syntax, ps, pulls that collapse, parallel runs, exit codes", _DOCKER),
-        ("docker.files", "invoker.md §11", "address and OOM flag from config.v2.json, inspect as a fallback", _DOCKER),
         (
-            "docker.container",
+            "docker.client",
             "invoker.md §11",
-            "arguments, pull policy, pause by runc or docker, logs by offset",
-            _DOCKER,
+            "id syntax, pulls that collapse, parallel runs, time-outs; tests/docker has it on a real engine",
+            _FROM_OUTSIDE,
         ),
-        ("docker.names", "container.md §4.5", "name scheme, clean-up by prefix before anything is consumed", _DOCKER),
-        ("docker.cpu", "invoker.md §11", "cpu shares and limits from memory", _DOCKER),
+        (
+            "docker.files",
+            "invoker.md §11",
+            "address and OOM flag from config.v2.json, inspect as a fallback",
+            "files of Docker's own, which ours does not read: it asks the engine and the kernel; outcomes.memory sees "
+            "what the flag is for",
+        ),
+        (
+            "docker.pause",
+            "invoker.md §11",
+            "pause by runc or docker",
+            "by which is the Invoker's own choice; life.pause sees that the container stands still",
+        ),
+        (
+            "docker.logs",
+            "invoker.md §11",
+            "logs by offset in the json-file",
+            "a file of Docker's own, which ours does not read; logs.* see the lines",
+        ),
         ("kubernetes.pods", "invoker.md §11", "pod spec, failed pods, logs, init and run", _KUBERNETES),
         (
             "couchdb.documents",
@@ -53,7 +68,7 @@ ELSEWHERE: tuple[Elsewhere, ...] = tuple(
             "pool.reactive",
             "container.md §6.4",
             "growth, expiry and limit per round of reactive stem cells",
-            "not there yet",
+            "a round comes each ten minutes; tests/unit has it",
         ),
         (
             "proxy.resume",

@@ -19,6 +19,7 @@ AREAS = (
     "supervision",
     "events",
     "delivery",
+    "docker",
 )
 
 for _area in AREAS:

@@ -41,6 +41,8 @@ class Target(msgspec.Struct, kw_only=True):
     """Memory (MB) of a stem cell of the Python kind that is kept ready, as text; empty: there is none."""
     failures_only: bool = False
     """Whether its store level of non-blocking activations is STORE_FAILURES."""
+    docker: str = ""
+    """Address of the Docker engine on which its containers are, if they are on one."""
     unique_name: str = ""
     displayed_name: str = ""
     patience: float = 30.0
