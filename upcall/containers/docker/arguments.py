@@ -1,7 +1,8 @@
 """What the engine is told of a container that it is to create: `docker run`'s arguments as upstream has them, as the
 body of POST /containers/create (spec: container.md §4.1).
 
-Ours on top: labels, the MAC address by which the rules know our containers, and what the logs take. `extra-args` come
+Ours on top: labels, the MAC address by which the rules know our containers, and what the logs take; and no image's
+HEALTHCHECK is carried out: the engine would do it at the host's cost, as often as each millisecond. `extra-args` come
 last: of an option that may be given once they win; others are joined, but from `cap-drop` on in upstream's order they
 replace what stands there. Labels of ours are never replaced.
 """
@@ -42,7 +43,12 @@ def body(
 ) -> dict[str, Any]:
     """Of POST /containers/create; `extra` are the options' own `extra_args`, read (`flags.parse`)."""
     host = _host(spec, options)
-    told: dict[str, Any] = {"Image": spec.image, "Env": environment(options, given.api_host), "HostConfig": host}
+    told: dict[str, Any] = {
+        "Image": spec.image,
+        "Env": environment(options, given.api_host),
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": host,
+    }
     for name, field in extra.items():
         _apply(told, field, replace=name in _REPLACED)
     for field in _entered(given.entry):

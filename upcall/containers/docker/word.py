@@ -12,6 +12,8 @@ _PATIENCE = 20.0
 """Seconds that one which runs may take for it."""
 _KILLED = 128
 """An exit status from here on is somebody else's doing."""
+_LONGEST = 64
+"""Bytes without a newline that are no word of our script: the image's shell is another program."""
 
 
 class Silent(EngineError):
@@ -38,10 +40,13 @@ class Word:
         return self._line.done()
 
     def feed(self, data: bytes) -> bytes:
-        """Take what was read; gives what comes after the line."""
+        """Take what was read; gives what comes after the line, or all where it is none."""
         self._part, newline, rest = (self._part + data).partition(b"\n")
         if newline:
             self._line.set_result(self._part)
+        elif len(self._part) > _LONGEST:
+            self._line.set_result(b"")
+            return self._part
         return rest
 
     async def wait(self, status: Callable[[], Awaitable[int | None]]) -> bytes:

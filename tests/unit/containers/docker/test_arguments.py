@@ -24,6 +24,7 @@ def test_by_default_it_says_this_and_nothing_else() -> None:
     assert told(DockerOptions(user_memory=2048)) == {
         "Image": "upcall/python:3.11",
         "Env": ["__OW_API_HOST=http://172.17.0.1"],
+        "Healthcheck": {"Test": ["NONE"]},
         "Labels": {"upcall.instance": "a"},
         "MacAddress": "02:75:70:01:02:03",
         "HostConfig": {
