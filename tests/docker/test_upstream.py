@@ -114,6 +114,7 @@ def platform(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as variables:
         variables.setenv("RUNTIMES_MANIFEST", json.dumps(MANIFEST))
         variables.setenv("UPCALL_LIMITS_CONCURRENCY_MAX", "4")
+        variables.setenv("UPCALL_POOL_PAUSE_GRACE", "2 s")
         data = tmp_path_factory.mktemp("upstream") / "data"
         with on_docker(engine, data, "--memory", "4 GB") as made:
             yield made
@@ -239,6 +240,7 @@ def test_after_more_than_five_seconds_it_is_as_warm_as_before(platform: Platform
         create(platform, f"rest-{name}", EXECS[name])
         assert recorded(platform, f"rest-{name}")["response"]["result"]["runs"] == 1
     time.sleep(5.1)
+    assert states(platform)["paused"] >= len(names)
     for name in names:
         assert recorded(platform, f"rest-{name}")["response"]["result"]["runs"] == 2
 
