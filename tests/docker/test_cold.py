@@ -16,7 +16,7 @@ from tests.unit.containers.calls import spec
 pytestmark = pytest.mark.usefixtures("inside")
 
 CODE = "def main(args):\n    print('cold')\n    return {'n': args['n']}\n"
-COLDS, LANES, PARALLEL = 200, 4, 20
+COLDS, LANES, PARALLEL, TURNS = 200, 4, 20, 8
 
 
 @pytest.mark.timeout(300)
@@ -71,7 +71,7 @@ def test_one_after_another_each_takes_the_place_of_another_one(platform: Platfor
     create(platform, "again")
     check(platform, "again", 0)
     before, open_before = left(engine), descriptors(platform.process.pid)
-    for n in range(PARALLEL):
+    for n in range(TURNS):
         create(platform, "again")
         check(platform, "again", n)
     eventually(lambda: left(engine) == before, lambda: left(engine))
