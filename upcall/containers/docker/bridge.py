@@ -35,8 +35,8 @@ from upcall.errors import Misconfigured
 
 log = logging.getLogger(__name__)
 
-LOOK = 5.0
-"""Seconds between two looks at the host's side of the network."""
+LOOK, OFTEN = 5.0, 1.0
+"""Seconds between two looks at the host's side of the network, and at the engine's while it has no such network."""
 SELDOM = 60.0
 """Seconds between two questions for the names of the API and the resolvers."""
 
@@ -51,6 +51,11 @@ class Bridge:
         self._options = options
         self._guard = Guard(owner, reach)
         self._listener = Listener(serve_api) if serve_api and not options.api_host else None
+        self.trouble: str | None = None
+        """Why containers have no network just now, in a sentence."""
+        self.absences = 0
+        """Times that the network was found to be gone."""
+        self._well = asyncio.Event()
         self._segment = Segment(name=options.network)
         self._openings: tuple[Opening, ...] = ()
         self._changing = asyncio.Lock()
@@ -100,19 +105,35 @@ class Bridge:
         except BaseException:
             await self.close()
             raise
+        self._well.set()
         self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    def doubt(self) -> None:
+        """It may be another network, or gone: nobody makes a container before the next `refresh`."""
+        self._well.clear()
+
+    async def back(self) -> None:
+        """Return when there is a network that is known, or nobody is to wait for it."""
+        await self._well.wait()
+
+    def relent(self) -> None:
+        """Who waits may try it."""
+        self._well.set()
 
     async def refresh(self) -> None:
         """Ask the engine anew, and follow; errors are logged once. To be called after the engine's return."""
         async with self._changing:
             try:
                 await self._change(await find(self._engine, self._options.network), self._openings)
-            except EngineAway:
-                return
-            except (Misconfigured, EngineError, OSError) as error:
+            except Misconfigured as error:
+                self._lack(str(error))
+            except EngineAway:  # whoever needs it hears so from the engine
+                self.relent()
+            except (EngineError, OSError) as error:
                 self._complain(f"the network of containers: {error}")
-                return
-            self._said = ""
+                self.relent()
+            else:
+                self._had()
 
     async def close(self) -> None:
         """Idempotent."""
@@ -129,15 +150,32 @@ class Bridge:
         loop = asyncio.get_running_loop()
         asked = loop.time()
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(OFTEN if self.trouble else LOOK)
             with contextlib.suppress(OSError):
-                if not self._engine.trouble and await asyncio.to_thread(see, self._segment) != self._segment:
+                if not self._engine.trouble and (self.trouble or await self._moved()):
                     await self.refresh()
                 if loop.time() - asked >= SELDOM:
                     asked = loop.time()
                     found = await self._look_openings()
                     async with self._changing:
                         await self._change(self._segment, found)
+
+    async def _moved(self) -> bool:
+        """Raises OSError."""
+        return await asyncio.to_thread(see, self._segment) != self._segment
+
+    def _lack(self, why: str) -> None:
+        if self.trouble is None:
+            self.absences += 1
+            log.error("what needs a container waits: %s", why)
+        self.trouble = why
+        self._well.clear()
+
+    def _had(self) -> None:
+        if self.trouble is not None:
+            log.warning("the network %s of containers is back", self._segment.name)
+        self.trouble, self._said = None, ""
+        self._well.set()
 
     async def _look_openings(self) -> tuple[Opening, ...]:
         """Where the API's name is not known just now its former addresses stay."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.freezer import Freezer
+from upcall.containers.docker.inspection import inspect
 from upcall.containers.docker.removals import Removals
 from upcall.containers.loss import Mortal
 from upcall.containers.sandbox.cgroups import Grip
@@ -212,9 +213,7 @@ class DockerContainer(Mortal):
 
     async def _look(self) -> bool:
         """Whether more may come. Raises EngineAway, EngineError."""
-        async with self._driver.engine.asked(self._driver.engine.timeouts.inspect, "inspect") as docker:
-            found: dict[str, Any] = await docker.containers.container(self.id).show()
-        state = found["State"]
+        state = (await inspect(self._driver.engine, self.id))["State"]
         self._exhausted = self._exhausted or bool(state["OOMKilled"])
         return bool(state["Running"]) or state["ExitCode"] == _KILLED
 

@@ -21,6 +21,7 @@ import aiohttp
 from aiodocker import Docker, DockerError
 
 from upcall.containers.docker import reach
+from upcall.containers.docker.client import Client
 from upcall.containers.docker.commands import Command, Commands
 from upcall.containers.docker.options import NEVER, DockerOptions
 from upcall.errors import Misconfigured, UpcallError
@@ -51,6 +52,13 @@ class EngineError(UpcallError):
     def __init__(self, reply: int, message: str) -> None:
         super().__init__(message)
         self.reply = reply
+
+
+class Nonsense(EngineError):
+    """It answers what nobody understands."""
+
+    def __init__(self, why: BaseException) -> None:
+        super().__init__(0, f"The Docker engine's answer cannot be understood: {why!r}")
 
 
 class Engine:
@@ -120,9 +128,12 @@ class Engine:
         except DockerError as error:
             if error.status == _UNREACHED:
                 raise self._away(error.__context__ or error) from error
-            if error.status >= _OWN_FAULT and (error.message.endswith(_UNAVAILABLE) or await self._silence()):
+            message = str(error.message)  # whatever the engine has put there
+            if error.status >= _OWN_FAULT and (message.endswith(_UNAVAILABLE) or await self._silence()):
                 raise self._away(error) from error
-            raise EngineError(error.status, error.message) from error
+            raise EngineError(error.status, message) from error
+        except (aiohttp.ContentTypeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise Nonsense(error) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._away(error) from error
 
@@ -147,7 +158,7 @@ class Engine:
         """Raises Misconfigured."""
         connector, url = reach.connect(self.host, self._tls)
         self._stack.push_async_callback(connector.close)
-        self._docker = Docker(url, connector=connector)
+        self._docker = Client(url, connector=connector)
         self._stack.push_async_callback(self._docker.close)
         fresh, _ = reach.connect(self.host, self._tls, kept=False)
         self._pings = await self._stack.enter_async_context(aiohttp.ClientSession(connector=fresh))
@@ -177,12 +188,12 @@ class Engine:
                 docker.api_version = "auto"
                 told = await docker.version()
             newest, oldest = parse_version(told["ApiVersion"]), parse_version(told.get("MinAPIVersion") or "1.12")
-        except (EngineAway, EngineError) as error:
-            raise Misconfigured(f"The version of the Docker engine at {self.host} cannot be asked: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (Nonsense, KeyError, TypeError, ValueError) as error:
             raise Misconfigured(
                 f"What answers at {self.host} is no Docker engine: name another with --docker-host."
             ) from error
+        except (EngineAway, EngineError) as error:
+            raise Misconfigured(f"The version of the Docker engine at {self.host} cannot be asked: {error}") from error
         self.version = str(told.get("Version", ""))
         self.api = agreed(oldest, newest, f"The Docker engine at {self.host} is version {self.version}")
         docker.api_version = "v{}.{}".format(*self.api)

@@ -51,6 +51,11 @@ class Ownership:
         listening = follow(self._engine, self._labels.filter(), self._told, self._due.set)
         self._tasks = [loop.create_task(listening), loop.create_task(self._rounds())]
 
+    @property
+    def watches(self) -> bool:
+        """Whether it has been started."""
+        return bool(self._tasks)
+
     async def close(self) -> None:
         """Watch no more."""
         for task in self._tasks:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
+from upcall.containers.docker.inspection import inspect
 from upcall.errors import UpcallError
 
 log = logging.getLogger(__name__)
@@ -89,8 +90,7 @@ class Removals:
     async def _gone(self, id: str) -> bool:
         """Raises EngineAway, EngineError."""
         try:
-            async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
-                await docker.containers.container(id).show()
+            await inspect(self._engine, id)
         except EngineError as error:
             if error.reply == _MISSING:
                 return True

@@ -51,17 +51,17 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 async def find(engine: Engine, name: str) -> Segment:
     """Ask the engine, and look. Raises Misconfigured, EngineAway, EngineError, OSError."""
-    return await asyncio.to_thread(see, read(name, await _told(engine, name)))
+    return await asyncio.to_thread(see, await _told(engine, name))
 
 
-async def _told(engine: Engine, name: str) -> dict[str, Any]:
+async def _told(engine: Engine, name: str) -> Segment:
     if not _NAME.fullmatch(name):
         raise Misconfigured(f"{name!r} is no name of a Docker network.")
     if name in ("none", "host"):
         raise Misconfigured(_UNUSABLE[name])
     try:
         async with engine.asked(engine.timeouts.inspect, "inspect") as docker:
-            return await (await docker.networks.get(name)).show()
+            return read(name, await (await docker.networks.get(name)).show())
     except EngineError as error:
         if error.reply != 404:
             raise

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import aiohttp
 from aiodocker import DockerError
@@ -24,6 +23,7 @@ from aiodocker.stream import Stream as Frames
 from yarl import URL
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
+from upcall.containers.docker.inspection import inspect
 from upcall.containers.docker.replay import Replay, Seen
 from upcall.logs.collection import QUIET
 from upcall.logs.pipes import TURN, Sink, cost, portions
@@ -90,8 +90,11 @@ class Attached:
     async def _attached(self, id: str) -> Frames:
         async with self._engine.asked(self._engine.timeouts.run) as docker:
             frames = attach(docker, id)
-            await frames.__aenter__()
-            return frames
+            try:
+                return await frames.__aenter__()
+            except BaseException:
+                await _close(frames)
+                raise
 
     async def _followed(self, id: str) -> Followed:
         async with self._engine.asked(self._engine.timeouts.run) as docker:
@@ -100,8 +103,7 @@ class Attached:
     async def _shut(self) -> None:
         frames, self._frames = self._frames, None
         if frames is not None:
-            with contextlib.suppress(OSError, AssertionError):  # aiodocker asserts that it is still connected
-                await frames.close()
+            await _close(frames)
 
     async def _read(self, id: str) -> None:
         try:
@@ -133,9 +135,7 @@ class Attached:
             await asyncio.sleep(_AGAIN)
             await self._engine.back()
             try:
-                async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
-                    found: dict[str, Any] = await docker.containers.container(id).show()
-                return bool(found["State"]["Running"])
+                return bool((await inspect(self._engine, id))["State"]["Running"])
             except EngineError:
                 return False
             except EngineAway:
@@ -162,6 +162,11 @@ class Attached:
                     await asyncio.sleep(0)
 
 
+async def _close(frames: Frames | Followed) -> None:
+    with contextlib.suppress(OSError, AssertionError):  # aiodocker asserts that it is still connected
+        await frames.close()
+
+
 def attach(docker: Docker, id: str) -> Frames:
     """Both streams of a container without a terminal; aiodocker's own way asks each time whether it has one."""
 
@@ -177,7 +182,6 @@ async def follow(docker: Docker, id: str) -> Followed:
     query = {"follow": "1", "stdout": "1", "stderr": "1"}
     response = await docker.session.get(url, params=query, timeout=aiohttp.ClientTimeout())
     if response.status != 200:
-        text = await response.text()
-        response.close()
-        raise DockerError(response.status, text)
+        async with response:
+            raise DockerError(response.status, await response.text(errors="replace"))
     return Followed(response)

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import msgspec
 from aiodocker.containers import DockerContainer
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.freezer import Freezer
+from upcall.containers.docker.inspection import inspect
 from upcall.containers.docker.labels import Labels
 from upcall.containers.docker.removals import Removals
 from upcall.containers.sandbox.cgroups import Grip
@@ -49,8 +49,7 @@ async def find(engine: Engine, labels: list[str]) -> list[Found]:
     """All that have these labels (`key=value`, or `key`). Raises EngineAway, EngineError."""
     filters = msgspec.json.encode({"label": labels}).decode()
     async with engine.asked(engine.timeouts.ps, "ps") as docker:
-        listed = await docker.containers.list(all=True, filters=filters)
-    return [_found(each) for each in listed]
+        return [_found(each) for each in await docker.containers.list(all=True, filters=filters)]
 
 
 def _found(told: DockerContainer) -> Found:
@@ -95,8 +94,7 @@ async def remove(engine: Engine, found: Collection[Found], freezer: Freezer, rem
 async def _thaw(engine: Engine, id: str, freezer: Freezer) -> None:
     """If it is frozen where the engine does not know of it."""
     try:
-        async with engine.asked(engine.timeouts.inspect, "inspect") as docker:
-            told: dict[str, Any] = await docker.containers.container(id).show()
+        told = await inspect(engine, id)
     except EngineError:  # gone
         return
     reached = await asyncio.to_thread(freezer.find, told["State"]["Pid"], id)
