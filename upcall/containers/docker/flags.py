@@ -27,6 +27,8 @@ class Field(NamedTuple):
 
 
 _NOTHING = Field((), ())
+_KEPT = ("json-file", "local", "none", "")
+"""Log drivers of which nobody but the engine has anything."""
 _FORGING = ("NET_RAW", "NET_ADMIN")
 _USUAL = ("NET_RAW",)
 """Of these what containers have if nobody says a word."""
@@ -69,6 +71,11 @@ def forging(fields: Mapping[str, Field]) -> list[str]:
         return name in added or ("ALL" not in dropped and name in _USUAL and name not in dropped)
 
     return [name for name in _FORGING if had(name)]
+
+
+def passes_on(fields: Mapping[str, Field]) -> bool:
+    """Whether these extra arguments have the engine pass on what containers print: then it has to see it."""
+    return fields.get("log-driver", Field((), "")).value not in _KEPT
 
 
 def _capabilities(names: Sequence[str]) -> set[str]:

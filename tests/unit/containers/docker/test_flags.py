@@ -129,7 +129,9 @@ def test_what_is_wrong_is_named(name: str, text: str, fault: str) -> None:
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(Misconfigured) as caught:
         flags.parse({"rm": ("true",), "init": ("true",), "user": ("1",), "shm-size": ("x",)})
-    assert [line.split(":")[1].strip() for line in str(caught.value).splitlines()] == ["rm", "shm-size"]
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["rm", "shm-size", "known options"]
+    assert lines[-1].endswith(", volumes-from, workdir")
 
 
 @pytest.mark.parametrize(
@@ -150,3 +152,14 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 )
 def test_what_lets_a_container_forge_addresses_is_known(extra: dict[str, tuple[str, ...]], expected: list[str]) -> None:
     assert flags.forging(flags.parse(extra)) == expected
+
+
+@pytest.mark.parametrize(
+    ("driver", "expected"), [("syslog", True), ("fluentd", True), ("json-file", False), ("none", False)]
+)
+def test_of_log_drivers_those_that_pass_lines_on_have_to_see_them(driver: str, expected: bool) -> None:
+    assert flags.passes_on(flags.parse({"log-driver": (driver,)})) == expected
+
+
+def test_without_a_log_driver_nothing_is_passed_on() -> None:
+    assert not flags.passes_on(flags.parse({"log-opt": ("max-size=1m",)}))
