@@ -38,9 +38,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
-PLAIN = "FROM base/python:3\nCOPY server.py /server.py\n"
+BASE = "forms/base:1"
 CMD = 'CMD ["python3", "/server.py"]\n'
-BASH = "COPY bash /usr/bin/bash\nCOPY libtinfo.so.6 /usr/lib/\n"
+BASH = "RUN mv /bash /usr/bin/bash && mv /libtinfo.so.6 /usr/lib/ && rm /bin/dash"
 LIBRARY = Path("/lib/x86_64-linux-gnu/libtinfo.so.6")
 
 
@@ -59,9 +59,9 @@ FORMS = {
     "entrypoint-and-cmd": Form(
         'ENTRYPOINT ["python3", "/server.py"]\nCMD ["a b", "$c", "*", "", "-x"]', ("a b", "$c", "*", "", "-x")
     ),
-    "script": Form('COPY begin /begin\nENTRYPOINT ["/begin"]\nCMD ["x"]', ("begun", "x")),
+    "script": Form('ENTRYPOINT ["/begin"]\nCMD ["x"]', ("begun", "x")),
     "script-nearby": Form('WORKDIR "/odd place/ü"\nCOPY begin .\nENTRYPOINT ["./begin"]', ("begun",), "/odd place/ü"),
-    "script-on-the-path": Form('COPY begin /own/begin\nENV PATH=/own:/usr/bin\nCMD ["begin"]', ("begun",)),
+    "script-on-the-path": Form('ENV PATH=/:/usr/bin\nCMD ["begin"]', ("begun",)),
     "user": Form(f"USER 4321:4321\n{CMD}", uid=4321),
     "user-by-name": Form(f"WORKDIR /tmp\nUSER nobody\n{CMD}", at="/tmp", uid=65534),
     "stop-signal": Form(f"STOPSIGNAL SIGUSR1\n{CMD}"),
@@ -70,9 +70,9 @@ FORMS = {
     "environment-for-shells": Form(f"ENV ENV=/etc/passwd BASH_ENV=/etc/passwd IFS=/ CDPATH=/ PS4=x UID=7\n{CMD}"),
     "environment-no-shell-takes": Form(f'ENV a.b=1 "c-d"=2\n{CMD}'),
     "no-path": Form('ENV PATH=/nowhere\nCMD ["/usr/bin/python3", "/server.py"]'),
-    "busybox": Form(f"COPY busybox /bin/busybox\nRUN rm /bin/dash && /bin/busybox ln -sf busybox /bin/sh\n{CMD}"),
-    "bash-is-sh": Form(f"{BASH}RUN rm /bin/dash && ln -sf bash /bin/sh\n{CMD}"),
-    "bash-alone": Form(f'{BASH}COPY begin-bash /begin\nRUN rm /bin/dash /bin/sh\nCMD ["/begin"]', ("bash",)),
+    "busybox": Form(f"RUN rm /bin/dash && /busybox ln -sf /busybox /bin/sh\n{CMD}"),
+    "bash-is-sh": Form(f"{BASH} && ln -sf bash /bin/sh\n{CMD}"),
+    "bash-alone": Form(f'{BASH} /bin/sh\nCMD ["/begin-bash"]', ("bash",)),
     "no-shell": Form('RUN rm /bin/sh /bin/dash\nENTRYPOINT ["python3", "/server.py"]'),
     "labels": Form(f"LABEL upcall.invoker=7 a=b\nEXPOSE 80 443\n{CMD}"),
 }
@@ -92,8 +92,9 @@ def platform(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "bash": Path("/bin/bash"),
         "libtinfo.so.6": LIBRARY,
     }
+    built(engine, BASE, "FROM base/python:3\nCOPY . /\n", files)
     for name, form in FORMS.items():
-        built(engine, f"forms/{name}:1", PLAIN + form.lines, files)
+        built(engine, f"forms/{name}:1", f"FROM {BASE}\n{form.lines}", {"begin": files["begin"]})
     before = volumes(engine)
     with on_docker(engine, tmp_path_factory.mktemp("forms") / "data", "--memory", "4 GB") as made:
         yield made
