@@ -272,6 +272,25 @@ async def test_at_the_end_all_goes_with_what_is_being_made(inside: Dockerd, tmp_
         await made.create(spec())
 
 
+async def test_nobody_is_made_while_too_many_are_to_go(
+    inside: Dockerd, made: DockerContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, room = asyncio.Event(), asyncio.Event()
+
+    async def waited() -> None:
+        asked.set()
+        await room.wait()
+
+    monkeypatch.setattr(made.removals, "room", waited)
+    creation = asyncio.ensure_future(made.create(spec()))
+    asking = asyncio.ensure_future(asked.wait())
+    await asyncio.wait((creation, asking), return_when=asyncio.FIRST_COMPLETED)
+    assert (asking.done(), ours(inside)) == (True, [])
+    room.set()
+    container = await creation
+    assert [each["Id"] for each in ours(inside)] == [container.id]
+
+
 async def test_a_long_name_is_taken_as_it_is(made: DockerContainers) -> None:
     name = f"wsk0_1_{'n' * 256}_{'a' * 256}"
     assert (await made.create(spec(name=name))).name == name

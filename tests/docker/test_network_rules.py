@@ -11,8 +11,12 @@ import pytest
 from tests.docker.hostile import REFUSED, bridging, hostile, network, of, own_addresses
 from tests.system.engine import Engine
 from tests.system.networks import listening, output, own_network
-from upcall.containers.docker import rules
+from upcall.containers.docker import bridge as bridge_module
+from upcall.containers.docker import openings, rules
+from upcall.containers.docker.openings import Opening
 from upcall.errors import Misconfigured
+from upcall.runtimes.python.rtnetlink import Netlink
+from upcall.testing import until
 
 BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
@@ -24,6 +28,12 @@ def ruleset() -> str:
 
 def tables() -> list[str]:
     return [line for line in output("nft", "list", "tables").splitlines() if "upcall" in line]
+
+
+def neighbours() -> set[str]:
+    """Whose addresses the host remembers."""
+    with Netlink() as netlink:
+        return {mac for _, _, mac in netlink.neighbours()}
 
 
 @pytest.fixture
@@ -50,13 +60,39 @@ async def test_what_was_there_before_is_there_as_it_was(inside: Engine) -> None:
 
 
 async def test_what_a_killed_platform_left_is_replaced(inside: Engine) -> None:
-    async with bridging(inside):
+    async with bridging(inside) as killed:
         left = tables()
         output("nft", "add", "rule", "inet", left[0].split()[-1], "refuse", "counter comment of-a-killed-one")
+        mac = killed.take_mac()
+        killed.meet("172.17.200.1", mac)
+        assert mac in neighbours()
         async with bridging(inside):
             assert tables() == left
             assert "of-a-killed-one" not in ruleset()
+            assert mac not in neighbours()
     assert tables() == []
+
+
+async def test_an_api_that_moves_is_followed_and_stays_where_it_was_while_its_name_is_not_known(
+    inside: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    places: list[str] = ["10.5.5.1"]
+
+    def found(url: str) -> tuple[Opening, ...]:
+        if not places:
+            raise OSError("nobody knows that name")
+        return (Opening(address=places[0], port=80),)
+
+    monkeypatch.setattr(openings, "api", found)
+    monkeypatch.setattr(bridge_module, "LOOK", 0.02)
+    monkeypatch.setattr(bridge_module, "SELDOM", 0.02)
+    async with bridging(inside, api_host="http://api.test"):
+        assert "10.5.5.1" in ruleset()
+        places[0] = "10.5.5.2"
+        await until(lambda: "10.5.5.2" in ruleset() and "10.5.5.1" not in ruleset())
+        places.clear()
+        await until(lambda: caplog.text.count("api.test: nobody knows that name") > 2)
+        assert "10.5.5.2" in ruleset()
 
 
 async def test_two_platforms_leave_each_others_rules_alone(inside: Engine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.docker.living import QUIET, Blind, Life, life
+from tests.docker.living import IMAGE, QUIET, Blind, Life, life
 from tests.system.engine import Engine as Dockerd
 from tests.system.engine import engine_of_its_own, required
 from upcall.containers.docker.engine import Engine
@@ -227,3 +227,14 @@ async def test_many_are_removed_some_at_a_time_and_nobody_makes_new_ones_meanwhi
         assert await removals.remove(ids[0])  # again
     finally:
         await client.close()
+
+
+async def test_volumes_without_a_name_go_with_their_container(engine: Dockerd, one: Life) -> None:
+    def volumes() -> set[str]:
+        return {each["Name"] for each in engine.call("GET", "/volumes")["Volumes"] or ()}
+
+    before = volumes()
+    made = engine.call("POST", "/containers/create", {"Image": IMAGE, "Cmd": ["true"], "Volumes": {"/data": {}}})
+    (new,) = volumes() - before
+    assert await one.removals.remove(made["Id"])
+    assert new not in volumes()
