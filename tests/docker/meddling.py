@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -65,6 +65,8 @@ class Meddler:
         self._fault: Fault = "cut"
         self.left = 0
         self.spoilt = 0
+        self.meanwhile: Callable[[str], None] = lambda path: None
+        """Called in a thread with the path of what is spoilt, before the fault."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spoil(self, call: str, fault: Fault, times: int = 1) -> None:
@@ -103,6 +105,7 @@ class Meddler:
         if self.left and self._call.match(head.decode(errors="replace")):
             self.left -= 1
             self.spoilt += 1
+            await asyncio.to_thread(self.meanwhile, head.split(b" ")[1].decode())
             return await self._spoil(self._fault, request, front, behind, answers)
         behind[1].write(request)
         if b"upgrade: tcp" in head.lower():
