@@ -117,6 +117,9 @@ async def test_the_rules_of_a_platform_that_was_killed_go_with_its_containers(en
     rules.reserve(platform_of(one.labels.given()))
     nft.apply("table inet upcall-01234567\n")
     assert len(nft.tables("upcall")) == 2
+    _, shown, _ = clean(engine, "--dry-run")
+    assert [line.rpartition(" ")[2] for line in shown if "nftables" in line] == ["upcall-01234567"]
+    assert len(nft.tables("upcall")) == 2
     code, lines, said = clean(engine)
     assert (code, said) == (0, "")
     assert nft.tables("upcall") == ["upcall-01234567"]

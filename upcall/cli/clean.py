@@ -86,7 +86,7 @@ async def _clean(options: "DockerOptions", everything: bool, dry_run: bool) -> i
             going = [case for case in judged if case.goes]
             stuck = {each.id for each in await cleaning.clean(engine, going)} if not dry_run else set()
             _show(judged, stuck, dry_run, options.host)
-            await _rules(judged, set() if dry_run or stuck else cleaning.stopped(judged))
+            await _rules(judged, set() if stuck else cleaning.stopped(judged), dry_run)
     finally:
         await engine.close()
     return len(stuck)
@@ -107,13 +107,14 @@ def _show(judged: "list[Case]", stuck: set[str], dry_run: bool, host: str) -> No
     click.echo(f"{_count(gone)} {does}{rest}.")
 
 
-async def _rules(judged: "list[Case]", going: set[str]) -> None:
+async def _rules(judged: "list[Case]", going: set[str], dry_run: bool) -> None:
     """nftables' rules, which a killed platform leaves: those of the platforms `going` go, others are named."""
     from upcall.containers.docker import cleaning
 
     try:
-        await cleaning.drop_rules(going)
-        for table in cleaning.tables(cleaning.others(judged)):
+        if not dry_run:
+            await cleaning.drop_rules(going)
+        for table in cleaning.tables(cleaning.others(judged) | going):
             click.echo(
                 f"nftables has the table {table}, perhaps of a platform that was killed: its next start removes it, or "
                 f"you do, unless it runs: nft delete table {table}"

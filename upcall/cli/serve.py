@@ -10,7 +10,8 @@ from upcall.cli.role import epilog, options, start
 @click.command("serve", epilog=epilog("serve"))
 @options("serve")
 def command(config: Path | None, **flags: str | None) -> None:
-    """Run the whole platform on this machine: REST API, Invoker, store and sandboxes in one process.
+    """Run the whole platform on this machine, in one process: REST API, Invoker and store, and actions in sandboxes of
+    this host (--driver process) or in containers of its Docker engine (--driver docker).
 
     Stop it with Ctrl-C: running actions get the time of --grace to end.
     """

@@ -53,6 +53,8 @@ def parse(extra: Mapping[str, Sequence[str]]) -> dict[str, Field]:
                 fields[name] = _field(name, values)
         except (ValueError, OSError, msgspec.MsgspecError) as error:
             faults.append(f"extra-args: {name}: {error}")
+    if any(values and name not in KNOWN for name, values in extra.items()):
+        faults.append(f"extra-args: known options: {', '.join(sorted(KNOWN))}")
     if faults:
         raise Misconfigured("\n".join(faults))
     return fields
@@ -85,7 +87,7 @@ def _capabilities(names: Sequence[str]) -> set[str]:
 def _field(name: str, values: Sequence[str]) -> Field:
     row = KNOWN.get(name)
     if row is None:
-        raise ValueError(f"this option of docker run is not known here; known are {', '.join(sorted(KNOWN))}")
+        raise ValueError("this option of docker run is not known here")
     place = ("HostConfig", *row.place) if row.host else row.place
     read = [row.read(value) for value in values]
     return Field(place, row.many(read) if row.many else read[-1])
