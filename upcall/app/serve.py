@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import shlex
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from upcall.app.addresses import is_loopback
 from upcall.app.api import make_controller, staffed, until
 from upcall.app.driver import Api, Drivers
 from upcall.app.folders import write_properties
-from upcall.app.ground import taken, url_of
+from upcall.app.ground import Ground, taken, url_of
 from upcall.app.offer import Offer
 from upcall.app.parts import freeze_heap, make_invoker, proven
 from upcall.app.readiness import Ready
@@ -78,8 +77,7 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         await proven(invoker)
         await staffed(controller)
         freeze_heap()
-        if ground.tls is None:
-            _warn(settings.host, ground.listener)
+        _warn(settings.host, ground)
         if not stop.asked.done():
             say(_ready_text(settings, url, memory, data, offer))
         await until(controller, stop)
@@ -93,8 +91,8 @@ def _outside(settings: Settings, doors: Doors) -> Api:
     return Api(settings.api_host) if settings.api_host else Api("", doors.open_shared)
 
 
-def _warn(host: str, listener: socket.socket) -> None:
-    if not is_loopback(listener):
+def _warn(host: str, ground: Ground) -> None:
+    if ground.tls is None and not is_loopback(ground.listener):
         log.warning("--host %s: other machines reach the API, by HTTP without encryption", host)
 
 
