@@ -36,7 +36,7 @@ HARMFUL = (
     "clock-stepped",
     "second-platform",
 )
-NO_ENGINE = r"upcall: .*(Docker engine|Docker's socket|docker).*"
+NO_ENGINE = r"(?s).*upcall: The Docker engine at .*"
 REPLACED = 30.0
 """Seconds within which a killed containerd is there again."""
 

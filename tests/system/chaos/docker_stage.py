@@ -21,6 +21,7 @@ from typing import Any
 
 from tests.system import engine_guard, networks
 from tests.system.chaos.docker_actions import DOCKERFILE, IMAGE, NOTES, SERVER
+from tests.system.chaos.lives import line
 from tests.system.chaos.stage import Stage, own_disk, own_mounts
 from tests.system.engine import Engine, engine_of_its_own
 from tests.system.remains import mounts
@@ -81,7 +82,7 @@ class DockerStage(Stage):
             "shared memory": set(os.listdir("/dev/shm")),
             "rules of nft": {line for line in rules if "upcall" in line},
             "containers": {f"{each['Names'][0]} {each['Status']}" for each in self.containers()},
-            "their processes": {f"{group}: {pid}" for group in groups for pid in processes(group)},
+            "their processes": {each for group in groups for each in processes(group)},
         }
 
     def containers(self) -> list[dict[str, Any]]:
@@ -94,8 +95,7 @@ class DockerStage(Stage):
         for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (place / "environ").read_bytes().split(b"\0"):
-                    line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    yield f"{place.name} {line[:160]}"
+                    yield f"{place.name} {line(int(place.name))[:160]}"
 
     def inconsistent(self, platform: Platform) -> list[str]:
         """Whatever is on the engine has an owner, and is counted."""
@@ -130,11 +130,11 @@ def asked(platform: Platform, path: str) -> Any:
         connection.close()
 
 
-def processes(group: Path) -> list[str]:
-    try:
-        return (group / "cgroup.procs").read_text().split()
-    except OSError:  # it goes just now
-        return []
+def processes(group: Path) -> Iterator[str]:
+    """With the container they are in."""
+    with contextlib.suppress(OSError):  # it goes just now
+        for pid in (group / "cgroup.procs").read_text().split():
+            yield f"{group.name[:12]}: {line(int(pid)) or pid}"
 
 
 @contextlib.contextmanager
@@ -166,7 +166,8 @@ def _context() -> bytes:
 
 
 def _end(stage: DockerStage) -> None:
-    """Platforms that are left."""
+    """Platforms that are left. What the engine has said is kept with what they have."""
+    (stage.folder / "engine.log").write_text(stage.engine.log())
     pids = [each.partition(" ")[0] for each in stage.processes()]
     if pids:
         subprocess.run(["kill", "-KILL", *pids], check=False)

@@ -66,7 +66,7 @@ class Client:
         self._close()
 
     def _call(self, kind: Kind, mode: Mode, arguments: dict[str, Any]) -> bool:
-        """Whether the request was sent."""
+        """Whether the request was sent, and not turned away at once."""
         connection = self._connected()
         if connection is None:
             return False
@@ -87,7 +87,7 @@ class Client:
             call.why = repr(error)
             self._close()
         call.answered = self._ledger.now()
-        return True
+        return call.status != 503
 
     def _connected(self) -> http.client.HTTPConnection | None:
         door = self._door()
