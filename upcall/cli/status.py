@@ -106,8 +106,8 @@ def _docker(facts: dict[str, Any], apart: bool) -> Iterator[str]:
     yield _row("docker", f"engine {facts['engine']}")
     if facts.get("trouble"):
         yield _row("", click.style(facts["trouble"], fg="red"))
-    yield _row("", f"network {facts['network']}; the API at {facts['api']}")
-    yield _row("", f"logs by {facts['logs']}; pause by: {facts['freezer']}")
+    yield _row("", f"network {facts['network']}")
+    yield _row("", f"API at {facts['api']}; logs by {facts['logs']}; pause by: {facts['freezer']}")
 
 
 def _kinds(runs: list[dict[str, Any]]) -> Iterator[str]:
