@@ -7,11 +7,17 @@
 | start, otherwise; there is no address         | 3                                                                   |
 | it has ended before its address was asked for | 2 "did not initialize", of a user's image; else 3                   |
 | it was stopped before that                    | tried anew, as when the engine is away: it may be about to end      |
+| it, or its network, was removed before that   | tried anew                                                          |
+
+Where a tenant's image is to blame for a 3 it is excused. No more than `parallel_runs` are created and started at a
+time; what an image takes to show that it has begun is its own time.
 
 What was made and is of no use is removed before the answer where its name is needed again, else after it. A name that
 an earlier try of ours has left taken becomes free first; one that somebody else has is not fought for.
 """
 
+import asyncio
+import contextlib
 import logging
 import re
 import signal
@@ -26,6 +32,7 @@ from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.entry import Program
 from upcall.containers.docker.flags import Field
 from upcall.containers.docker.images import Images
+from upcall.containers.docker.inspection import inspect
 from upcall.containers.docker.labels import Labels
 from upcall.containers.docker.options import DockerOptions
 from upcall.containers.docker.output import Output, Outputs
@@ -44,6 +51,15 @@ _NO_PROGRAM = re.compile(
 """What runc, crun and runsc say where Docker's own client ends with 127."""
 _STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
 _TRIES = 4
+
+
+class Stopped(EngineAway):
+    """A container was stopped as it began, as by an engine that ends. `own` is the answer where it was not, and the
+    image may be to blame."""
+
+    def __init__(self, own: StartFailed) -> None:
+        super().__init__("a container was stopped as it began, as by an engine that ends")
+        self.own = own
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -85,6 +101,7 @@ class Creation:
         self._removals = removals
         self._names = names
         self._background = background
+        self._runs = asyncio.Semaphore(options.parallel_runs) if options.parallel_runs else contextlib.nullcontext()
 
     async def run(self, spec: ContainerSpec, fetched: bool) -> Made:
         """As `docker run -d`. `fetched`: its image has been, where it was to be. Raises StartFailed; EngineAway, after
@@ -94,26 +111,34 @@ class Creation:
         except EngineError as error:
             raise self._not_created(spec, error, fetched) from error
         while True:
-            try:
-                output = self._outputs.open(spec, program)
-            except OSError as error:
-                log.error("container %s: there is no way for its output: %s", spec.name, error)
-                raise StartFailed(texts.PROVISION) from error
-            mac = self._bridge.take_mac()
-            try:
-                with self._engine.commands.timed("run"):
-                    made = await self._with(spec, output, mac, fetched)
-            except BaseException:
-                self._bridge.give_back(mac)
-                await output.close()
-                raise
+            async with contextlib.AsyncExitStack() as turn:
+                await turn.enter_async_context(self._runs)
+                made = await self._once(spec, program, fetched, turn)
             if made is not None:
                 return made
-            self._bridge.give_back(mac)
-            await output.close()
 
-    async def _with(self, spec: ContainerSpec, output: Output, mac: str, fetched: bool) -> Made | None:
-        """None: it has failed for the sake of its output, and may be tried with another."""
+    async def _once(
+        self, spec: ContainerSpec, program: Program, fetched: bool, turn: contextlib.AsyncExitStack
+    ) -> Made | None:
+        """None: it has failed for the sake of its output, and may be tried with another. `turn` ends with its start."""
+        try:
+            output = self._outputs.open(spec, program)
+        except OSError as error:
+            log.error("container %s: there is no way for its output: %s", spec.name, error)
+            raise StartFailed(texts.PROVISION) from error
+        mac, made = self._bridge.take_mac(), None
+        try:
+            with self._engine.commands.timed("run"):
+                made = await self._with(spec, output, mac, fetched, turn)
+        finally:
+            if made is None:
+                self._bridge.give_back(mac)
+                await output.close()
+        return made
+
+    async def _with(
+        self, spec: ContainerSpec, output: Output, mac: str, fetched: bool, turn: contextlib.AsyncExitStack
+    ) -> Made | None:
         given = Surroundings(labels=self._labels.given(), api_host=self._bridge.api_host, mac=mac, entry=output.entry)
         told = body(spec, self._options, self._extra, given, self._engine.api)
         try:
@@ -123,13 +148,20 @@ class Creation:
                 return None
             raise self._not_created(spec, error, fetched) from error
         try:
-            return await self._start(spec, id, name, output, mac)
+            await output.created(id)
+            async with self._engine.asked(self._engine.timeouts.run) as docker:
+                await docker.containers.container(id).start()
+            await turn.aclose()
+            return await self._started(spec, id, name, output, mac)
         except EngineError as error:
             self._let_go(spec, name)
             if output.refused(error):
                 await self._removals.remove(id)
                 return None
             self._background(self._removals.remove(id))
+            if error.reply == _MISSING and not _NO_PROGRAM.search(str(error)):
+                await self._bridge.refresh()
+                raise EngineAway(f"a container or its network was removed as it began: {error}") from error
             log.warning("container %s cannot be started: %s", spec.name, error)
             raise not_started(spec, error) from error
         except BaseException:
@@ -137,19 +169,15 @@ class Creation:
             self._background(self._removals.remove(id))
             raise
 
-    async def _start(self, spec: ContainerSpec, id: str, name: str, output: Output, mac: str) -> Made:
-        """Raises StartFailed, EngineAway, EngineError."""
-        await output.created(id)
-        async with self._engine.asked(self._engine.timeouts.run) as docker:
-            await docker.containers.container(id).start()
-        async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
-            found: dict[str, Any] = await docker.containers.container(id).show()
+    async def _started(self, spec: ContainerSpec, id: str, name: str, output: Output, mac: str) -> Made:
+        """What has become of it. Raises StartFailed, EngineAway, EngineError."""
+        found = await inspect(self._engine, id)
         await output.begun()
         if not found["State"]["Running"]:
             log.warning("container %s has ended at once with status %s", name, found["State"]["ExitCode"])
             if found["State"]["ExitCode"] in _STOPPED and not found["State"]["OOMKilled"]:
                 self._engine.doubt()
-                raise EngineAway("a container was stopped as it began, as by an engine that ends")
+                raise Stopped(ended(spec, found["State"]))
             raise ended(spec, found["State"])
         host = address(found, self._options.network)
         if not host:
@@ -189,8 +217,7 @@ class Creation:
         """Whether a name that is taken has become free: what an earlier try of ours has left is removed. Raises
         EngineAway, EngineError."""
         try:
-            async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
-                found: dict[str, Any] = await docker.containers.container(name).show()
+            found = await inspect(self._engine, name)
         except EngineError as error:
             if error.reply == _MISSING:
                 return True
@@ -223,7 +250,9 @@ class Creation:
 
     def _not_created(self, spec: ContainerSpec, error: EngineError, fetched: bool) -> StartFailed:
         log.warning("container %s cannot be created: %s", spec.name, error)
-        return StartFailed(texts.PROVISION) if fetched else StartFailed(texts.pull_failed(spec.image), developer=True)
+        if fetched:
+            return StartFailed(texts.PROVISION, excused=spec.pull)
+        return StartFailed(texts.pull_failed(spec.image), developer=True)
 
 
 def address(found: Mapping[str, Any], network: str) -> str:
@@ -237,7 +266,7 @@ def not_started(spec: ContainerSpec, error: EngineError) -> StartFailed:
     """What a refused start means."""
     if _NO_PROGRAM.search(str(error)):
         return StartFailed(texts.executable_missing(spec.image), developer=True)
-    return StartFailed(texts.PROVISION)
+    return StartFailed(texts.PROVISION, excused=spec.pull)
 
 
 def ended(spec: ContainerSpec, state: Mapping[str, Any]) -> StartFailed:

@@ -19,7 +19,7 @@ import msgspec
 from upcall.containers.docker import flags
 from upcall.containers.docker.bridge import Bridge
 from upcall.containers.docker.container import DockerContainer
-from upcall.containers.docker.creation import Creation, Made
+from upcall.containers.docker.creation import Creation, Made, Stopped
 from upcall.containers.docker.credentials import Credentials
 from upcall.containers.docker.engine import Engine, EngineAway
 from upcall.containers.docker.freezer import Freezer
@@ -88,15 +88,14 @@ class DockerContainers:
             names=self.ownership.names,
             background=self._background,
         )
-        self._runs = asyncio.Semaphore(options.parallel_runs) if options.parallel_runs else contextlib.nullcontext()
         self._macs: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
 
     @property
     def trouble(self) -> str | None:
-        """The engine's."""
-        return self.engine.trouble
+        """The engine's, or its network's."""
+        return self.engine.trouble or self.bridge.trouble
 
     async def start(self) -> None:
         """Reach the engine, remove what an earlier life left, get ready. Raises Misconfigured with cause and fix."""
@@ -132,8 +131,9 @@ class DockerContainers:
         """Remove every container, and whatever the driver made on the host."""
         self._closing = True
         self.engine.returned = None
+        self.bridge.relent()
         try:
-            async with asyncio.timeout(_IN_VAIN if self.trouble else PATIENCE):
+            async with asyncio.timeout(_IN_VAIN if self.engine.trouble else PATIENCE):
                 await self._remove_all()
         except TimeoutError:
             log.error("not all containers could be removed: what is left goes at the next start, or by upcall clean")
@@ -165,8 +165,7 @@ class DockerContainers:
         try:
             fetched = await self._patiently(lambda: self.images.ready(spec))
             await self.removals.room()
-            async with self._runs:
-                made = await self._patiently(lambda: self._creation.run(spec, fetched))
+            made = await self._patiently(lambda: self._creation.run(spec, fetched))
         except BaseException:
             self.ownership.names.discard(spec.name)
             raise
@@ -190,17 +189,26 @@ class DockerContainers:
     async def _patiently(self, act: Callable[[], Awaitable[Done]]) -> Done:
         """Over and over while the engine is away. Raises StartFailed where it is there and does not let it be done."""
         loop = asyncio.get_running_loop()
-        absences, until = self.engine.absences, 0.0
+        absences, until = self._absences, 0.0
         while True:
+            await self.bridge.back()
+            if self._closing:
+                raise StartFailed("The driver is closing.")
             try:
                 return await act()
             except EngineAway as error:
                 await self.engine.back()
-                if not until or self.engine.absences != absences:
-                    absences, until = self.engine.absences, loop.time() + _LIMPING
+                if not until or self._absences != absences:
+                    absences, until = self._absences, loop.time() + _LIMPING
+                elif isinstance(error, Stopped) and error.own.developer:  # the engine was asked, and does not end
+                    raise error.own from error
                 elif loop.time() > until:
                     log.warning("the Docker engine answers, but does not let a container be made: %s", error)
                     raise StartFailed(texts.PROVISION) from error
+
+    @property
+    def _absences(self) -> int:
+        return self.engine.absences + self.bridge.absences
 
     async def _unwanted(self, making: asyncio.Task[DockerContainer]) -> None:
         """Whoever wanted it has gone."""
@@ -208,12 +216,15 @@ class DockerContainers:
             await (await making).destroy()
 
     async def _remove_all(self) -> None:
-        """With what is just being made."""
+        """With what is just being made, and what the engine has made and nobody heard of."""
         while self._tasks or self.ownership.containers:
             known = self.ownership.containers.values()
             await asyncio.gather(*(container.destroy() for container in known), *self._tasks, return_exceptions=True)
+        if self.ownership.watches:
+            await self.ownership.look_round()
 
     def _returned(self) -> None:
+        self.bridge.doubt()
         self._background(self.bridge.refresh())
 
     def _background(self, work: Coroutine[Any, Any, object]) -> None:

@@ -21,13 +21,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from upcall.containers.docker.credentials import Credentials, Source
 from upcall.containers.docker.engine import Engine, EngineError
 from upcall.containers.docker.entry import Program
-from upcall.containers.docker.pulls import PullFailed, Pulls
+from upcall.containers.docker.pulls import PullFailed, Pulls, get
 from upcall.errors import StartFailed
 from upcall.model import texts
-from upcall.model.images import Image, parse_image, refusal
+from upcall.model.images import HUB, Image, parse_image, refusal
 from upcall.ports import ContainerSpec
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,10 @@ _OUT_OF_REACH = PullFailed("its registry was out of reach a moment ago")
 _NAMES = 1024
 """Images that are remembered."""
 _MISSING = 404
+_OURS = "upcall"
+"""Prefix of what `scripts/images` builds."""
+_MOST = 512 << 10
+"""Bytes that an engine may tell of an image: labels come again with each list of containers and each event."""
 
 
 class Images:
@@ -86,13 +92,17 @@ class Images:
         return True
 
     async def bring(self, spec: ContainerSpec) -> None:
-        """Fetch an image that ought to be here and is not, as `docker run` does. Raises StartFailed, EngineAway."""
+        """Fetch an image that ought to be here and is not, as `docker run` does; but of ours, which nobody has put on
+        Docker Hub, a stranger's would come. Raises StartFailed, EngineAway."""
         image = parse_image(spec.image)
+        if (image.host, image.prefix) == (HUB, _OURS):
+            lacking = PullFailed(f"the image {image} is not here, and in no registry: scripts/images {image.name} makes it")
+            log.error("%s", lacking)
+            raise StartFailed(texts.PROVISION) from lacking
         try:
             await self._fetch(image, await self._credentials.source(image.host, ""))
         except PullFailed as failure:
-            fix = "scripts/images makes ours, docker pull brings others"
-            log.error("the image %s of %s actions is not here and cannot be fetched: %s", image, spec.kind, fix)
+            log.error("the image %s of %s actions is not here and cannot be fetched: docker pull it", image, spec.kind)
             raise StartFailed(texts.PROVISION) from failure
 
     async def program(self, name: str) -> Program:
@@ -101,7 +111,7 @@ class Images:
         known = self._programs.get(name)
         if known is None or now - known[0] > FRESH:
             forgotten = self._forgotten
-            known = now, program(await self._inspect(name))
+            known = now, program(await self._inspect(name, name))
             if forgotten == self._forgotten:
                 _remember(self._programs, name, known)
         return known[1]
@@ -123,7 +133,7 @@ class Images:
         if image.floats:
             return False
         try:
-            found = await self._inspect(image.full)
+            found = await self._inspect(image.full, str(image))
         except EngineError as error:
             if error.reply != _MISSING:
                 log.warning("the image %s cannot be looked at: %s", image, error)
@@ -134,9 +144,16 @@ class Images:
             return False
         return not self._credentials.apart or (image.full, source.owner) in self._brought
 
-    async def _inspect(self, name: str) -> Mapping[str, Any]:
+    async def _inspect(self, name: str, called: str) -> Mapping[str, Any]:
+        """`called` by its user. Raises StartFailed where it says too much, EngineError, EngineAway."""
         async with self._engine.asked(self._engine.timeouts.inspect, "inspect") as docker:
-            return await docker.images.inspect(name)
+            data = await get(docker, f"images/{name}/json", _MOST)
+            if len(data) > _MOST:
+                why = f"Its configuration is too large: more than {_MOST >> 10} KB of variables, labels and the like."
+                raise StartFailed(f"{texts.pull_failed(called)} {why}", developer=True)
+            found: Mapping[str, Any] = msgspec.json.decode(data)
+            program(found)
+            return found
 
 
 def program(found: Mapping[str, Any]) -> Program:

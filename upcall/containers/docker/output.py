@@ -40,6 +40,8 @@ class Outputs:
         self.turn = asyncio.Lock()
         self.mode: Literal["fifo", "stream"] = "fifo"
         """How lines come of images that have a shell."""
+        self.connected = False
+        """Whether a container has written to a FIFO: then one that does not has itself to blame, or its image."""
         self._folder = folder
         self._numbers = itertools.count()
 
@@ -77,6 +79,7 @@ class Output:
     ) -> None:
         self._outputs = outputs
         self._image = spec.image
+        self._foreign = spec.pull
         self._program = program
         self._shell = shell
         self._fifos = fifos
@@ -124,7 +127,10 @@ class Output:
         if isinstance(error, Ended):
             self._lacks(None)
         elif isinstance(error, Silent) or any(path in str(error) for path in (*self._fifos.paths.values(), OUT, ERR)):
-            self._outputs.blind(str(error))
+            if self._foreign or self._outputs.connected:  # a tenant must not choose the way of all others
+                self._lacks(None)
+            else:
+                self._outputs.blind(str(error))
         elif any(said in str(error) for said in (f'exec: "{self._shell}"', f"exec {self._shell}:")):
             self._lacks(self._shell)
         else:
@@ -165,6 +171,7 @@ class Output:
     def feed(self, stream: Stream, data: bytes) -> None:
         if stream == "stdout" and self._word is not None and not self._word.heard:
             data = self._word.feed(data)
+            self._outputs.connected = True
         self._stream.feed(stream, data)
         self._collection.heard()
 

@@ -136,6 +136,18 @@ async def _fetch(docker: Docker, image: Image, headers: dict[str, str], heard: C
             heard(step)
 
 
+async def get(docker: Docker, path: str, most: int) -> bytes:
+    """What the engine says, read until it is more than so many bytes. Raises DockerError."""
+    async with docker.session.get(_url(docker, path)) as answer:
+        await _check(answer)
+        data = bytearray()
+        async for chunk in answer.content.iter_any():
+            data += chunk
+            if len(data) > most:
+                break
+        return bytes(data)
+
+
 def _url(docker: Docker, path: str) -> str:
     return f"{docker.docker_host}/{docker.api_version}/{path}"
 

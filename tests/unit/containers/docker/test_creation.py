@@ -10,7 +10,7 @@ from upcall.model import texts
 from upcall.model.entities import BLACKBOX
 from upcall.ports import ContainerSpec
 
-OWN = ContainerSpec(kind=BLACKBOX, image="me/mine:1", memory=128, name="wsk0_1_a_b", tenant="a")
+OWN = ContainerSpec(kind=BLACKBOX, image="me/mine:1", memory=128, name="wsk0_1_a_b", tenant="a", pull=True)
 MANAGED = ContainerSpec(kind="python:3", image="upcall/python:1", memory=128, name="wsk0_1_a_b", tenant="a")
 RUNC = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
 
@@ -37,9 +37,12 @@ def test_a_start_without_a_program_is_the_developers_fault(said: str) -> None:
         "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
     ],
 )
-def test_another_failed_start_is_the_platforms(said: str) -> None:
-    error = not_started(OWN, EngineError(500, said))
-    assert (str(error), error.developer) == (texts.PROVISION, False)
+@pytest.mark.parametrize("spec", [OWN, MANAGED])
+def test_another_failed_start_is_the_platforms_and_a_tenants_image_is_its_excuse(
+    said: str, spec: ContainerSpec
+) -> None:
+    error = not_started(spec, EngineError(500, said))
+    assert (str(error), error.developer, error.excused) == (texts.PROVISION, False, spec is OWN)
 
 
 @pytest.mark.parametrize(
