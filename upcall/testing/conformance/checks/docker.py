@@ -125,7 +125,7 @@ def api_host(world: World) -> None:
     variable = made(world)[2]["Config"]["Env"][0]
     true(
         f"it is {variable}",
-        re.fullmatch(r"__OW_API_HOST=(?!https:.*:443$|http:.*:80$)https?://[^/:]+(:\d+)?", variable),
+        re.fullmatch(r"__OW_API_HOST=(?!https:.*:443$|http:.*:80$)https?://([^/:]+|\[[0-9a-f:]+\])(:\d+)?", variable),
     )
 
 
