@@ -259,6 +259,17 @@ async def test_what_is_no_name_never_reaches_the_engine(
     assert failure.value.developer
 
 
+async def test_no_image_by_the_name_of_ours_is_fetched_from_docker_hub(
+    common_spec: ContainerSpec, tmp_path: Path
+) -> None:
+    nowhere = Engine(DockerOptions(host=f"unix://{tmp_path}/none.sock"))
+    images = Images(nowhere, Credentials(None, tmp_path / "none.json"))
+    for name in ("upcall/python:0.1.0", "docker.io/upcall/python:9"):
+        with pytest.raises(StartFailed, match="Failed to provision resources") as failure:
+            await images.bring(structs.replace(common_spec, kind="python:3", image=name, pull=False))
+        assert str(failure.value.__cause__).endswith("and in no registry: scripts/images python makes it")
+
+
 async def test_a_managed_image_that_is_missing_is_fetched_once_and_else_the_platforms_fault(
     engine: Dockerd, registry: Registry, base: str, client: Engine, common_spec: ContainerSpec, tmp_path: Path
 ) -> None:

@@ -96,7 +96,9 @@ class Images:
         Docker Hub, a stranger's would come. Raises StartFailed, EngineAway."""
         image = parse_image(spec.image)
         if (image.host, image.prefix) == (HUB, _OURS):
-            lacking = PullFailed(f"the image {image} is not here, and in no registry: scripts/images {image.name} makes it")
+            lacking = PullFailed(
+                f"the image {image} is not here, and in no registry: scripts/images {image.name} makes it"
+            )
             log.error("%s", lacking)
             raise StartFailed(texts.PROVISION) from lacking
         try:
