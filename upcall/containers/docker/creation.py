@@ -158,7 +158,7 @@ class Creation:
             if output.refused(error):
                 await self._removals.remove(id)
                 return None
-            self._background(self._removals.remove(id))
+            self._background(self._removals.remove(id, cut_off=True))
             if error.reply == _MISSING and not _NO_PROGRAM.search(str(error)):
                 await self._bridge.refresh()
                 raise EngineAway(f"a container or its network was removed as it began: {error}") from error
@@ -166,7 +166,7 @@ class Creation:
             raise not_started(spec, error) from error
         except BaseException:
             self._let_go(spec, name)
-            self._background(self._removals.remove(id))
+            self._background(self._removals.remove(id, cut_off=True))
             raise
 
     async def _started(self, spec: ContainerSpec, id: str, name: str, output: Output, mac: str) -> Made:
@@ -243,10 +243,12 @@ class Creation:
         return found
 
     def _tell(self, name: str, told: dict[str, Any]) -> None:
-        """Without the values of variables: some are secret."""
+        """Without the values of variables, and of options of the log driver: some are secret."""
         if log.isEnabledFor(logging.DEBUG) and not self._options.mask_args:
             names = [variable.partition("=")[0] for variable in told["Env"]]
-            log.debug("container %s: %s", name, {**told, "Env": names})
+            host, logs = told["HostConfig"], told["HostConfig"]["LogConfig"]
+            shown = {**host, "LogConfig": {**logs, "Config": list(logs["Config"])}}
+            log.debug("container %s: %s", name, {**told, "Env": names, "HostConfig": shown})
 
     def _not_created(self, spec: ContainerSpec, error: EngineError, fetched: bool) -> StartFailed:
         log.warning("container %s cannot be created: %s", spec.name, error)

@@ -9,7 +9,7 @@ first one is frozen once, to see whether that works. Else all is asked of the en
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from upcall.containers.sandbox.cgroups import Grip, Place
@@ -29,6 +29,8 @@ class Freezer:
         self.works: bool | None = None
         """Whether freezer files do; None until a container has been tried that has one."""
         self._tried = False
+        self._around: dict[str, tuple[int, str, str]] = {}
+        """By controller: version, and what stands before and behind a container's id in the path of its cgroup."""
 
     @property
     def how(self) -> str:
@@ -81,8 +83,25 @@ class Freezer:
             except OSError:
                 grip.close()
             else:
+                self._learn(id, chosen)
                 return grip if chosen else None
         return None
+
+    def known(self, id: str) -> Grip | None:
+        """The cgroups of a container of which no process is known, where they are there and others' have been seen; the
+        caller closes them."""
+        grip = Grip({name: Place(version, Path(f"{a}{id}{b}")) for name, (version, a, b) in self._around.items()})
+        try:
+            grip.open()
+        except OSError:
+            grip.close()
+            return None
+        return grip
+
+    def _learn(self, id: str, places: Mapping[str, Place]) -> None:
+        for name, place in places.items():
+            before, _, behind = str(place.folder).partition(id)
+            self._around[name] = (place.version, before, behind)
 
 
 def places_of(pid: int, id: str, proc: Path = Path("/proc")) -> dict[str, Place]:

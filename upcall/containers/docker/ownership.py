@@ -17,6 +17,7 @@ from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.events import Happening, follow
 from upcall.containers.docker.freezer import Freezer
 from upcall.containers.docker.labels import Labels
+from upcall.containers.docker.remnants import clear
 from upcall.containers.docker.removals import Removals
 from upcall.containers.docker.sweeping import Found, find, remove, strays, sweep
 
@@ -61,6 +62,8 @@ class Ownership:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await asyncio.to_thread(clear, self._freezer, self._removals.cut_off)
 
     def add(self, container: DockerContainer) -> None:
         """It has been started; its name is in `names` since before it was created."""
@@ -110,5 +113,6 @@ class Ownership:
             self._due.clear()
             try:
                 await self.look_round()
+                await asyncio.to_thread(clear, self._freezer, self._removals.cut_off)
             except Exception:
                 log.exception("what is ours cannot be looked for")

@@ -8,6 +8,7 @@ removed after its return; an engine that is there and cuts the request off refus
 import asyncio
 import contextlib
 import logging
+import time
 
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.inspection import inspect
@@ -35,16 +36,20 @@ class Removals:
         self._room.set()
         self.pending = 0
         """Containers that are to go."""
+        self.cut_off: dict[str, float] = {}
+        """Containers whose start nobody knows the end of, and when that was found (`remnants`)."""
 
     async def room(self) -> None:
         """Return when not too many are to go."""
         await self._room.wait()
 
-    async def remove(self, id: str, paused: bool = False) -> bool:
+    async def remove(self, id: str, paused: bool = False, cut_off: bool = False) -> bool:
         """Kill it if it runs, and remove it with its volumes that have no name; `paused` says that the engine has it
-        as paused. Whether it has gone: where the engine refuses to the end, it is logged. Waits while the engine is
-        away."""
+        as paused, `cut_off` that it may have been left in the middle of its start. Whether it has gone: where the
+        engine refuses to the end, it is logged. Waits while the engine is away."""
         self._count(1)
+        if cut_off:
+            self.cut_off[id] = time.monotonic()
         try:
             async with self._width:
                 return await self._persist(id, paused)

@@ -85,7 +85,7 @@ async def remove(engine: Engine, found: Collection[Found], freezer: Freezer, rem
     async def one(each: Found) -> bool:
         if each.state == "running":
             await _thaw(engine, each.id, freezer)
-        return await removals.remove(each.id, each.state == "paused")
+        return await removals.remove(each.id, each.state == "paused", each.state == "created")
 
     gone = await asyncio.gather(*(one(each) for each in found))
     return [each for each, went in zip(found, gone, strict=True) if not went]

@@ -1,0 +1,49 @@
+"""A process that the engine has forgotten, as one whose containerd died in a start does."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.docker.living import life
+from tests.docker.platform import eventually
+from tests.system import engine_guard
+from tests.system.engine import Engine
+
+pytestmark = pytest.mark.usefixtures("inside")
+
+
+def group(tree: Path, engine: Engine, id: str) -> Path:
+    return tree / engine.group / id
+
+
+async def test_what_a_start_that_was_cut_off_has_left_is_found_and_killed(engine: Engine) -> None:
+    """By hand, for the engine does it one time in ten: the group of a container that is not started any more."""
+    async with life(engine, "remnants") as made:
+        await made.make()  # so it is known where containers' control groups are
+        id = await made.put("remnants_cut_off", start=False)
+        groups = [group(tree, engine, id) for tree in engine_guard.trees()]
+        with subprocess.Popen(["sleep", "3600"]) as forgotten:
+            try:
+                for each in groups:
+                    each.mkdir()
+                    (each / "cgroup.procs").write_text(str(forgotten.pid))
+                assert await made.removals.remove(id, cut_off=True)
+                assert forgotten.poll() is None, "the engine's removal does not end it"
+                await made.owned.close()
+                assert forgotten.wait(20) == -9
+            finally:
+                forgotten.kill()
+                forgotten.wait()
+                for each in groups:
+                    eventually(lambda each=each: removed(each), lambda: "a control group is busy")  # type: ignore[misc]
+
+
+def removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
