@@ -11,7 +11,9 @@ or in part, and EPIPE where it had closed before, so a runtime that was killed w
 REFUSED, too; and where the peer's end is read before the request has left us, nobody has got it.
 For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
 closing it just now (node closes at 5 s). And such a server may serve one connection to its end before it looks at the
-next: while a new connection waits for its first answer no other one is kept idle for long.
+next: while a new connection waits for its first answer no other one is kept idle for long. One that writes the head
+of its answer apart from the body waits in between until the head is acknowledged, which takes the kernel 40 ms on a
+connection that goes back and forth: it is told to do so at once.
 
 Odd corners. A deadline counts from the moment the request is written, as upstream's does: the time spent on reaching a
 starting container is bounded by the same limit but not deducted. A body without Content-Length that is not chunked
@@ -22,6 +24,8 @@ would be the work of the loop for all that time. On the stock loop `max_size` ke
 """
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -326,7 +330,11 @@ class _Connection(asyncio.Protocol):
             self.closing = self.closing or not self._parser.should_keep_alive()
 
     def _continued(self, call: _Call, size: int) -> None:
-        """Part of an answer has come: stop where it has no end in sight."""
+        """Part of an answer has come: ask for the rest, stop where it has no end in sight."""
+        if not self._runtime.is_local:
+            with contextlib.suppress(OSError):  # it has been closed
+                ours = self._transport.get_extra_info("socket")
+                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._received += size
         if call.excessive:
             self._status, self.closing = self._parser.get_status_code(), True

@@ -1,6 +1,7 @@
 """The container client and servers that are none of ours (spec: container.md §2)."""
 
 import asyncio
+import socket
 
 from tests.unit.invoker.test_runtime import OK, Bench, Serve, bench
 from upcall.core.outcome import Ending
@@ -63,3 +64,33 @@ async def test_it_is_called_by_its_own_address(bench: Bench) -> None:
         assert (await bench.post()).status == 200
         assert f"\r\nHost: {named}:{port}\r\n".encode() in heads[0]
         server.close()
+
+
+async def test_the_head_of_an_answer_is_acknowledged_at_once(bench: Bench) -> None:
+    """Not when there is something to send back: a server may wait for it, with the body in its hands."""
+    body = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(3):
+            await bench.request(reader)
+            writer.write(OK)
+        await bench.request(reader)
+        writer.write(OK[:-2])
+        await body.wait()
+        writer.write(OK[-2:])
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = Address(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        bench.runtime = Runtime(address, bench.deadlines, foreign=True)
+        for _ in range(3):
+            await bench.post()
+        (connection,) = bench.runtime._free
+        ours = connection._transport.get_extra_info("socket")
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 0
+        asked = bench.begin()
+        while not connection._received:
+            await asyncio.sleep(0)
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+        body.set()
+        assert (await asked).body == b"{}"
