@@ -64,7 +64,8 @@ def variables_shown(text: str) -> str:
 
 
 def arguments_shown(text: str) -> str:
-    """`name=value,name=value` of options of `docker run`, with the values of variables hidden."""
+    """`name=value,name=value` of options of `docker run`, with the values of variables hidden, and of other pairs what
+    their names call a secret (`log-opt=splunk-token=***`)."""
     if not text.lstrip().startswith("{"):
         given = [part.strip().partition("=") for part in text.split(",") if part.strip()]
         if any(not equals for _, equals, _ in given):
@@ -76,7 +77,13 @@ def arguments_shown(text: str) -> str:
         except msgspec.MsgspecError:
             return HIDDEN
         found = [(name, value) for name, of in table.items() for value in ([of] if isinstance(of, str) else of)]
-    return ",".join(f"{name}={_variable(value) if name in ('env', 'e') else value}" for name, value in sorted(found))
+    shown = [(name, _variable(value) if name in ("env", "e") else _pair(value)) for name, value in sorted(found)]
+    return ",".join(map("=".join, shown))
+
+
+def _pair(text: str) -> str:
+    name, equals, value = text.partition("=")
+    return f"{name}{equals}{_value(name, value)}"
 
 
 def _variable(text: str) -> str:

@@ -125,6 +125,22 @@ async def test_extra_arguments_reach_the_engine(inside: Dockerd, tmp_path: Path)
         await asyncio.to_thread(answers, container.address.host, container.address.port)
 
 
+@pytest.mark.parametrize("mask", [False, True])
+async def test_arguments_are_told_without_what_may_be_secret(
+    inside: Dockerd, tmp_path: Path, caplog: pytest.LogCaptureFixture, mask: bool
+) -> None:
+    caplog.set_level("DEBUG", "upcall.containers.docker.creation")
+    extra = {"env": ("PASSWORD=pssst",), "log-opt": ("labels=pssst",)}
+    async with driver(inside, tmp_path, extra_args=extra, mask_args=mask) as made:
+        container = await made.create(spec())
+    told = [
+        record.getMessage() for record in caplog.records if f"container {container.name}: {{" in record.getMessage()
+    ]
+    assert len(told) == (0 if mask else 1)
+    assert all("'PASSWORD'" in text and "'labels'" in text for text in told)
+    assert "pssst" not in caplog.text
+
+
 async def test_the_oldest_api_that_is_spoken_is_enough(
     inside: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

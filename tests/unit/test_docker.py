@@ -141,6 +141,9 @@ def test_values_of_variables_are_not_shown(text: str) -> None:
 
 def test_values_of_variables_among_options_are_not_shown() -> None:
     assert arguments_shown('{"label":["a=b,c"],"env":["A=1","B"]}') == "env=A=***,env=B,label=a=b,c"
+    assert arguments_shown("log-opt=splunk-token=x,log-opt=tag=y,init=true") == (
+        "init=true,log-opt=splunk-token=***,log-opt=tag=y"
+    )
     assert arguments_shown("env=A=1,init=true") == "env=A=***,init=true"
     assert [arguments_shown(text) for text in ("secret", "{secret")] == ["***", "***"]
     assert variables_shown("[secret") == "***"
