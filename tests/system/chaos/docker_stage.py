@@ -32,7 +32,7 @@ from upcall.places import operator_file
 LABEL = "upcall.instance"
 AGREEING = 45.0
 """Seconds until the platform has found what it does not know of; it looks round twice a minute."""
-MEMORY = 1536
+MEMORY = 2048
 
 
 class Notes:
