@@ -82,7 +82,7 @@ class Ownership:
         try:
             found = await find(self._engine, self._labels.filter())
             self._bury(known, found)
-            left = strays(found, self._labels, names | self.names)
+            left = strays(found, self._labels, names | self.names | known.keys() | self.containers.keys())
             if left:
                 log.warning("containers that nobody needs are removed: %s", ", ".join(each.name for each in left))
                 await remove(self._engine, left, self._freezer, self._removals)

@@ -109,11 +109,11 @@ def thaw(grip: Grip) -> None:
     grip.close()
 
 
-def strays(found: Collection[Found], labels: Labels, names: Collection[str]) -> list[Found]:
-    """What nobody needs: of this life what has a name that is not in `names`, and all of earlier lives."""
+def strays(found: Collection[Found], labels: Labels, known: Collection[str]) -> list[Found]:
+    """What nobody needs: of this life what is known neither by id nor by name, and all of earlier lives."""
     return [
         each
         for each in found
         if labels.are_kin(each.labels) and not labels.are_later(each.labels)
-        if not labels.are_ours(each.labels) or each.name not in names
+        if not labels.are_ours(each.labels) or not (each.id in known or each.name in known)
     ]
