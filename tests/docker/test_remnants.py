@@ -1,6 +1,8 @@
 """A process that the engine has forgotten, as one whose containerd died in a start does."""
 
+import asyncio
 import contextlib
+import signal
 import subprocess
 from pathlib import Path
 
@@ -33,8 +35,7 @@ async def test_what_a_start_that_was_cut_off_has_left_is_found_and_killed(engine
                     (each / "cgroup.procs").write_text(str(forgotten.pid))
                 assert await made.removals.remove(id, cut_off=True)
                 assert forgotten.poll() is None, "the engine's removal does not end it"
-                await made.owned.close()
-                assert forgotten.wait(20) == -9
+                assert await asyncio.to_thread(forgotten.wait, 30) == -signal.SIGKILL
             finally:
                 forgotten.kill()
                 forgotten.wait()

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 ROUND = 30.0
 """Seconds between two looks round."""
+CLEARING = 2.0
+"""Seconds between two looks for what is left of starts that were cut off."""
 _DEATHS = 1000
 """Remembered for those who become known after it."""
 
@@ -50,7 +52,7 @@ class Ownership:
             log.warning("%d containers of an earlier life were removed", count)
         loop = asyncio.get_running_loop()
         listening = follow(self._engine, self._labels.filter(), self._told, self._due.set)
-        self._tasks = [loop.create_task(listening), loop.create_task(self._rounds())]
+        self._tasks = [loop.create_task(each) for each in (listening, self._rounds(), self._clearing())]
 
     @property
     def watches(self) -> bool:
@@ -113,6 +115,17 @@ class Ownership:
             self._due.clear()
             try:
                 await self.look_round()
-                await asyncio.to_thread(clear, self._freezer, self._removals.cut_off)
             except Exception:
                 log.exception("what is ours cannot be looked for")
+
+    async def _clearing(self) -> None:
+        while True:
+            await asyncio.sleep(CLEARING)
+            if self._removals.cut_off:
+                await self._clear()
+
+    async def _clear(self) -> None:
+        try:
+            await asyncio.to_thread(clear, self._freezer, self._removals.cut_off)
+        except Exception:
+            log.exception("what is left of starts that were cut off cannot be looked for")
