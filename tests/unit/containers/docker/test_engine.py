@@ -203,8 +203,8 @@ async def test_an_engine_that_dies_is_away_until_it_answers_again(server: Server
         async with asyncio.timeout(10):
             while not any("stuck" in path for path in server.paths):
                 await asyncio.sleep(0.005)
-        await server.stop()
         server.path.unlink()
+        await server.stop()
         with pytest.raises(EngineAway, match="is not there: its socket does not exist"):
             async with engine.asked(5):
                 await stuck
