@@ -2,7 +2,8 @@
 
 Runtimes write their sentinels around the answer, some before it and some after, so they are waited for; nothing polls,
 what comes is looked at as it comes. Who brings none, or may fail to (a foreign image, an activation that went wrong),
-is given a little time: what is there, and what comes before nothing has come for `settling()` seconds.
+is given a little time: what is there, and what comes before nothing has come for `settling()` seconds. A runtime of
+ours promises that all is there when its answer is: nothing is waited for, and it brings no sentinels.
 
 Activations that share a container cannot be told apart: each takes what is there, and waits for nothing that another
 one may have taken.
@@ -53,6 +54,7 @@ class Collection:
         self._sentinels = sentinels
         self.shared = shared
         self._settling = settling
+        self._whole = False
         self._over = False
         self._waiting: _Waiting | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -60,6 +62,10 @@ class Collection:
     def collect(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         """Call `done` with the activation's lines; where it has ended already, before this returns."""
         self._read(limit, complete and self._sentinels and not self.shared, done, TURNS)
+
+    def promise(self) -> None:
+        """What is printed before an answer is there when the answer is."""
+        self._whole, self._sentinels = True, False
 
     def heard(self) -> None:
         """Something has come."""
@@ -80,7 +86,7 @@ class Collection:
         """At once where little is left to read, else over turns of the loop."""
         if turns and not self._drain():
             self._loop.call_soon(self._read, limit, complete, done, turns - 1)
-        elif self.shared or self._over or self._stream.ended:
+        elif self._whole or self.shared or self._over or self._stream.ended:
             done(self._stream.take(limit, complete))
         else:
             self._wait(limit, complete, done)

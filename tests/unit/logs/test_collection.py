@@ -208,3 +208,11 @@ async def test_a_second_one_that_comes_too_early_leaves_the_first_what_there_is(
 
 def test_numbers_are_as_in_upstream() -> None:
     assert (collection.QUIET, collection._LEAST) == (2.0, 5)
+
+
+async def test_who_has_promised_is_not_waited_for_and_nothing_is_missing(printing: Callable[..., Printing]) -> None:
+    made = printing()
+    made.collection.promise()
+    made.comes("hello", SENTINEL.decode(), "again")
+    made.collect()
+    assert made.lines == ["stdout: hello", "stdout: again"]

@@ -2,26 +2,25 @@
 
 import pytest
 
-from upcall.runtimes.python.order import Order
+from upcall.runtimes.python.order import WHOLE, Order
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n"
 
 
 @pytest.mark.parametrize(
-    ("tells", "written", "out", "err"),
+    ("written", "out", "err"),
     [
-        (False, [], "", ""),
-        (False, [(0, b"one\n"), (1, b"two\n")], "", ""),
-        (True, [(0, b"one\n"), (1, b"two\n")], "", "\0order 1 1\n"),
-        (False, [(0, b"one\ntwo"), (0, b""), (1, b"three"), (1, b"\n")], "\n", ""),
-        (True, [(0, b"one"), (1, b"two"), (0, b" more")], "\n", "\n\0order 0 0 1 1\n"),
+        ([], "", ""),
+        ([(0, b"one\n"), (1, b"two\n")], "", ""),
+        ([(0, b"one\ntwo"), (0, b""), (1, b"three"), (1, b"\n")], "\n", ""),
+        ([(0, b"one"), (1, b"two"), (0, b" more")], "\n", "\n"),
     ],
 )
 def test_lines_without_an_end_get_one_and_both_streams_a_sentinel(
-    capfd: pytest.CaptureFixture[str], tells: bool, written: list[tuple[int, bytes]], out: str, err: str
+    capfd: pytest.CaptureFixture[str], written: list[tuple[int, bytes]], out: str, err: str
 ) -> None:
     order = Order()
-    order.begin(tells, marks=True)
+    order.begin(marks=True)
     for stream, data in written:
         order.note(stream, data)
     order.end(last=True)
@@ -31,7 +30,7 @@ def test_lines_without_an_end_get_one_and_both_streams_a_sentinel(
 
 def test_an_init_that_goes_well_has_no_sentinel_and_leaves_the_line_open(capfd: pytest.CaptureFixture[str]) -> None:
     order = Order()
-    order.begin(tells=False, marks=True)
+    order.begin(marks=True)
     order.note(0, "loading …".encode())
     order.end(last=False)
     assert capfd.readouterr() == ("", "")
@@ -45,3 +44,15 @@ def test_a_sandbox_marks_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     order.note(0, b"one")
     order.end(last=True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_platform_of_ours_is_told_the_turns_and_before_all_that_it_need_not_wait(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    order = Order()
+    order.begin()
+    order.promise()
+    order.note(0, b"one\n")
+    order.note(1, b"two\n")
+    order.end(last=True)
+    assert capfd.readouterr() == (WHOLE.decode(), "\0order 1 1\n")

@@ -8,11 +8,12 @@ import itertools
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from upcall.containers.docker.engine import Engine, EngineError
 from upcall.containers.docker.entry import ERR, FORBIDDEN, MISSING, OUT, Entry, Program, Shells, wrapped
 from upcall.containers.docker.fifo import Fifos, sweep
+from upcall.containers.docker.inspection import inspect
 from upcall.containers.docker.stream import Attached
 from upcall.containers.docker.word import Ended, Silent, Word
 from upcall.errors import Misconfigured
@@ -169,9 +170,11 @@ class Output:
         return self._stream.full
 
     def feed(self, stream: Stream, data: bytes) -> None:
-        if stream == "stdout" and self._word is not None and not self._word.heard:
+        if stream == "stdout" and self._word is not None and not self._word.over:
             data = self._word.feed(data)
             self._outputs.connected = True
+            if self._word.promised:
+                self._collection.promise()
         self._stream.feed(stream, data)
         self._collection.heard()
 
@@ -184,10 +187,8 @@ class Output:
 
     async def _status(self) -> int | None:
         """With what it has ended."""
-        engine = self._outputs.engine
-        async with engine.asked(engine.timeouts.inspect, "inspect") as docker:
-            found: dict[str, Any] = await docker.containers.container(self._id).show()
-        return None if found["State"]["Running"] else int(found["State"]["ExitCode"])
+        state = (await inspect(self._outputs.engine, self._id))["State"]
+        return None if state["Running"] else int(state["ExitCode"])
 
 
 def _settled() -> float:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from upcall.containers.docker.engine import EngineError
 from upcall.containers.docker.entry import OUT
+from upcall.runtimes.python.order import WHOLE
 
 _LOOK = 1.0
 """Seconds after which a container that has not said a word is looked at."""
@@ -33,14 +34,27 @@ class Word:
     def __init__(self) -> None:
         self._line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._part = b""
+        self.over = False
+        """Whether all that comes now is the program's."""
+        self.promised = False
+        """Whether a runtime of ours has said `WHOLE`."""
 
     @property
     def heard(self) -> bool:
-        """Whether all that comes now is the program's."""
+        """Whether the shell has had its say."""
         return self._line.done()
 
     def feed(self, data: bytes) -> bytes:
         """Take what was read; gives what comes after the line, or all where it is none."""
+        return self._runtime(data if self.heard else self._shell(data))
+
+    def _runtime(self, data: bytes) -> bytes:
+        """Its first line is in one piece: it is short, and nothing was in the FIFO that would have filled a read."""
+        self.over = bool(data)
+        self.promised = data.startswith(WHOLE)
+        return data.removeprefix(WHOLE)
+
+    def _shell(self, data: bytes) -> bytes:
         self._part, newline, rest = (self._part + data).partition(b"\n")
         if newline:
             self._line.set_result(self._part)

@@ -9,11 +9,12 @@ const net = require('net');
 
 const PORT = 8080;
 const FOLDER = '/action';
-const OURS = '/dev/upcall.'; // where a platform of ours has led the output to, which reads the turns as well
+const OURS = '/dev/upcall.'; // where a platform of ours has led the output to; any other has a pipe there
 
 const server = net.createServer({ noDelay: true }).listen(PORT, '0.0.0.0', 1024);
 
 const fs = require('fs');
+const order = require('./order.cjs');
 const { runtime } = require('./runtime.cjs');
 const { serve } = require('./server.cjs');
 
@@ -36,7 +37,8 @@ class OneByOne {
 }
 
 const parallel = process.env.__OW_ALLOW_CONCURRENT !== 'false';
-const tells = fs.readlinkSync('/proc/self/fd/2').startsWith(OURS);
-const action = runtime(FOLDER, Number(process.argv[2]) || Infinity, { tells, marks: true });
+const ours = fs.readlinkSync('/proc/self/fd/2').startsWith(OURS);
+const action = runtime(FOLDER, Number(process.argv[2]) || Infinity, { marks: !ours });
+if (ours) order.promise();
 const served = parallel ? action : new OneByOne(action);
 server.on('connection', (socket) => serve(socket, served));

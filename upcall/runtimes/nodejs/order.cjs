@@ -7,14 +7,15 @@ const fs = require('fs');
 const [STDOUT, STDERR] = [1, 2];
 const MOST = 10000; // turns; who takes more is not followed any further
 const AT_ONCE = 512;
+const WHOLE = '\0whole\n';
 const SENTINEL = 'XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n';
 const unended = new Set(); // streams whose last line still lacks its newline
-let [tells, marks] = [true, false];
+let marks = false;
 let turns = [0]; // lines of stdout, of stderr, of stdout …
 
-/** Count what is written to the two streams from now on. `tells`: hand over turns; `marks`: end activations. */
+/** Count what is written to the two streams from now on. `marks`: end activations, and hand over no turns. */
 function follow(options = {}) {
-  ({ tells = true, marks = false } = options);
+  ({ marks = false } = options);
   for (const [fd, stream] of [[STDOUT, process.stdout], [STDERR, process.stderr]]) {
     const write = stream.write;
     stream.write = function (chunk, ...rest) {
@@ -22,6 +23,11 @@ function follow(options = {}) {
       return write.call(this, chunk, ...rest);
     };
   }
+}
+
+/** Before anything else is printed: a platform of ours need not wait for the ends of activations. */
+function promise() {
+  write(STDOUT, WHOLE);
 }
 
 /** `chunk`, a text or bytes, goes to `fd`. */
@@ -54,7 +60,7 @@ function tell() {
   const told = turns;
   turns = [0];
   const used = (stream) => told.some((lines, at) => lines && at % 2 === stream);
-  if (!tells || told.length > MOST || !used(0) || !used(1)) return;
+  if (marks || told.length > MOST || !used(0) || !used(1)) return;
   for (let at = 0; at < told.length; at += AT_ONCE) {
     write(STDERR, `\0order ${told.slice(at, at + AT_ONCE).join(' ')}\n`);
   }
@@ -68,4 +74,4 @@ function write(fd, line) {
   }
 }
 
-module.exports = { end, follow, note };
+module.exports = { end, follow, note, promise };

@@ -17,7 +17,7 @@ _FOLDER = "/action"
 _PATIENCE = struct.pack("ll", 5, 0)
 """Seconds (and µs) in which the next bytes of a request have to come: meanwhile nobody else is served."""
 _OURS = "/dev/upcall."
-"""Where a platform of ours has led the output to, which reads the turns as well; any other has a pipe there."""
+"""Where a platform of ours has led the output to; any other has a pipe there."""
 
 
 def main() -> NoReturn:
@@ -43,5 +43,8 @@ def main() -> NoReturn:
 
         action = Code(_FOLDER)
     OUTPUT.follow()
-    OUTPUT.begin(tells=os.readlink("/proc/self/fd/2").startswith(_OURS), marks=True)
+    ours = os.readlink("/proc/self/fd/2").startswith(_OURS)
+    OUTPUT.begin(marks=not ours)
+    if ours:
+        OUTPUT.promise()
     serve(listening, action)

@@ -5,9 +5,10 @@ again. With the answer the numbers are told to the platform, if both streams wer
 the pipe of stderr: a zero byte, `order`, the turns. The platform takes them where they fit what it has read. They do
 not where others have written, too (subprocesses, `os.write`): then the lines stay as they were read.
 
-In an image both streams also get a line of their own when an activation ends, the sentinel (spec: logs.md §1): any
-Invoker waits for it. What the user's code has printed without a newline becomes a line first. The turns are told there
-only to a platform of ours.
+In an image under somebody else's Invoker both streams get a line of their own when an activation ends instead, the
+sentinel (spec: logs.md §1), which it waits for. What the user's code has printed without a newline becomes a line
+first. A platform of ours is told at the beginning that it need not wait: what was printed before an answer is there
+when the answer is (`WHOLE`).
 
 Without output the counting costs nothing, with it less than a microsecond for each write.
 """
@@ -20,6 +21,7 @@ import sys
 from typing import Any
 
 MARK = b"\0order "
+WHOLE = b"\0whole\n"
 SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n"
 _MOST = 10_000
 """Turns; who takes more is not followed any further."""
@@ -35,7 +37,7 @@ class Order:
         self._unended = [False, False]
         """Whether the last line of a stream still lacks its newline."""
         self._pipes: tuple[int, ...] = ()
-        self._tells = self._marks = False
+        self._marks = False
 
     def follow(self) -> None:
         """Put streams that are counted in place of the interpreter's; they write a line when it ends."""
@@ -46,11 +48,15 @@ class Order:
             setattr(sys, name, text)
             setattr(sys, f"__{name}__", text)
 
-    def begin(self, tells: bool = True, marks: bool = False) -> None:
-        """The container's pipes are there: keep them, for user code may put other files in their place. `tells`: the
-        turns; `marks`: ends of activations."""
-        self._tells, self._marks = tells, marks
+    def begin(self, marks: bool = False) -> None:
+        """The container's pipes are there: keep them, for user code may put other files in their place. `marks`: not
+        the turns, but ends of activations."""
+        self._marks = marks
         self._pipes = (os.dup(1) if marks else -1, os.dup(2))
+
+    def promise(self) -> None:
+        """Before anything else is printed: `WHOLE`."""
+        _write(1, WHOLE)
 
     def note(self, stream: int, data: bytes) -> None:
         """`data` was written to `stream`: 0 or 1."""
@@ -83,7 +89,7 @@ class Order:
         if len(turns) == 1 and not turns[0]:
             return
         self._turns = [0]
-        if not self._tells or len(turns) > _MOST or not (any(turns[::2]) and any(turns[1::2])):
+        if self._marks or len(turns) > _MOST or not (any(turns[::2]) and any(turns[1::2])):
             return
         for first in range(0, len(turns), _AT_ONCE):
             numbers = itertools.islice(turns, first, first + _AT_ONCE)
