@@ -8,7 +8,9 @@ What may be retried, and what may not (D14): where no connection came about noth
 and then each 50 ms, until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the
 request may have run. A unix socket knows more: it says ECONNRESET where the peer closed with the request unread, whole
 or in part, and EPIPE where it had closed before, so a runtime that was killed while it was idle or frozen counts as
-REFUSED, too; and where the peer's end is read before the request has left us, nobody has got it.
+REFUSED, too; and where the peer's end is read before the request has left us, nobody has got it. Over TCP the peer's
+end acknowledges all that its host had by then: what was sent on a kept connection and is not acknowledged nobody has
+got, and it is sent once more on a new one. From then on that server's connections are used once.
 For the same reason a connection to a foreign image is not used again after a second of idleness: its server may be
 closing it just now (node closes at 5 s). And such a server may serve one connection to its end before it looks at the
 next: while a new connection waits for its first answer no other one is kept idle for long. One that writes the head
@@ -24,8 +26,6 @@ would be the work of the loop for all that time. On the stock loop `max_size` ke
 """
 
 import asyncio
-import contextlib
-import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -34,6 +34,7 @@ import msgspec
 
 from upcall.core.outcome import ANSWERED, Ending, Outcome
 from upcall.deadlines import Deadlines
+from upcall.invoker.acknowledgements import hurry, missing
 from upcall.ports import Address
 
 Done = Callable[[Outcome], None]
@@ -76,6 +77,7 @@ class Runtime:
         "_foreign",
         "_free",
         "_host",
+        "_keeps",
         "_loop",
         "_newcomers",
         "deadlines",
@@ -86,6 +88,8 @@ class Runtime:
         self._address = address
         self.deadlines = deadlines
         self._foreign = foreign
+        self._keeps = True
+        """Whether its server keeps connections that it does not say it will close."""
         self._dead = False
         self._free: list[_Connection] = []
         self._calls: set[_Call] = set()
@@ -174,6 +178,11 @@ class Runtime:
 
     # --- called by calls and connections
 
+    def again(self, call: "_Call", data: bytes, rest: bytes) -> None:
+        """A connection was closed before the request came there."""
+        self._newcomers.add(call)
+        call.opening = self._loop.create_task(self._open(call, data, rest, False))
+
     def finished(self, call: "_Call") -> float:
         """Forget the call; gives the time."""
         self.deadlines.drop(call)
@@ -183,10 +192,19 @@ class Runtime:
 
     def freed(self, connection: "_Connection", call: "_Call | None") -> None:
         if self._foreign:
+            if not self._keeps:
+                connection.close()
+                return
             connection.idle = self._loop.time()
             if self._newcomers - {call}:
                 self.deadlines.set(connection, connection.idle + _STEP_ASIDE)
         self._free.append(connection)
+
+    def closed(self, connection: "_Connection") -> None:
+        """Its server has."""
+        if self._foreign and self._loop.time() - connection.idle < _STEP_ASIDE:
+            self._keeps = False
+        self.lost(connection)
 
     def lost(self, connection: "_Connection") -> None:
         if connection in self._free:
@@ -254,13 +272,14 @@ class _Call:
 class _Connection(asyncio.Protocol):
     """One connection; `httptools` calls the `on_…` methods."""
 
-    __slots__ = ("_call", "_parser", "_received", "_runtime", "_status", "_transport", "closing", "idle")
+    __slots__ = ("_call", "_parser", "_received", "_runtime", "_sent", "_status", "_transport", "closing", "idle")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._call: _Call | None = None
         self._status = 0
         self._received = 0
+        self._sent = (b"", b"")
         self.closing = False
         self.idle = 0.0
         self._parser = httptools.HttpResponseParser(self)
@@ -269,6 +288,8 @@ class _Connection(asyncio.Protocol):
         self._call = call
         self._received = 0
         call.connection = self
+        if not self._runtime.is_local:
+            self._sent = (data, rest)
         self._transport.write(data)
         if rest:
             self._transport.write(rest)
@@ -303,9 +324,18 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer has closed: from now on nothing is sent here, though the loop tells of the loss only in a turn."""
         self.closing = True
-        self._runtime.lost(self)
+        self._runtime.closed(self)
         if self._call is not None and self._is_unheard and self._transport.get_write_buffer_size():
             self._broken(Ending.REFUSED)
+        elif self._call is not None and self._is_reused and not self._received and missing(self._transport):
+            call, self._call = self._call, None
+            call.connection = None
+            self.close()
+            self._runtime.again(call, *self._sent)
+
+    @property
+    def _is_reused(self) -> bool:
+        return bool(self.idle) and not self._runtime.is_local
 
     def connection_lost(self, exc: BaseException | None) -> None:
         unread = self._is_unheard and isinstance(exc, _UNREAD)
@@ -332,9 +362,7 @@ class _Connection(asyncio.Protocol):
     def _continued(self, call: _Call, size: int) -> None:
         """Part of an answer has come: ask for the rest, stop where it has no end in sight."""
         if not self._runtime.is_local:
-            with contextlib.suppress(OSError):  # it has been closed
-                ours = self._transport.get_extra_info("socket")
-                ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            hurry(self._transport)
         self._received += size
         if call.excessive:
             self._status, self.closing = self._parser.get_status_code(), True
@@ -345,6 +373,7 @@ class _Connection(asyncio.Protocol):
     def _answered(self) -> None:
         call, self._call = self._call, None
         status, self._status = self._status, 0
+        self._sent = (b"", b"")
         if self.closing or call is None:
             self.close()
         else:

@@ -4,8 +4,8 @@ import asyncio
 import socket
 
 from tests.unit.invoker.test_runtime import OK, Bench, Serve, bench
-from upcall.core.outcome import Ending
-from upcall.invoker.runtime import Runtime
+from upcall.core.outcome import Ending, Outcome
+from upcall.invoker.runtime import Allowance, Runtime
 from upcall.ports import Address
 
 __all__ = ["bench"]
@@ -94,3 +94,43 @@ async def test_the_head_of_an_answer_is_acknowledged_at_once(bench: Bench) -> No
         assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
         body.set()
         assert (await asked).body == b"{}"
+
+
+async def test_who_closes_after_each_answer_without_a_word_gets_every_request_once(bench: Bench) -> None:
+    """Though the next one is sent before anybody can know of it."""
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await bench.request(reader)
+        asked += 1
+        writer.write(OK)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = Address(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        bench.runtime = Runtime(address, bench.deadlines, foreign=True)
+        outcomes = list[Outcome]()
+        over = asyncio.Event()
+
+        def done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            if len(outcomes) == 100:
+                over.set()
+            else:
+                bench.runtime.post(b"/run", b"{}", Allowance(10.0, 1000, 100), done)
+
+        bench.runtime.post(b"/init", b"{}", Allowance(10.0, 1000, 100), done, retry=True)
+        await over.wait()
+    assert [outcome.ending for outcome in outcomes] == [Ending.ANSWERED] * 100
+    assert asked == 100
+
+
+async def test_who_closes_without_reading_is_not_asked_for_ever(bench: Bench) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = Address(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        bench.runtime = Runtime(address, bench.deadlines, foreign=True)
+        assert (await bench.post()).ending is Ending.CLOSED
