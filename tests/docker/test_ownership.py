@@ -109,7 +109,10 @@ async def test_a_death_that_nobody_told_of_is_found_by_looking_round(engine: Doc
         assert lost == {exited.id, removed.id}
 
 
-async def test_an_engine_that_is_killed_and_comes_back_tells_all_that_it_lost(fragile: Dockerd, instance: str) -> None:
+async def test_an_engine_that_is_killed_and_comes_back_tells_all_that_it_lost(
+    fragile: Dockerd, instance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upcall.containers.docker.ownership.ROUND", 1000.0)
     async with life(fragile, instance, freezer=Blind()) as made:
         container = await made.make()
         lost: list[int] = []
@@ -152,9 +155,9 @@ class Watching(Removals):
         self._grip = grip
         self.frozen: list[bool] = []
 
-    async def remove(self, id: str, paused: bool = False) -> bool:
+    async def remove(self, id: str, paused: bool = False, cut_off: bool = False) -> bool:
         self.frozen.append(self._grip.frozen())
-        return await super().remove(id, paused)
+        return await super().remove(id, paused, cut_off)
 
 
 async def test_what_is_frozen_is_thawed_before_it_is_removed(engine: Dockerd, instance: str) -> None:
@@ -217,7 +220,8 @@ async def test_many_are_removed_some_at_a_time_and_nobody_makes_new_ones_meanwhi
         made = Life(client, new_labels(instance, 0), Freezer())
         ids = [await made.put(f"{instance}_{number}", QUIET, start=False) for number in range(4)]
         going = asyncio.gather(*(removals.remove(id) for id in ids))
-        await until(lambda: removals.pending == 4)
+        await asyncio.sleep(0)
+        assert removals.pending == 4
         waiting = asyncio.create_task(removals.room())
         await asyncio.sleep(0)
         assert not waiting.done()
