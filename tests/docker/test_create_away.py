@@ -83,3 +83,17 @@ async def test_what_cannot_be_removed_at_the_end_goes_at_the_next_start(
     await later.start()
     assert ours(fragile) == []
     await later.close()
+
+
+async def test_an_engine_that_hangs_when_the_platform_ends_is_not_waited_for(
+    fragile: Dockerd, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upcall.containers.docker.driver.PATIENCE", 600.0)
+    made = unstarted(fragile, tmp_path, uuid.uuid4().hex)
+    await made.start()
+    await made.create(spec())
+    fragile.freeze()
+    assert made.trouble is None
+    async with asyncio.timeout(60):
+        await made.close()
+    assert "what is left goes at the next start, or by upcall clean" in caplog.text

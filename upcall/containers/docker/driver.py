@@ -21,7 +21,7 @@ from upcall.containers.docker.bridge import Bridge
 from upcall.containers.docker.container import DockerContainer
 from upcall.containers.docker.creation import Creation, Made, Stopped
 from upcall.containers.docker.credentials import Credentials
-from upcall.containers.docker.engine import Engine, EngineAway
+from upcall.containers.docker.engine import OFTEN, Engine, EngineAway
 from upcall.containers.docker.freezer import Freezer
 from upcall.containers.docker.images import Images
 from upcall.containers.docker.labels import Labels, platform_of
@@ -132,10 +132,7 @@ class DockerContainers:
         self._closing = True
         self.engine.returned = None
         self.bridge.relent()
-        try:
-            async with asyncio.timeout(_IN_VAIN if self.engine.trouble else PATIENCE):
-                await self._remove_all()
-        except TimeoutError:
+        if not await self._emptied():
             log.error("not all containers could be removed: what is left goes at the next start, or by upcall clean")
         while self._tasks:
             for task in self._tasks:
@@ -214,6 +211,21 @@ class DockerContainers:
         """Whoever wanted it has gone."""
         with contextlib.suppress(StartFailed):
             await (await making).destroy()
+
+    async def _emptied(self) -> bool:
+        """Whether all has gone in time; of an engine that is away, or goes meanwhile, not much is hoped for."""
+        loop = asyncio.get_running_loop()
+        removing = loop.create_task(self._logged(self._remove_all()))
+        end, away = loop.time() + PATIENCE, False
+        try:
+            while not removing.done() and (now := loop.time()) < end:
+                if self.engine.trouble and not away:
+                    end, away = min(end, now + _IN_VAIN), True
+                await asyncio.wait({removing}, timeout=min(OFTEN, end - now))
+            return removing.done()
+        finally:
+            removing.cancel()
+            await asyncio.gather(removing, return_exceptions=True)
 
     async def _remove_all(self) -> None:
         """With what is just being made, and what the engine has made and nobody heard of."""
