@@ -75,7 +75,8 @@ class Box:
         return [line[31:] for line in (await self.take(limit, complete)).lines]
 
     async def close(self) -> None:
-        self.dockerd.call("DELETE", f"/containers/{self.id}", force="1", v="1")
+        """It is read on while it goes: an engine waits for whoever has its stream."""
+        await asyncio.to_thread(self.dockerd.call, "DELETE", f"/containers/{self.id}", force="1", v="1")
         await self.output.close()
 
 
@@ -97,8 +98,7 @@ class Boxes:
             self.outputs.blind("a test")
 
     async def close(self) -> None:
-        for box in self.boxes:
-            await box.close()
+        await asyncio.gather(*(box.close() for box in self.boxes))
         await self.engine.close()
 
     async def make(

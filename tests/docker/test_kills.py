@@ -1,9 +1,9 @@
 """Containers and platforms killed at the worst moments: while they start, run and sleep."""
 
+import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from tests.docker.platform import eventually, on_docker
 from tests.system.engine import Engine
+from tests.system.engine_api import Refused
 from tests.system.serving import Answer, Platform, running
 from upcall.model import texts
 
@@ -19,8 +20,15 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("inside")]
 
 LABEL = "upcall.instance"
 SLEEPY = "def main(args):\n    return {'pid': __import__('os').getpid(), 'n': args.get('n')}\n"
-SLOW = "import time\ndef main(args):\n    time.sleep(args.get('seconds', 0))\n    return {}\n"
-SLOW_INIT = "import time\ntime.sleep(3600)\ndef main(args):\n    return {}\n"
+SLOW = """
+import time
+def main(args):
+    if args:
+        open('/tmp/begun', 'w').close()
+        time.sleep(args['seconds'])
+    return {}
+"""
+SLOW_INIT = "import time\nopen('/tmp/begun', 'w').close()\ntime.sleep(3600)\ndef main(args):\n    return {}\n"
 HUNGRY = "def main(args):\n    return {'n': len(bytearray(args.get('mb', 1) << 20))}\n"
 HUNGRY_INIT = "eaten = bytearray(600 << 20)\ndef main(args):\n    return {}\n"
 SMALL = {"limits": {"memory": 128}}
@@ -73,10 +81,16 @@ class Killing:
         caller = threading.Thread(target=lambda: records.append(self.invoke(**arguments)))
         caller.start()
         id = self.container()
-        time.sleep(0.5)  # it has begun: what it does would take an hour
+        eventually(lambda: self.begun(id), lambda: f"{self.name} has not begun what would take an hour")
         act(id)
         caller.join(60)
         return records[0]
+
+    def begun(self, id: str) -> bool:
+        """Whether its code says so, in its own /tmp."""
+        with contextlib.suppress(Refused):  # an engine lists it before it lets it be looked at
+            return Path(f"/proc/{self.engine.inspect(id)['State']['Pid']}/root/tmp/begun").exists()
+        return False
 
     def kill(self, id: str) -> None:
         """As a hand would."""

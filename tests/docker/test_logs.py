@@ -31,8 +31,11 @@ async def test_lines_of_both_streams_are_the_activations(made: Boxes) -> None:
 
 async def test_what_is_printed_before_the_first_activation_is_its(made: Boxes) -> None:
     box = await made.make(command=("sh", "-c", "echo early; sleep 1000"))
-    await asyncio.sleep(0.1)
-    assert await box.texts(complete=False) == ["stdout: early"]
+    found: list[str] = []
+    async with asyncio.timeout(30):
+        while not found:
+            found = await box.texts(complete=False)
+    assert found == ["stdout: early"]
 
 
 async def test_sentinels_that_come_after_the_answer_are_waited_for(made: Boxes) -> None:

@@ -41,6 +41,8 @@ SOURCES = ("upcall/__init__.py", "upcall/runtimes", "deploy/images", "scripts/im
 """What images are made of."""
 KEPT = 4
 """Stores that stay; the oldest others go."""
+UNGUARDED = 900.0
+"""Seconds for which a folder may be without a guard: it is being filled."""
 
 
 def cache() -> Path:
@@ -114,8 +116,7 @@ def copy() -> Path:
 
 
 def _store() -> Path:
-    for left in cache().glob("up*/lock"):
-        engine_guard.sweep(left)
+    _sweep()
     roots = {name: root(name) for name in BASES}
     made = cache() / "stores" / digest(*(tar.name for tar in roots.values()), *(PROJECT / each for each in SOURCES))
     if not made.exists():
@@ -124,6 +125,15 @@ def _store() -> Path:
     for old in sorted(made.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(old)
     return made
+
+
+def _sweep() -> None:
+    """What engines of killed tests have left, also of those that had no guard yet."""
+    for left in cache().glob("up*"):
+        if (left / "lock").exists():
+            engine_guard.sweep(left / "lock")
+        elif time.time() - left.stat().st_mtime > UNGUARDED:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _make(made: Path, roots: dict[str, Path]) -> None:

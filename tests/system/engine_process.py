@@ -17,6 +17,8 @@ from tests.system.engine_api import EngineApi
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 PROGRAMS = {"dockerd": "docker.io", "containerd": "containerd", "runc": "runc", "mmdebstrap": "mmdebstrap"}
 """And Debian's packages."""
+GARBAGE = "400"
+"""Percent of what is in use, before it is collected: an engine of the tests may have memory for less work."""
 
 
 def missing() -> str | None:
@@ -97,7 +99,7 @@ class Engine(EngineApi):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**environment, "PATH": PATH},
+                env={**environment, "PATH": PATH, "GOGC": GARBAGE},
             )
 
     def log(self) -> str:

@@ -95,7 +95,6 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 async def engine(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     monkeypatch.setattr(module, "SELDOM", 0.02)
     monkeypatch.setattr(module, "OFTEN", 0.02)
-    monkeypatch.setattr(module, "SILENCE", 0.2)
     made = Engine(DockerOptions(host=server.host))
     await made.start()
     yield made
@@ -242,7 +241,10 @@ async def test_an_engine_whose_containerd_is_away_is_to_be_asked_again(server: S
             await docker.containers.get("x")
 
 
-async def test_an_engine_that_is_silent_is_away(server: Server, engine: Engine) -> None:
+async def test_an_engine_that_is_silent_is_away(
+    server: Server, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.2)
     server.silent = True
     assert await trouble(engine) == f"The Docker engine at {server.host} does not answer."
     with pytest.raises(EngineAway, match=r"does not answer\.$"):
