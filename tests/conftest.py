@@ -3,14 +3,22 @@
 import pytest
 
 LONGEST = (
-    "tests/system/chaos/test_chaos.py",
     "tests/system/fleet/test_fleet.py",
     "tests/system/test_sandbox.py",
-    "tests/docker/test_engine_faults.py",
-    "tests/contract/test_containers.py",
+    "tests/system/chaos/test_chaos.py",
     "tests/docker/test_cold.py",
-    "tests/docker/test_odd.py",
     "tests/conformance/test_conformance.py",
+    "tests/contract/test_containers.py",
+    "tests/system/chaos/test_docker_chaos.py",
+    "tests/docker/test_engine_faults.py",
+    "tests/docker/test_conformance.py",
+    "tests/docker/test_bad_engine.py",
+    "tests/docker/test_upstream.py",
+    "tests/docker/test_odd.py",
+    "tests/docker/test_logs_entry.py",
+    "tests/docker/test_network.py",
+    "tests/docker/test_images.py",
+    "tests/docker/test_invoker.py",
     "tests/system/test_outbound.py",
     "tests/system/test_store_shared.py",
     "tests/system/test_roles_sqlite.py",
@@ -18,6 +26,7 @@ LONGEST = (
     "tests/system/test_delivery.py",
     "tests/system/test_controllers.py",
     "tests/system/test_invokers.py",
+    "tests/docker/test_starts.py",
     "tests/system/test_setup.py",
 )
 
