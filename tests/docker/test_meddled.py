@@ -1,13 +1,14 @@
 """What an operator does by hand to a container that is warm and frozen: the next activation is answered as ever."""
 
 import contextlib
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docker.creating import driver, spec
+from tests.docker.creating import driver, spec, unstarted
 from tests.docker.platform import LABEL, eventually, on_docker
 from tests.system.engine import Engine
 from tests.system.engine_api import Refused
@@ -98,3 +99,15 @@ async def test_a_container_that_has_another_name_now_is_still_known(inside: Engi
         rename(inside, container.id)
         await made.ownership.look_round()
         assert inside.inspect(container.id)["State"]["Running"]
+
+
+async def test_two_that_are_one_platform_are_told(
+    inside: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with driver(inside, tmp_path) as made:
+        container = await made.create(spec())
+        twin = unstarted(inside, tmp_path / "copy", made.labels.instance)
+        await twin.start()
+        await twin.close()
+        assert container.id not in {each["Id"] for each in inside.containers(LABEL)}
+    assert caplog.text.count(f"process {os.getpid()} runs as the same platform, and loses its containers") == 1

@@ -16,7 +16,7 @@ from aiodocker.containers import DockerContainer
 from upcall.containers.docker.engine import Engine, EngineAway, EngineError
 from upcall.containers.docker.freezer import Freezer
 from upcall.containers.docker.inspection import inspect
-from upcall.containers.docker.labels import Labels
+from upcall.containers.docker.labels import Labels, owner, process_of
 from upcall.containers.docker.removals import Removals
 from upcall.containers.sandbox.cgroups import Grip
 from upcall.errors import Misconfigured
@@ -64,6 +64,7 @@ async def sweep(engine: Engine, labels: Labels, freezer: Freezer, removals: Remo
     try:
         async with asyncio.timeout(PATIENCE):
             left = [each for each in await find(engine, labels.filter()) if not labels.are_ours(each.labels)]
+            _tell_twins(left)
             found, left = len(left), await remove(engine, left, freezer, removals)
             if not left:
                 return found
@@ -77,6 +78,15 @@ async def sweep(engine: Engine, labels: Labels, freezer: Freezer, removals: Remo
     raise Misconfigured(
         f"{what} cannot be removed: {cause}. Remove it (upcall clean, docker rm -f NAME), or restart it."
     )
+
+
+def _tell_twins(found: Collection[Found]) -> None:
+    for pid in sorted({process_of(each.labels) for each in found if owner(each.labels) == "runs"}):
+        log.warning(
+            "process %s runs as the same platform, and loses its containers: stop it, unless it is just ending; a copy"
+            " of a data folder needs an identity of its own (remove .instance in it)",
+            pid,
+        )
 
 
 async def remove(engine: Engine, found: Collection[Found], freezer: Freezer, removals: Removals) -> list[Found]:
