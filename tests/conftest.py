@@ -4,6 +4,7 @@ import pytest
 
 LONGEST = (
     "tests/system/fleet/test_fleet.py",
+    "tests/system/chaos/test_docker_chaos.py",
     "tests/system/test_sandbox.py",
     "tests/system/chaos/test_chaos.py",
     "tests/docker/test_cold.py",

@@ -1,4 +1,4 @@
-"""Two minutes of faults under load; `UPCALL_CHAOS_MINUTES` makes it shorter or longer, `UPCALL_CHAOS_SEED` the same."""
+"""A minute of faults under load; `UPCALL_CHAOS_MINUTES` makes it shorter or longer, `UPCALL_CHAOS_SEED` the same."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.trial_run import outcome
 
-MINUTES = float(os.environ.get("UPCALL_CHAOS_MINUTES", "2"))
+MINUTES = float(os.environ.get("UPCALL_CHAOS_MINUTES", "1"))
 SEED = os.environ.get("UPCALL_CHAOS_SEED") or str(secrets.randbelow(1 << 32))
 
 

@@ -1,4 +1,4 @@
-"""Half a minute of faults of a Docker engine under load; `UPCALL_CHAOS_DOCKER_MINUTES` makes it longer,
+"""Some seconds of faults of a Docker engine under load; `UPCALL_CHAOS_DOCKER_MINUTES` makes it longer,
 `UPCALL_CHAOS_SEED` the same."""
 
 import os
@@ -10,7 +10,7 @@ import pytest
 from tests.system.engine import required
 from tests.system.trial_run import outcome
 
-MINUTES = float(os.environ.get("UPCALL_CHAOS_DOCKER_MINUTES", "0.5"))
+MINUTES = float(os.environ.get("UPCALL_CHAOS_DOCKER_MINUTES", "0.4"))
 SEED = os.environ.get("UPCALL_CHAOS_SEED") or str(secrets.randbelow(1 << 32))
 
 
