@@ -4,6 +4,6 @@
     stage:    the host that the platform sees       deeds: the faults
     verdict:  what has to be true in the end        trial: all of it together
 
-`python -m tests.system.chaos --minutes 10 --seed 7` runs one by hand; with `--driver docker` actions run in containers of
-an engine of its own (`docker_…`), which is killed, stopped, hung and meddled with, too.
+`python -m tests.system.chaos --minutes 10 --seed 7` runs one by hand; with `--driver docker` actions run in containers
+of an engine of its own (`docker_…`), which is killed, stopped, hung and meddled with, too.
 """
