@@ -98,6 +98,17 @@ async def test_a_missing_program_is_refused_as_the_engine_refuses_it(made: Boxes
         assert each.tries == 1
 
 
+@pytest.mark.parametrize("program", ["/etc", "/etc/passwd"])
+async def test_what_is_no_program_is_refused_as_the_engine_refuses_it(
+    made: Boxes, streams: Boxes, program: str
+) -> None:
+    for each in (made, streams):
+        with pytest.raises(EngineError, match="permission denied") as raised:
+            await each.make(command=(program, "x"))
+        assert (raised.value.reply, each.tries) == (400, 1)
+        assert program in str(raised.value)
+
+
 async def test_an_image_that_runs_nothing_is_refused_by_the_engine(made: Boxes) -> None:
     with pytest.raises(EngineError, match="No command specified"):
         await made.make(command=())

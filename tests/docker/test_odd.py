@@ -13,6 +13,8 @@ from tests.system.serving import Platform
 pytestmark = pytest.mark.usefixtures("inside")
 
 SERVER = "odd/server:1"
+PATIENT = 50_000
+"""Milliseconds that no answer takes."""
 EXITED = "The action did not produce a valid response and exited unexpectedly."
 INVALID = "The action did not produce a valid JSON or JSON Array response"
 TOO_LONG = "The action produced a response that exceeded the allowed length: "
@@ -74,7 +76,7 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 def test_an_odd_answer_has_its_right_end_and_the_next_activation_is_fine(platform: Platform, way: Way) -> None:
-    create(platform, way.name, timeout=4000)
+    create(platform, way.name, timeout=4000 if way.name == "never" else PATIENT)
     assert invoke(platform, way.name) == (SUCCESS, {"runs": 1})
     assert invoke(platform, way.name, way=way.name) == (way.status, way.result)
     assert invoke(platform, way.name) == (SUCCESS, {"runs": 3 if way.kept else 1})
@@ -105,7 +107,7 @@ def test_one_that_is_busy_is_replaced_and_its_activation_goes_to_another(platfor
     ],
 )
 def test_an_init_that_goes_wrong_is_told(platform: Platform, code: str, error: str) -> None:
-    create(platform, code, code=code, timeout=1000)
+    create(platform, code, code=code, timeout=1000 if code == "init_never" else PATIENT)
     for _ in range(2):
         assert invoke(platform, code) == (DEVELOPER, {"error": error})
 
@@ -121,7 +123,7 @@ def test_an_init_that_goes_wrong_is_told(platform: Platform, code: str, error: s
     ],
 )
 def test_an_image_that_does_not_start_is_told(platform: Platform, name: str, status: str, error: str) -> None:
-    create(platform, name, f"odd/{name}:1", timeout=1000)
+    create(platform, name, f"odd/{name}:1", timeout=1000 if name == "elsewhere" else PATIENT)
     for _ in range(2):
         assert invoke(platform, name) == (status, {"error": error})
 

@@ -15,10 +15,10 @@ from upcall.containers.docker.container import Driver as Owner
 from upcall.containers.docker.options import Timeouts
 from upcall.errors import Failed
 
-RUNS = {"Running": True, "ExitCode": 0, "OOMKilled": False}
-KILLED = {"Running": False, "ExitCode": 137, "OOMKilled": False}
-FAILED = {"Running": False, "ExitCode": 1, "OOMKilled": False}
-MEMORY = {"Running": False, "ExitCode": 137, "OOMKilled": True}
+RUNS = {"Running": True, "Pid": 7, "ExitCode": 0, "OOMKilled": False}
+KILLED = {"Running": False, "Pid": 0, "ExitCode": 137, "OOMKilled": False}
+FAILED = {"Running": False, "Pid": 0, "ExitCode": 1, "OOMKilled": False}
+MEMORY = {"Running": False, "Pid": 0, "ExitCode": 137, "OOMKilled": True}
 
 
 class Engine:
@@ -41,7 +41,8 @@ class Engine:
 
     async def show(self) -> dict[str, Any]:
         self.looks += 1
-        return {"State": self.states.pop(0) if len(self.states) > 1 else self.states[0]}
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return {"Id": "1", "State": state, "Config": {"Labels": {}}, "NetworkSettings": {"Networks": {}}}
 
     async def remove(self, _id: str, _paused: bool) -> bool:
         await asyncio.sleep(0)
