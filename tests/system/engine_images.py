@@ -4,6 +4,8 @@
     stores/  data folders of an engine with all images, by everything that those are made of
     up…/     what running engines have, each its own
 
+    python -m tests.system.engine_images    makes them where they are missing: it takes longer than a test may
+
 A store is never used itself. An engine gets a copy whose layers are hard links, for nothing ever writes to a layer.
 """
 
@@ -22,7 +24,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from tests.system import engine_guard
-from tests.system.engine_process import Engine
+from tests.system.engine_process import Engine, missing
 
 PROJECT = Path(__file__).parents[2]
 BASES = {"python": "base/python:3", "nodejs": "base/nodejs:20"}
@@ -175,3 +177,8 @@ def _folder() -> Path:
     made = cache() / f"up{uuid4().hex[:8]}"
     made.mkdir()
     return made
+
+
+if __name__ == "__main__":
+    if missing() is None:
+        prepare()
