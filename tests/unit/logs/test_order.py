@@ -88,7 +88,7 @@ def test_any_history_of_lines_comes_out_as_it_was(history: list[tuple[int, int]]
     reader, writer = os.pipe()
     expected: list[str] = []
     order, pipes = Order(), [bytearray(), bytearray()]
-    order._pipes, order._tells = (-1, writer), True
+    order._pipes = (-1, writer)
     try:
         for stream, lines in history:
             order.note(stream, b"\n" * lines)
@@ -108,7 +108,7 @@ def test_a_history_beyond_all_measure_is_not_told_and_the_next_one_is(monkeypatc
     written: list[bytes] = []
     monkeypatch.setattr(os, "write", lambda fd, data: written.append(data))
     order = Order()
-    order._pipes, order._tells = (-1, 2), True
+    order._pipes = (-1, 2)
     for _ in range(20_000):
         order.note(0, b"\n")
         order.note(1, b"\n")
@@ -124,7 +124,6 @@ def test_a_history_beyond_all_measure_is_not_told_and_the_next_one_is(monkeypatc
 def test_one_stream_alone_needs_no_telling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "write")
     order = Order()
-    order._tells = True
     for stream in (0, 1):
         order.note(stream, b"1\n2\n3\n")
         order.end(last=True)
