@@ -55,6 +55,7 @@ def test_a_runtime_killed_while_it_rests_costs_nobody_an_activation(tmp_path: Pa
         platform.create("named", NAMED)
         for _ in range(10):
             assert platform.invoke("named", {"mark": mark}).status == 200
+            wait_until(lambda: len(processes_of(mark)) == 1)  # the last round's may not have been reaped yet
             (pid,) = processes_of(mark)
             if paused:
                 wait_until(lambda pid=pid: stopped(pid))  # type: ignore[misc]

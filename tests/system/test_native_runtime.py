@@ -59,12 +59,16 @@ async def test_arguments_look_as_upstreams_skeleton_writes_them(container: Conta
     assert await ran(container, code, {"a": 1, "name": "Ada"}) == (200, ["Ada"])
 
 
-@pytest.mark.parametrize("image", [SKELETON, f"{SKELETON}:nightly", f"{SKELETON}:1@sha256:{'0' * 64}"])
-async def test_the_skeletons_image_is_known_whatever_its_tag(driver: ProcessContainers, image: str) -> None:
+@pytest.mark.parametrize(
+    "image", [SKELETON, f"{SKELETON}:nightly", f"{SKELETON}:1@sha256:{'0' * 64}", f"mirror.test/{SKELETON}"]
+)
+async def test_the_skeletons_image_is_known_whatever_its_tag_and_registry(
+    driver: ProcessContainers, image: str
+) -> None:
     assert await ran(await driver.create(native(image)), sh("echo []")) == (200, [])
 
 
-@pytest.mark.parametrize("image", ["me/img:1", f"{SKELETON}2", "dockerskeleton", f"evil.test/{SKELETON}", ""])
+@pytest.mark.parametrize("image", ["me/img:1", f"{SKELETON}2", "dockerskeleton", "mirror.test/dockerskeleton", ""])
 async def test_other_images_are_refused_by_name(driver: ProcessContainers, image: str) -> None:
     with pytest.raises(StartFailed) as raised:
         await driver.create(native(image))
