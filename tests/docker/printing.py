@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from tests.docker.contained import SENTINEL
 from tests.system.engine import Engine as Dockerd
 from upcall.containers.docker.engine import Engine, EngineError
 from upcall.containers.docker.entry import Program
@@ -30,7 +31,6 @@ while True:
         connection.sendall(b'done')
 """
 """Runs the code of each connection, and answers."""
-SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 ENDS = f"os.write(1, b'{SENTINEL}\\n'); os.write(2, b'{SENTINEL}\\n')"
 
 

@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import io
 import socket
-import tarfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.docker.built import built
 from tests.docker.contained import READY, SENTINEL, Contained, contained, posted
 from tests.system.engine import Engine
 from upcall import __version__
@@ -55,18 +55,6 @@ def zipped(files: dict[str, str]) -> bytes:
         for name, text in files.items():
             archive.writestr(name, text)
     return data.getvalue()
-
-
-def derived(engine: Engine, name: str, dockerfile: str, **files: str) -> str:
-    """An image made of another one."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        for path, text in {"Dockerfile": dockerfile, **files}.items():
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(text.encode()), 0o755
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    engine.build(data.getvalue(), f"derived/{name}:1")
-    return f"derived/{name}:1"
 
 
 @pytest.mark.parametrize("image", TALKING)
@@ -295,7 +283,8 @@ UPSTREAMS_CMD = 'CMD ["/bin/bash", "-c", "cd actionProxy && python -u actionprox
 @pytest.mark.parametrize("rest", ["", UPSTREAMS_CMD])
 def test_an_image_made_of_the_skeleton_brings_its_own_program(inside: Engine, rest: str) -> None:
     """The last lines of Dockerfiles that were written for upstream's skeleton do no harm."""
-    image = derived(inside, "own", f"FROM {SKELETON}\nADD exec /action/exec\n{rest}", exec="#!/bin/sh\necho '[1]'")
+    dockerfile = f"FROM {SKELETON}\nADD exec /action/exec\n{rest}"
+    image = built(inside, "derived/own:1", dockerfile, {"exec": b"#!/bin/sh\necho '[1]'"})
     with contained(inside, image) as container:
         assert container.init() == READY
         assert container.run() == (200, [1])
@@ -313,7 +302,7 @@ def test_modules_of_an_image_made_of_pythons_are_found(inside: Engine) -> None:
     place = "$(python3 -c 'import site; print(site.getsitepackages()[0])')"
     dockerfile = f"FROM {PYTHON}\nENV PYTHONPATH=/libs\nADD near.py /libs/\nADD far.py /\n"
     dockerfile += f"RUN mkdir -p {place} && mv /far.py {place}"
-    image = derived(inside, "modules", dockerfile, **{"near.py": "x = 1", "far.py": "y = 2"})
+    image = built(inside, "derived/modules:1", dockerfile, {"near.py": b"x = 1", "far.py": b"y = 2"})
     with contained(inside, image) as container:
         assert container.init("import far, near\ndef main(args):\n    return {'x': near.x, 'y': far.y}") == READY
         assert container.run() == (200, {"x": 1, "y": 2})

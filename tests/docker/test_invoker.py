@@ -1,6 +1,5 @@
 """`upcall invoker` with containers of a Docker engine, on a real broker; OpenWhisk's variables say how."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,11 +20,7 @@ def world(inside: Engine, tmp_path: Path) -> Iterator[World]:
     """With a broker where the containers' addresses lead."""
     from tests.system import kafka  # a plugin of other tests, which has to be the first to load it
 
-    if lacking := kafka.missing():
-        reason = f"a real Kafka needs {', '.join(lacking)}: apt-get install default-jre-headless maven util-linux"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    kafka.required()
     folder = tmp_path / "kafka"
     folder.mkdir()
     broker = kafka.Broker(kafka.jars(), folder)

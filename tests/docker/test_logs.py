@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.printing import ENDS, MB, SENTINEL, Boxes, boxes
+from tests.docker.contained import SENTINEL
+from tests.docker.printing import ENDS, MB, Boxes, boxes
 from tests.system.engine import Engine
 from upcall.model import texts
 

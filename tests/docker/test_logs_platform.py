@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.docker.contained import SENTINEL
 from tests.docker.platform import on_docker, printed, recorded
 from tests.system.engine import Engine
 from tests.system.serving import Platform
@@ -13,7 +14,6 @@ from upcall.model import texts
 pytestmark = pytest.mark.usefixtures("inside")
 
 MB = 1 << 20
-SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 ENVELOPE = len('{"log":"\\n","stream":"stdout","time":"2026-01-02T03:04:05.123456789Z"}\n')
 LONG = 4096
 """Bytes of a line as Docker would have written it; a divisor of the limit."""

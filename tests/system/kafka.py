@@ -69,6 +69,15 @@ def missing() -> list[str]:
     return [program for program in ("java", "mvn", "setpriv") if shutil.which(program) is None]
 
 
+def required() -> None:
+    """Skip where no broker can run; in CI that is a failure."""
+    if lacking := missing():
+        reason = f"a real Kafka needs {', '.join(lacking)}: apt-get install default-jre-headless maven util-linux"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 def jars() -> Path:
     """The folder of Kafka's jars, fetched when it is not there yet."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "upcall"
@@ -180,11 +189,7 @@ class Broker:
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A running broker, the same for all tests of this process: each takes topics of its own."""
-    if lacking := missing():
-        reason = f"a real Kafka needs {', '.join(lacking)}: apt-get install default-jre-headless maven util-linux"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    required()
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         libs = jars()
     broker = Broker(libs, tmp_path_factory.mktemp("kafka"))

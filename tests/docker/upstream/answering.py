@@ -6,7 +6,7 @@ They run in images of Debian's Python, by themselves: nothing of the project is 
 import json
 import os
 from http.server import BaseHTTPRequestHandler
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n"
 TWICE = "Cannot initialize the action more than once."
@@ -21,14 +21,12 @@ class Reply(NamedTuple):
     sentinels: str = ""
 
 
-class Proxy:
+class Proxy(Protocol):
     """One action."""
 
-    def init(self, value: dict[str, Any]) -> Reply:
-        raise NotImplementedError
+    def init(self, value: dict[str, Any]) -> Reply: ...
 
-    def run(self, message: dict[str, Any]) -> Reply:
-        raise NotImplementedError
+    def run(self, message: dict[str, Any]) -> Reply: ...
 
 
 def handler(proxy: Proxy, version: str) -> type[BaseHTTPRequestHandler]:
