@@ -1,0 +1,49 @@
+"""One line of the bench's table, and what a part of the bench is.
+
+A part is a module with `async def rows(quick: bool) -> list[Row]`; `bench.frame` runs all of them one after another and
+writes table, JSON and plot. What goes wrong raises: then the part failed. A target that is missed is a result.
+
+Seconds that a part may take on a quiet machine, whole and quick:
+
+    warm 300, 35    cold 90, 15    density 60, 10    life 60, 10    pure 20, 8    calls 15, 5
+"""
+
+import statistics
+from typing import Literal
+
+import msgspec
+
+
+class Row(msgspec.Struct):
+    """What was measured: one value of each round, or of each try; `better` says which way a target is met."""
+
+    part: str
+    name: str
+    unit: str
+    values: list[float]
+    target: float | None = None
+    better: Literal["less", "more"] = "less"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError(f"nothing was measured: {self.part}, {self.name}")
+
+    @property
+    def least(self) -> float:
+        return min(self.values)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def most(self) -> float:
+        return max(self.values)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median is as good as the target; None without one."""
+        if self.target is None:
+            return None
+        return self.median <= self.target if self.better == "less" else self.median >= self.target
