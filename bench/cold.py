@@ -1,144 +1,185 @@
-"""Cold start of an action in the process driver: create, /init of a small action, destroy; PSS; pause and resume.
+"""Cold starts through `upcall serve` with sandboxes: from the request of an action that never ran to its answer.
 
-Run as root or as an ordinary user:  python -m bench.cold [ROUNDS [KIND]]
-KIND is python:3, or the nodejs:… of this host.
-Wall times depend on the machine: compare only within one run.
+    python -m bench.cold [--quick]
+
+One after another and 20 at a time; Python, Node.js from a process that waits and from nothing; with imports of its own;
+a burst of many at once, into free memory and into memory where idle containers have to go first; pause and resume.
+Containers stay until the part ends. Actions share the tenant, so they share its network, and are of 128 MB.
 """
 
 import asyncio
-import json
-import os
-import re
-import shutil
+import base64
+import io
 import sys
-import tempfile
-import time
-from collections.abc import Awaitable
-from pathlib import Path
+import zipfile
+from collections.abc import Iterable, Sequence
+from importlib import metadata
 
-from upcall.containers.process import ProcessContainers
-from upcall.ports import Container, ContainerSpec
+from bench.processes import cpu
+from bench.row import Row
+from bench.served import call, call_all, make, metric, node_kind, reached, served
+from tests.system.serving import Platform
+from upcall import metrics as names
 
-JAVASCRIPT = """
-const util = require('util');
-function main({ name = 'stranger' }) { return { greeting: 'Hello ' + name, at: new Date().toISOString() }; }
-"""
-PYTHON = """
-import json, datetime
-def main(args):
-    return {"greeting": "Hello " + args.get("name", "stranger"), "at": datetime.datetime.now().isoformat()}
-"""
-
-KIND = sys.argv[2] if len(sys.argv) > 2 else "python:3"
-
-
-async def post(container: Container, path: str, body: object) -> None:
-    reader, writer = await asyncio.open_unix_connection(container.address.path)
-    data = json.dumps(body).encode()
-    writer.write(b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data)
-    answer = await reader.readuntil(b"\r\n\r\n")
-    if not answer.startswith(b"HTTP/1.1 200"):
-        raise RuntimeError(answer.decode())
-    writer.close()
+PYTHON = "def main(args):\n    return {'n': args.get('n')}\n"
+IMPORTS = "import asyncio\nimport json\n" + PYTHON
+HEAVY = "import pydantic\n" + PYTHON
+NODE = "function main(args) { return { n: args.n }; }"
+LIBRARY = ("pydantic", "pydantic-core", "annotated-types", "typing-extensions", "typing-inspection")
+KIND = "python:3"
+PLENTY = ("--memory", "200 GB")
+COUNT, SUM = f"{names.CONTAINER_TIMES}_count", f"{names.CONTAINER_TIMES}_sum"
+CREATE, PAUSE, WAITED = 'operation="create"', 'operation="pause"', 'containerState="prewarmed"'
 
 
-async def timed(times: list[float], what: Awaitable[object]) -> None:
-    begin = time.perf_counter()
-    await what
-    times.append((time.perf_counter() - begin) * 1000)
+async def rows(quick: bool) -> list[Row]:
+    """Of the whole part, and what targets there are."""
+    node = node_kind()
+    found = []
+    with served(*PLENTY, "--prewarm", "none") as platform:
+        found += await one_by_one(platform, 30 if quick else 200)
+        found += await abreast(platform, 40 if quick else 200)
+        found += await imports(platform, 10 if quick else 40)
+    with served(*PLENTY, "--prewarm", "none") as platform:
+        found += await burst(platform, 100 if quick else 500, "burst of Python")
+    with served("--memory", "2 GB" if quick else "8 GB", "--prewarm", "none") as platform:
+        found += await burst(platform, 100 if quick else 500, "burst, memory full")
+    with served(*PLENTY, "--prewarm", "none", UPCALL_POOL_PAUSE_GRACE="20 ms") as platform:
+        found += await paused(platform, 30 if quick else 200)
+        found += await bare(platform, node, 10 if quick else 50) if node else []
+    if node:
+        with served(*PLENTY, "--prewarm", f"{node}=1/128m") as platform:
+            found += await prewarmed(platform, node, 10 if quick else 50)
+    return found
 
 
-def show(name: str, times: list[float]) -> None:
-    ordered = sorted(times)
-    p50, p90 = ordered[len(ordered) // 2], ordered[len(ordered) * 9 // 10]
-    print(f"{name:<28} p50 {p50:7.2f} ms   p90 {p90:7.2f} ms   min {ordered[0]:7.2f} ms   n {len(ordered)}")
+def latencies(name: str, times: Sequence[float], p50: float | None = None, p99: float | None = None) -> list[Row]:
+    """Two rows of ms."""
+    most = sorted(times)[max(0, -(-len(times) * 99 // 100) - 1)]
+    note = f"{len(times)} actions"
+    return [
+        Row("cold", f"{name}, p50", "ms", [*times], p50, note=note),
+        Row("cold", f"{name}, p99", "ms", [most], p99, note=note),
+    ]
 
 
-def pss(parent: int) -> float:
-    """MiB of a process and what it has forked, less the process itself."""
-    total, waiting = 0, [parent]
-    while waiting:
-        pid = waiting.pop()
-        waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        if pid != parent:
-            found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-            total += int(found[1]) if found else 0
-    return total / 1024
+def numbered(name: str, count: int) -> Iterable[str]:
+    return (f"{name}{number}" for number in range(count))
 
 
-def spec(tenant: str) -> ContainerSpec:
-    return ContainerSpec(kind=KIND, memory=256, name="bench", tenant=tenant)
+async def one_by_one(platform: Platform, count: int) -> list[Row]:
+    actions = make(platform, numbered("one", count), KIND, PYTHON)
+    await call(platform, actions.pop())
+    before = cpu(platform.process.pid)
+    times = await call_all(platform, actions, 1)
+    spent = (cpu(platform.process.pid) - before) / len(times) * 1e3
+    return [
+        *latencies("Python, one after another", times, 10.0, 40.0),
+        Row("cold", "Python, one after another, CPU of the platform", "ms", [spent]),
+    ]
 
 
-async def cold(driver: ProcessContainers, tenant: str) -> Container:
-    container = await driver.create(spec(tenant))
-    await load(container)
-    return container
+async def abreast(platform: Platform, count: int) -> list[Row]:
+    actions = make(platform, numbered("abreast", count), KIND, PYTHON)
+    return latencies("Python, 20 at a time", await call_all(platform, actions, 20))
 
 
-async def load(container: Container) -> None:
-    code = JAVASCRIPT if KIND.startswith("nodejs") else PYTHON
-    await post(container, "/init", {"value": {"name": "bench", "main": "main", "code": code}})
+async def imports(platform: Platform, count: int) -> list[Row]:
+    """Of what the platform has loaded already, and of what the action brings along."""
+    light = make(platform, numbered("imports", count), KIND, IMPORTS)
+    times = await call_all(platform, light, 1)
+    heavy = make(platform, numbered("heavy", count), KIND, library(), binary=True)
+    first, *others = await call_all(platform, heavy, 1)
+    return [
+        *latencies("Python, imports asyncio and json", times),
+        Row("cold", "Python, brings pydantic along, the tenant's first", "ms", [first]),
+        *latencies("Python, brings pydantic along, later ones", others),
+    ]
 
 
-async def claim(container: Container, tenant: str) -> None:
-    await container.claim(tenant)
-    await load(container)
+def library() -> str:
+    """An action in a zip with a virtual environment."""
+    data = io.BytesIO()
+    site = f"virtualenv/lib/python3.{sys.version_info.minor}/site-packages"
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("__main__.py", HEAVY)
+        archive.writestr("virtualenv/bin/activate_this.py", "")
+        for name in LIBRARY:
+            for file in metadata.files(name) or ():
+                if file.suffix in (".py", ".so"):
+                    archive.write(file.locate(), f"{site}/{file}")
+    return base64.b64encode(data.getvalue()).decode()
 
 
-async def measure(driver: ProcessContainers, rounds: int) -> None:
-    whole: list[float] = []
-    claimed: list[float] = []
-    first: list[float] = []
-    pauses: list[float] = []
-    resumes: list[float] = []
-    ends: list[float] = []
-    held = await cold(driver, "held")
-    for number in range(rounds):
-        begin = time.perf_counter()
-        container = await cold(driver, "held")
-        whole.append((time.perf_counter() - begin) * 1000)
-        await timed(pauses, container.pause())
-        await timed(resumes, container.resume())
-        await timed(ends, container.destroy())
-        waiting = await driver.create(spec(""))
-        await timed(claimed, claim(waiting, "held"))
-        await waiting.destroy()
-        begin = time.perf_counter()
-        container = await cold(driver, f"tenant{number}")
-        first.append((time.perf_counter() - begin) * 1000)
-        await container.destroy()
-    show("create + /init", whole)
-    show("the same, a new tenant", first)
-    show("claim + /init, prewarmed", claimed)
-    show("pause", pauses)
-    show("resume", resumes)
-    show("destroy", ends)
-    await held.destroy()
+async def burst(platform: Platform, count: int, name: str) -> list[Row]:
+    """All at once, and an action that is warm called all the while."""
+    actions = make(platform, numbered("burst", count), KIND, PYTHON)
+    (warm,) = make(platform, ["warm"], KIND, PYTHON)
+    await call(platform, warm)
+    done = asyncio.Event()
+    beside: list[float] = []
+
+    async def look() -> None:
+        while not done.is_set():
+            beside.append(await call(platform, warm))
+            await asyncio.sleep(0.01)
+
+    loop = asyncio.get_running_loop()
+    looking = loop.create_task(look())
+    before, began = cpu(platform.process.pid), loop.time()
+    times = await call_all(platform, actions, count)
+    took = loop.time() - began
+    spent = (cpu(platform.process.pid) - before) / count * 1e3
+    done.set()
+    await looking
+    await _recorded(platform, 1 + len(beside) + count)
+    return [
+        Row("cold", f"{name}: rate", "/s", [count / took], 150.0, "more", f"{count} actions at once, all recorded"),
+        Row("cold", f"{name}: answer", "ms", times),
+        Row("cold", f"{name}: a warm action meanwhile", "ms", beside),
+        Row("cold", f"{name}: CPU of the platform", "ms", [spent]),
+    ]
 
 
-async def weigh(driver: ProcessContainers, zygote: int) -> None:
-    empty = pss(zygote)
-    many = [await cold(driver, "held") for _ in range(20)]
-    print(f"{'idle container, PSS':<28} {(pss(zygote) - empty) / len(many):.2f} MiB (of {len(many)})")
-    for container in many:
-        await container.destroy()
+async def _recorded(platform: Platform, number: int) -> None:
+    """Raises RuntimeError unless so many records are there."""
+    there = platform.call("GET", "activations?count=true").body["activations"]
+    if there != number:
+        raise RuntimeError(f"{number} activations, {there} records")
 
 
-async def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    folder = Path(tempfile.mkdtemp(prefix="up"))
-    driver = ProcessContainers(folder)
-    begin = time.perf_counter()
-    await driver.start()
-    print(f"uid {os.geteuid()}, load {os.getloadavg()[0]:.1f}, start {(time.perf_counter() - begin) * 1000:.0f} ms")
-    try:
-        await measure(driver, rounds)
-        await weigh(driver, driver.zygote_pid())
-    finally:
-        await driver.close()
-        shutil.rmtree(folder)
+async def paused(platform: Platform, count: int) -> list[Row]:
+    """One container that sleeps after each call; what a pause took is told by the platform's own clock."""
+    (action,) = make(platform, ["sleepy"], KIND, PYTHON)
+    await call(platform, action)
+    pauses, times = [], []
+    for done in range(1, count + 1):
+        before = metric(platform, SUM, PAUSE)
+        await reached(platform, COUNT, PAUSE, done)
+        pauses.append((metric(platform, SUM, PAUSE) - before) * 1e3)
+        times.append(await call(platform, action))
+    return [
+        Row("cold", "pause", "ms", pauses, 0.3),
+        Row("cold", "resume + request", "ms", times, 1.5, note="over a new connection"),
+    ]
+
+
+async def bare(platform: Platform, kind: str, count: int) -> list[Row]:
+    actions = make(platform, numbered("bare", count), kind, NODE)
+    return latencies("Node.js from nothing", await call_all(platform, actions, 1))
+
+
+async def prewarmed(platform: Platform, kind: str, count: int) -> list[Row]:
+    """Each when the process that waits is ready, which is so some 100 ms after the one before was taken."""
+    times = []
+    for number, action in enumerate(make(platform, numbered("node", count), kind, NODE), 1):
+        await reached(platform, COUNT, CREATE, number)
+        times.append(await call(platform, action))
+    if (waited := metric(platform, f"{names.STARTS}_total", WAITED)) < count:
+        raise RuntimeError(f"{count - waited:.0f} of {count} found no process that waits")
+    return latencies("Node.js from a process that waits", times, 15.0)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    for row in asyncio.run(rows("--quick" in sys.argv[1:])):
+        print(f"{row.name:56}{row.median:10.2f} {row.unit:4} of {row.least:.2f} to {row.most:.2f}")

@@ -1,0 +1,46 @@
+"""What processes take: time on a processor, memory, files, from /proc."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_PSS = re.compile(r"^Pss:\s+(\d+)", re.MULTILINE)
+
+
+def cpu(pid: int) -> float:
+    """Seconds on a processor of one process, all its threads."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def resident(pid: int) -> float:
+    """MiB."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def proportional(pids: Iterable[int]) -> float:
+    """MiB of PSS: what is shared counts by its share. Who has ended meanwhile counts nothing."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
+            total += int(found[1]) if found else 0
+    return total / 1024
+
+
+def below(pid: int) -> list[int]:
+    """Children, theirs, and so on."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()):
+                found += [child, *below(child)]
+    return found
+
+
+def files(pid: int) -> int:
+    """Open descriptors."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
