@@ -22,6 +22,7 @@ from upcall.model.forms import (
     username,
 )
 from upcall.model.keep import parse_keep
+from upcall.model.preload import parse_preload
 from upcall.model.resolvers import parse_resolvers
 from upcall.model.sizes import parse_duration
 from upcall.model.store_url import parse_store
@@ -167,6 +168,14 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "containers kept ready, as in nodejs:20=2 or python:3=1/512m; none: no  [default: one of Node.js]",
         form="KIND=COUNT",
+        roles=RUNS,
+    ),
+    Setting(
+        "preload",
+        parse_preload,
+        "",
+        "modules that Python sandboxes have loaded besides the common ones; none,MODULES: instead of them",
+        form="MODULES",
         roles=RUNS,
     ),
     Setting("grace", parse_duration, "30 s", "how long running actions may take to end when stopping", form="TIME"),

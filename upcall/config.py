@@ -29,6 +29,7 @@ from upcall.errors import Misconfigured
 from upcall.identity import Surroundings, beyond, invoker_id, surroundings
 from upcall.limits import take_limits
 from upcall.model.keep import Keep
+from upcall.model.preload import Preload
 from upcall.model.resolvers import Address
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     action_network_range: IPv4Network | None
     dns: tuple[Address, ...]
     prewarm: tuple[Wish, ...] | None
+    preload: Preload
     grace: float
     durability: Literal["normal", "full"]
     keep: Keep
@@ -225,4 +227,6 @@ def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
         told += unused(upstream_keys(environment))
     if settings.driver == "docker" and settings.action_network_range:
         told.append("action-network-range has no effect: the addresses of Docker's containers are its network's")
+    if settings.driver == "docker" and settings.preload != Preload():
+        told.append("preload has no effect: Docker's containers have each a Python of their own")
     return told + well_known(settings.role, settings.operator_password)

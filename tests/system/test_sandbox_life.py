@@ -59,16 +59,15 @@ async def test_a_zygote_that_dies_while_a_network_is_made_ahead_is_told_without_
     assert "Traceback" not in caplog.text
 
 
-async def test_a_zygote_that_hangs_is_replaced(driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_zygote_that_hangs_is_replaced_and_makes_what_was_asked_of_it(
+    driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hung = int(child_of(driver.zygote_pid()))
     await eventually(lambda: not driver._tasks)
-    monkeypatch.setattr(zygote, "_PATIENCE", 0.3)
+    monkeypatch.setattr(zygote, "_PATIENCE", 2)
     os.kill(hung, signal.SIGSTOP)
-    with pytest.raises(StartFailed, match="The zygote does not answer"):
-        await driver.create(spec())
-    monkeypatch.undo()
-    await eventually(lambda: not Path(f"/proc/{hung}").exists())
     assert await result(await driver.create(spec()), OK) == {"ok": 1}
+    await eventually(lambda: not Path(f"/proc/{hung}").exists())
 
 
 @pytest.mark.skipif(not cgroups.detect(), reason="no cgroup may be used here")

@@ -90,6 +90,7 @@ class Drivers:
             network=settings.action_network,
             network_range=settings.action_network_range,
             log_bound=settings.limits.logs.max * MB,
+            preload=settings.preload,
         )
 
     async def _docker(self, api: Api) -> Running:

@@ -6,7 +6,7 @@
 
 A container's socket, pipes and cgroups are made by the platform and handed to the zygote as descriptors; the container
 sees none of their paths. Its pidfd tells when it dies, whoever killed it. Zygote and guardian are restarted when they
-die.
+die; a container that was just being made is made by the next zygote.
 
 A prewarmed container of a runtime that is forked has everything but its process: that costs some milliseconds when the
 tenant is known, and a process cannot be moved to another tenant's network. Node.js is executed by the fork and needs
@@ -28,15 +28,16 @@ from typing import Any, Literal
 
 from upcall.containers import images, kinds
 from upcall.containers.sandbox import launch, seccomp
-from upcall.containers.sandbox.container import ProcessContainer
+from upcall.containers.sandbox.container import Fork, ProcessContainer
 from upcall.containers.sandbox.host import Host
 from upcall.containers.sandbox.interior import URL, Interior, Serve
 from upcall.containers.sandbox.network import Namespace, Networks
 from upcall.containers.sandbox.resolvers import Resolvers
 from upcall.containers.sandbox.ways import Reach, way_out
-from upcall.containers.sandbox.zygote import Zygote
+from upcall.containers.sandbox.zygote import Zygote, ZygoteLost
 from upcall.errors import Misconfigured, StartFailed
 from upcall.model.entities import BLACKBOX
+from upcall.model.preload import Preload
 from upcall.model.resolvers import Address
 from upcall.ports import ContainerSpec
 from upcall.runtimes.python import confine
@@ -47,13 +48,16 @@ _SLOTS = 60_000
 """More than there will be containers; each has a user id of its own."""
 
 
+_COMMON = Preload()
+
+
 class ProcessContainers:
     """The driver. `run` is a folder of its own, private and short of path; `api_host` becomes `__OW_API_HOST` where
     actions share the host's network, else the API is served inside theirs by `serve_api`. `dns` are resolvers, by
     default the host's own. `network` is what actions reach besides: None for a private one where that can be had.
 
     `log_bound` is the greatest log limit that an action may have: more is never kept. `pids` bounds the processes and
-    threads of one container.
+    threads of one container, `preload` says which modules those of Python have loaded.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class ProcessContainers:
         network_range: IPv4Network | None = None,
         log_bound: int = 10 << 20,
         pids: int = 1024,
+        preload: Preload = _COMMON,
     ) -> None:
         self._node = kinds.find_node()
         self.kinds: Sequence[str] = (*kinds.python_kinds(), *kinds.node_kinds(self._node))
@@ -76,6 +81,7 @@ class ProcessContainers:
         self._api_inside = URL if serve_api and network != "host" else api_host
         self.log_bound = log_bound
         self.pids = pids
+        self._preload = preload
         self.host = Host(run)
         self.mode = confine.WITHOUT_ISOLATION
         self._filter = ""
@@ -186,13 +192,13 @@ class ProcessContainers:
             self._userns = -1
         await asyncio.to_thread(self.host.close)
 
-    async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> tuple[int, Namespace | None]:
-        """Fork a container; gives its pidfd and its network, which is nobody's yet where there is no tenant. `fds`:
-        socket, stdout, stderr, status, cgroups."""
+    async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> Fork:
+        """Fork a container; its network is nobody's yet where there is no tenant. `fds`: socket, stdout, stderr,
+        status, cgroups."""
         zygote = await self._ready()
         if self._shared:
             _, given = await zygote.request({"op": "spawn", "net": False, **order}, fds)
-            return given[0], None
+            return Fork(given[0], None, zygote)
         namespace = await (self._networks.hold(tenant) if tenant else self._networks.fresh())
         try:
             message = {"op": "spawn", "net": True, **order}
@@ -200,7 +206,7 @@ class ProcessContainers:
         except BaseException:
             self._networks.release(namespace)
             raise
-        return given[0], namespace
+        return Fork(given[0], namespace, zygote)
 
     def headroom(self, kind: str) -> int:
         """Bytes of data that a kind's runtime takes for itself."""
@@ -214,6 +220,10 @@ class ProcessContainers:
         """A container has started: time to make ready for the next one."""
         if not self._shared and self._networks.wanting and not self._closing:
             self._background(self._networks.prepare())
+
+    def leave(self, namespace: Namespace) -> None:
+        """One container fewer in it."""
+        self._networks.release(namespace)
 
     def forget(self, number: int, namespace: Namespace | None) -> None:
         """A container is gone."""
@@ -249,11 +259,16 @@ class ProcessContainers:
             argv = launch.isolated(self.host.life, self._api_inside, userns, programs, network=not self._shared)
             node = launch.seen(node)
         zygote = Zygote(argv, keep, self._zygote_died)
+        hello = {"op": "hello", "mode": self.mode, "filter": self._filter, "node": node, "common": self._preload.common}
         try:
-            await zygote.request({"op": "hello", "mode": self.mode, "filter": self._filter, "node": node}, [])
+            await zygote.request(hello, [])
+            for name in self._preload.modules:
+                reply, _ = await zygote.request({"op": "preload", "module": name}, [])
+                if why := reply["refused"]:
+                    log.warning("preload: %s is not loaded ahead: %s", name, why)
         except StartFailed as error:
             await zygote.close()
-            raise StartFailed(zygote.complaint or str(error)) from error
+            raise ZygoteLost(zygote.complaint or str(error)) from error
         if self.mode == confine.AS_ROOT and self._userns < 0:
             self._userns = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         return zygote

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from upcall.containers import kinds
 from upcall.containers.loss import Mortal
@@ -17,6 +17,7 @@ from upcall.containers.sandbox.freezing import freeze
 from upcall.containers.sandbox.host import Host
 from upcall.containers.sandbox.network import Namespace
 from upcall.containers.sandbox.output import Output
+from upcall.containers.sandbox.zygote import Zygote, ZygoteLost
 from upcall.errors import Failed, StartFailed
 from upcall.logs.pipes import TURNS
 from upcall.logs.stream import LogStream
@@ -28,6 +29,16 @@ log = logging.getLogger(__name__)
 _FIRST_USER = 1000
 _PATIENCE = 10.0
 _WORDS = 1024
+_TRIES = 3
+"""Of as many zygotes."""
+
+
+class Fork(NamedTuple):
+    """A process that is to be a container; without a network where it shares the host's."""
+
+    pidfd: int
+    namespace: Namespace | None
+    zygote: Zygote
 
 
 class Driver(Protocol):
@@ -38,13 +49,15 @@ class Driver(Protocol):
     pids: int
     log_bound: int
 
-    async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> tuple[int, Namespace | None]: ...
+    async def spawn(self, order: dict[str, Any], tenant: str, fds: list[int]) -> Fork: ...
 
     def headroom(self, kind: str) -> int: ...
 
     def give(self, namespace: Namespace, tenant: str) -> None: ...
 
     def settled(self) -> None: ...
+
+    def leave(self, namespace: Namespace) -> None: ...
 
     def forget(self, number: int, namespace: Namespace | None) -> None: ...
 
@@ -71,6 +84,7 @@ class ProcessContainer(Mortal):
         self._pidfd = -1
         self._status = -1
         self._saying: asyncio.Future[bytes] | None = None
+        self._started = False
         self._exited = asyncio.Event()
         self._gone: asyncio.Event | None = None
         self._oom_kills = 0
@@ -108,25 +122,54 @@ class ProcessContainer(Mortal):
         self._driver.settled()
 
     async def _start(self, tenant: str) -> None:
+        """Anew where the zygote is lost meanwhile, for nothing has been asked of the container yet."""
         assert self._listening is not None
         assert self._output is not None
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._fork(tenant, [self._listening.fileno(), *self._output.write_ends])
+                break
+            except ZygoteLost:
+                if not left or self._gone is not None:
+                    raise
+                self._disown()
+        self._output.started()
+        self._listening.close()
+        if self._group is not None and self._group.can_freeze:
+            self._close_status()  # init has no more to say
+        self._started = True
+        if self._exited.is_set():
+            self.died()
+
+    async def _fork(self, tenant: str, fds: list[int]) -> None:
         self._status, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         cgroups: list[int] = []
         try:
             cgroups = self._group.join_files() if self._group else []
-            fds = [self._listening.fileno(), *self._output.write_ends, writer, *cgroups]
-            pidfd, namespace = await self._driver.spawn(self._order(), tenant, fds)
+            fork = await self._driver.spawn(self._order(), tenant, [*fds, writer, *cgroups])
         finally:
             for fd in (writer, *cgroups):
                 os.close(fd)
-        self._adopt(pidfd, namespace)
-        self._output.started()
-        self._listening.close()
+        self._adopt(fork)
         status = await self._said()
         if status != b"ok":
+            if not status and self._gone is None:
+                await fork.zygote.request({"op": "here"}, [])  # or it is lost, and that is why
             raise StartFailed(status.decode("utf-8", "replace") or self._last_words())
-        if self._group is not None and self._group.can_freeze:
-            self._close_status()  # init has no more to say
+
+    def _disown(self) -> None:
+        """Undo what a lost zygote has done; its child is dead, or soon will be."""
+        self._close_status()
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self._exited.clear()
+        namespace, self._namespace = self._namespace, None
+        if namespace is not None:
+            self._driver.leave(namespace)
 
     def _last_words(self) -> str:
         """Why a sandbox has ended before it was ready, as far as it has said so."""
@@ -135,16 +178,16 @@ class ProcessContainer(Mortal):
         said = [line.partition(": ")[2].strip() for line in self._logs.take(_WORDS).lines]
         return ": ".join(["The sandbox has ended before it was ready", *filter(None, said)][:2]).rstrip(".") + "."
 
-    def _adopt(self, pidfd: int, namespace: Namespace | None) -> None:
+    def _adopt(self, fork: Fork) -> None:
         """The process is ours, unless the container was destroyed meanwhile."""
         if self._gone is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-            self._driver.forget(self._number, namespace)
+                signal.pidfd_send_signal(fork.pidfd, signal.SIGKILL)
+            os.close(fork.pidfd)
+            self._driver.forget(self._number, fork.namespace)
             raise StartFailed("The container was removed while it started.")
-        self._pidfd, self._namespace = pidfd, namespace
-        self._loop.add_reader(pidfd, self._died)
+        self._pidfd, self._namespace = fork.pidfd, fork.namespace
+        self._loop.add_reader(fork.pidfd, self._died)
 
     async def pause(self) -> None:
         if self._group is None or not self._group.can_freeze:
@@ -258,7 +301,8 @@ class ProcessContainer(Mortal):
     def _died(self) -> None:
         self._loop.remove_reader(self._pidfd)
         self._exited.set()
-        self.died()
+        if self._started:
+            self.died()
 
     async def _kill(self) -> None:
         self.thaw()

@@ -23,6 +23,7 @@ from typing import IO
 
 from upcall.containers.sandbox import addresses, join, launch
 from upcall.containers.sandbox.outbound import INSIDE_ALONE, Ask, Link, Trouble
+from upcall.containers.sandbox.zygote import ZygoteLost
 from upcall.errors import Misconfigured, StartFailed
 from upcall.runtimes.python.link import INNER, TAP
 
@@ -83,8 +84,10 @@ class UserMode:
         try:
             await self._lead_out(link, fd)
         except (OSError, StartFailed) as error:
-            self._trouble.once(str(error))
             await self.detach(link)
+            if isinstance(error, ZygoteLost):
+                raise
+            self._trouble.once(str(error))
         except BaseException:
             await asyncio.shield(self.detach(link))
             raise

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from upcall.containers.sandbox import addresses, firewall, forwarding, nft
 from upcall.containers.sandbox.outbound import INSIDE_ALONE, Ask, Link, Trouble
+from upcall.containers.sandbox.zygote import ZygoteLost
 from upcall.errors import Misconfigured, StartFailed
 from upcall.runtimes.python.link import INNER
 from upcall.runtimes.python.rtnetlink import Netlink
@@ -99,8 +100,10 @@ class Veth:
             order = {"name": INNER, "address": theirs, "prefix": _PREFIX, "gateway": ours}
             await self._ask({"op": "link", "forward": False, **order}, [fd])
         except (OSError, StartFailed) as error:
-            self._trouble.once(str(error))
             await self.detach(pair)
+            if isinstance(error, ZygoteLost):
+                raise
+            self._trouble.once(str(error))
         except BaseException:
             await asyncio.shield(self.detach(pair))
             raise

@@ -21,6 +21,10 @@ _PACKET, _DESCRIPTORS = 1 << 16, 4
 _PATIENCE = 20.0
 
 
+class ZygoteLost(StartFailed):
+    """The zygote has ended, or does not answer and is ended: whatever was asked of it may be asked of the next one."""
+
+
 class Zygote:
     """One running zygote. `died` is called once, unless `close` was called first."""
 
@@ -57,10 +61,10 @@ class Zygote:
         return self._died is not None
 
     async def request(self, message: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
-        """Send one request with descriptors; gives the reply with its own. Raises StartFailed."""
+        """Send one request with descriptors; gives the reply with its own. Raises StartFailed, and ZygoteLost."""
         async with self._lock:
             if not self.alive:
-                raise StartFailed("The zygote has ended.")
+                raise ZygoteLost("The zygote has ended.")
             self._number += 1
             self._reply = self._loop.create_future()
             try:
@@ -70,9 +74,9 @@ class Zygote:
             except TimeoutError as error:
                 self._lose("it does not answer")
                 self._kill()
-                raise StartFailed("The zygote does not answer.") from error
+                raise ZygoteLost("The zygote does not answer.") from error
             except OSError as error:
-                raise StartFailed(f"The zygote does not answer: {error}") from error
+                raise ZygoteLost(f"The zygote does not answer: {error}") from error
             finally:
                 self._reply = None
         if "error" in reply:

@@ -2,16 +2,15 @@
 by running this file as a module: many a base has none compiled, and each container would compile them anew."""
 
 _COMMON = (
-    "base64 binascii collections contextlib copy dataclasses datetime decimal email.message enum functools hashlib "
-    "hmac html http.client inspect io itertools logging math operator pathlib random re secrets ssl string struct "
-    "tempfile textwrap threading time traceback typing urllib.parse urllib.request uuid zipfile zlib"
+    "asyncio base64 binascii collections contextlib copy dataclasses datetime decimal email.message enum functools "
+    "hashlib hmac html http.client inspect io itertools logging math operator pathlib random re runpy secrets ssl "
+    "string struct tempfile textwrap threading time traceback typing urllib.parse urllib.request uuid zipfile zlib"
 )
-_RARE = "asyncio runpy"
 
 
-def load(names: str = _COMMON) -> None:
+def load() -> None:
     """Import all of them."""
-    for name in names.split():
+    for name in _COMMON.split():
         __import__(name)
 
 
@@ -19,5 +18,5 @@ if __name__ == "__main__":
     from ..native import program
     from . import image, server
 
-    load(f"{_COMMON} {_RARE}")
+    load()
     print(f"compiled: {image.__name__}, {server.__name__}, {program.__name__} and what they need")  # noqa: T201

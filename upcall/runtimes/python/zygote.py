@@ -1,7 +1,8 @@
 """The process from which every Python sandbox is forked: modules loaded, heap frozen, a single thread.
 
 It speaks to the platform over a unix socket of packets: one JSON object per packet, file descriptors alongside.
-`hello` brings the mode and the seccomp filter; `net` makes a network namespace and gives it back with the sockets in
+`hello` brings the mode and the seccomp filter; `preload` names a module to be loaded, and is told why it is not
+(`preload`); `net` makes a network namespace and gives it back with the sockets in
 it that the platform serves; `link` and `gateway` are parts of its way out; `spawn` forks a container from listening
 socket, output pipes, status pipe, network namespace and cgroups, and gives back its pidfd. The status pipe then reads
 "ok" when the runtime listens, or the reason why it never will, and "paused" each time that init has stopped everybody.
@@ -31,7 +32,9 @@ from .action import Code
 from .modules import load
 from .net import network
 from .order import OUTPUT
+from .preload import preload
 from .protocol import Action
+from .seeds import Seeds
 
 _KEPT = 5
 """In a child: 0, 1, 2, then the listening socket and the status pipe."""
@@ -43,13 +46,11 @@ _RUNTIMES: dict[str, Callable[[str], Action]] = {confine.PYTHON: Code, confine.N
 def main() -> None:
     """Serve the control socket until it closes."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    _warm_up()
+    _complete()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, confine.HANDLED)  # inherited by each init, which waits for them
     zygote = Zygote(control)
-    gc.collect()
-    gc.freeze()
     while True:
         packet, fds, _, _ = socket.recv_fds(control, 1 << 17, 16)
         if not packet:
@@ -65,6 +66,7 @@ class Zygote:
         self._mode = confine.WITHOUT_ISOLATION
         self._program = b""
         self._node = ""
+        self._seeds = Seeds()
 
     def answer(self, request: dict[str, Any], fds: list[int]) -> None:
         """Carry out one request; every request gets exactly one reply."""
@@ -73,9 +75,10 @@ class Zygote:
         try:
             match request["op"]:
                 case "hello":
-                    self._mode, self._program = request["mode"], bytes.fromhex(request["filter"])
-                    self._node = request["node"]
-                    reply = {"version": list(sys.version_info[:3])}
+                    reply = self._begin(request)
+                case "preload":
+                    reply = {"refused": preload(request["module"])}
+                    self._settle()
                 case "net":
                     given = network()
                 case "link":
@@ -90,6 +93,21 @@ class Zygote:
         socket.send_fds(self._control, [json.dumps(reply).encode()], given)
         for fd in (*given, *fds):
             os.close(fd)
+
+    def _begin(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._mode, self._program = request["mode"], bytes.fromhex(request["filter"])
+        self._node = request["node"]
+        if request["common"]:
+            load()
+        self._settle()
+        return {"version": list(sys.version_info[:3])}
+
+    def _settle(self) -> None:
+        """What is loaded now is what children share."""
+        gc.unfreeze()
+        gc.collect()
+        self._seeds = Seeds()
+        gc.freeze()
 
     def _spawn(self, request: dict[str, Any], fds: list[int]) -> int:
         isolated = self._mode != confine.WITHOUT_ISOLATION
@@ -121,6 +139,7 @@ class Zygote:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             if order.runtime == confine.NODEJS:
                 start.become(self._node, order)
+            self._seeds.renew()
             action = _RUNTIMES[order.runtime](order.code)
             OUTPUT.begin()
             os.write(4, b"ok")
@@ -136,9 +155,8 @@ def _high(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD, _HIGH)
 
 
-def _warm_up() -> None:
-    """Load what actions commonly need, and what `site` would have given them."""
-    load()
+def _complete() -> None:
+    """Have what `site` would have given actions."""
     site.setquit()
     site.sethelper()
     for key in ("purelib", "platlib"):

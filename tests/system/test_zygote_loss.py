@@ -1,0 +1,130 @@
+"""A zygote that dies, or never lives, costs nobody a container that was just being made."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.test_sandbox_life import OK, child_of, eventually
+from tests.unit.containers.calls import result, spec
+from upcall.containers.process import ProcessContainers
+from upcall.containers.sandbox import launch
+from upcall.containers.sandbox.container import Fork
+from upcall.containers.sandbox.zygote import Zygote
+from upcall.errors import StartFailed
+from upcall.model.preload import Preload
+from upcall.ports import Container
+
+
+def kill(driver: ProcessContainers) -> None:
+    """Its zygote, if there is one."""
+    with contextlib.suppress(AssertionError, OSError, IndexError):
+        os.kill(int(child_of(driver.zygote_pid())), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("op", ["spawn", "net", "hello"])
+async def test_a_container_is_made_by_the_next_zygote_where_one_dies_when_asked(
+    driver: ProcessContainers, op: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, request = [], Zygote.request
+
+    async def deadly(self: Zygote, message: dict[str, object], fds: list[int]) -> object:
+        if message["op"] == op:
+            asked.append(op)
+            if len(asked) == 1:
+                self._kill()
+        return await request(self, message, fds)
+
+    if op == "hello":
+        kill(driver)
+        await eventually(lambda: driver._zygote is None)
+    driver._networks.reset()  # so that one has to be made
+    monkeypatch.setattr(Zygote, "request", deadly)
+    assert await result(await driver.create(spec("new")), OK) == {"ok": 1}
+    assert len(asked) >= 2
+
+
+async def test_a_container_whose_process_dies_with_its_zygote_before_it_is_ready_is_made_again(
+    driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn, spawned = driver.spawn, []
+
+    async def deadly(order: dict[str, Any], tenant: str, fds: list[int]) -> Fork:
+        fork = await spawn(order, tenant, fds)
+        spawned.append(fork)
+        if len(spawned) == 1:
+            signal.pidfd_send_signal(fork.pidfd, signal.SIGSTOP)
+            kill(driver)
+        return fork
+
+    monkeypatch.setattr(driver, "spawn", deadly)
+    lost: list[str] = []
+    container = await driver.create(spec(""))
+    container.lost = lambda: lost.append("lost")
+    await container.claim("guest")
+    assert len(spawned) == 2
+    assert await result(container, OK) == {"ok": 1}
+    assert lost == []
+
+
+async def test_a_claimed_container_still_tells_of_its_death(driver: ProcessContainers) -> None:
+    container = await driver.create(spec(""))
+    lost = asyncio.Event()
+    container.lost = lost.set
+    await container.claim("guest")
+    kill(driver)
+    await asyncio.wait_for(lost.wait(), 15)
+
+
+async def test_many_containers_are_made_while_zygotes_are_killed(driver: ProcessContainers) -> None:
+    """Two at a time, as many kills as tries that a container has, less one."""
+    made: list[Container] = []
+
+    async def make(number: int) -> None:
+        made.append(await driver.create(spec(f"t{number}", 32)))
+
+    for wait in (0.0, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02):
+        making = [asyncio.create_task(make(number)) for number in range(4)]
+        for _ in range(2):
+            await asyncio.sleep(wait)
+            kill(driver)
+        await asyncio.gather(*making)
+        while made:
+            await made.pop().destroy()
+    assert await result(await driver.create(spec()), OK) == {"ok": 1}
+
+
+async def test_a_zygote_that_dies_at_once_each_time_is_told(
+    driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill(driver)
+    await eventually(lambda: driver._zygote is None)
+    starts: list[int] = []
+
+    def broken(*_: object, **__: object) -> list[str]:
+        starts.append(1)
+        return ["/bin/sh", "-c", "echo bwrap: no room >&2; exit 1"]
+
+    monkeypatch.setattr(launch, "isolated", broken)
+    with pytest.raises(StartFailed, match="bwrap: no room"):
+        await driver.create(spec())
+    assert len(starts) == 3
+    monkeypatch.undo()
+    assert await result(await driver.create(spec()), OK) == {"ok": 1}
+
+
+async def test_the_next_zygote_has_loaded_what_the_first_had(folder: Path) -> None:
+    driver = ProcessContainers(folder, preload=Preload(modules=("colorsys",)))
+    await driver.start()
+    code = "import sys\nloaded = 'colorsys' in sys.modules\ndef main(args):\n    return {'loaded': loaded}\n"
+    try:
+        assert await result(await driver.create(spec()), code) == {"loaded": True}
+        kill(driver)
+        await eventually(lambda: driver._zygote is None)
+        assert await result(await driver.create(spec()), code) == {"loaded": True}
+    finally:
+        await driver.close()
