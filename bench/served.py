@@ -38,12 +38,16 @@ def make(platform: Platform, names: Iterable[str], kind: str, code: str, *, bina
     return made
 
 
+def request(platform: Platform, action: str) -> bytes:
+    """A blocking call."""
+    path = f"/api/v1/namespaces/_/actions/{action}?blocking=true&result=true"
+    return post(path, BODY, "Authorization: Basic " + b64encode(platform.auth.encode()).decode())
+
+
 async def call(platform: Platform, action: str) -> float:
     """Milliseconds of one call, over a connection of its own."""
-    path = f"/api/v1/namespaces/_/actions/{action}?blocking=true&result=true"
-    request = post(path, BODY, "Authorization: Basic " + b64encode(platform.auth.encode()).decode())
     began = time.perf_counter()
-    load = await run([("127.0.0.1", platform.port)], request, 1)
+    load = await run([("127.0.0.1", platform.port)], request(platform, action), 1)
     if load.bad:
         raise RuntimeError(f"{action} was answered with an error")
     return (time.perf_counter() - began) * 1e3
