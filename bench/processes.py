@@ -35,10 +35,25 @@ def below(pid: int) -> list[int]:
     """Children, theirs, and so on."""
     found: list[int] = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            for child in map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()):
-                found += [child, *below(child)]
+        for child in children(pid):
+            found += [child, *below(child)]
     return found
+
+
+def spent(pids: Iterable[int]) -> float:
+    """Seconds on a processor of processes and all below them, those that have ended included (they count in ticks)."""
+    return sum(cpu(one) + _ended(one) for pid in pids for one in (pid, *below(pid)))
+
+
+def children(pid: int) -> list[int]:
+    tasks = os.listdir(f"/proc/{pid}/task")
+    return [int(child) for task in tasks for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+
+
+def _ended(pid: int) -> float:
+    """Of children that were waited for, theirs included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 def files(pid: int) -> int:

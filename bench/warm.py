@@ -1,0 +1,167 @@
+"""Warm activations through `upcall serve` with sandboxes, beside the same runtimes asked directly; sides by turns.
+
+Through the platform a call comes over TCP and goes on over the runtime's unix socket; a direct one goes to such a
+socket of a sandbox that the same driver made, as many as there are connections. Calls are authenticated, limits counted
+(and too high to be reached), records stored and in the end counted, logs collected. `--memory` promises more than there
+may be: no action uses its 128 MB.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from bench import floors
+from bench.load import post
+from bench.processes import below, proportional, resident
+from bench.row import Row
+from bench.served import BODY, make, node_kind, served
+from bench.sides import Samples, Side, by_turns, ratio, rows_of
+from tests.system.serving import Platform
+
+PYTHON = "def main(args):\n    return {'n': args.get('n')}\n"
+PRINTING = "def main(args):\n    print('one line')\n    return {'n': args.get('n')}\n"
+NODE = "function main(args) { return { n: args.n }; }\n"
+NODE_PRINTING = "function main(args) { console.log('one line'); return { n: args.n }; }\n"
+KIND = "python:3"
+CONNECTIONS = (1, 10, 50)
+CPU_TARGET = 55.0
+ABREAST = 10
+"""Activations at a time that a container with concurrency takes."""
+PATIENCE = 60.0
+OPEN = {"LIMITS_ACTIONS_INVOKES_CONCURRENT": "100000", "UPCALL_LIMITS_CONCURRENCY_MAX": "10"}
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Rounds, and seconds of one side in a round."""
+
+    rounds: int
+    seconds: float
+
+
+async def rows(quick: bool, rounds: int = 0) -> list[Row]:
+    from bench import mixed
+
+    pace = Pace(rounds or (1 if quick else 3), 0.3 if quick else 1.5)
+    found = await python(pace)
+    if kind := node_kind():
+        found += await node(pace, kind)
+    return found + await mixed.rows(pace, quick)
+
+
+def invoke(platform: Platform, action: str, body: bytes = BODY, query: str = "blocking=true&result=true") -> bytes:
+    path = f"/api/v1/namespaces/_/actions/{action}?{query}"
+    return post(path, body, "Authorization: Basic " + b64encode(platform.auth.encode()).decode())
+
+
+def through(platform: Platform, name: str, action: str, connections: int, body: bytes = BODY, count: int = 0) -> Side:
+    return Side(
+        f"{name}, c={connections}",
+        [("127.0.0.1", platform.port)],
+        [invoke(platform, action, body)],
+        connections,
+        [platform.process.pid],
+        platform=True,
+        count=count,
+    )
+
+
+@asynccontextmanager
+async def platform(memory: int, sides: list[Side]) -> AsyncIterator[Platform]:
+    """With GB for actions. Raises RuntimeError where in the end not each answer of its sides has its record."""
+    with served("--memory", f"{memory} GB", **OPEN) as made:
+        yield made
+        await stored(made, sum(side.answered for side in sides if side.platform))
+
+
+async def stored(made: Platform, wanted: int) -> None:
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while (there := made.call("GET", "activations?count=true").body["activations"]) != wanted:
+        if asyncio.get_running_loop().time() > deadline:
+            raise RuntimeError(f"{wanted} answers, {there} records")
+        await asyncio.sleep(0.1)
+
+
+def printed(made: Platform, action: str) -> None:
+    """Raises RuntimeError where records of an action that prints lack the line."""
+    records = made.call("GET", f"activations?name={action}&limit=200&docs=true").body
+    if not records or not all(len(each["logs"]) == 1 for each in records):
+        raise RuntimeError(f"{action} prints a line, and not each record has it")
+
+
+async def python(pace: Pace) -> list[Row]:
+    sides: list[Side] = []
+    async with floors.driver() as driver, platform(32, sides) as made:
+        make(made, ["quiet"], KIND, PYTHON)
+        make(made, ["printing"], KIND, PRINTING)
+        sockets = await driver.sandboxes(KIND, PYTHON, max(CONNECTIONS))
+        with floors.responders() as responders:
+            for number in CONNECTIONS:
+                for socket, (address, pid) in responders.items():
+                    name = f"responder in C, {socket}, c={number}"
+                    sides.append(Side(name, [address], [floors.run_request(BODY)], number, [pid]))
+                sides.append(driver.side("Python direct", sockets[:number], number, BODY))
+                sides += targets(
+                    number, *(through(made, f"Python {each}", each, number) for each in ("quiet", "printing"))
+                )
+            samples = await by_turns(sides, pace.rounds, pace.seconds)
+        printed(made, "printing")
+        found = [row for side in sides for row in rows_of(side, samples[side.name])]
+        return found + against("Python", "Python quiet", samples, {50: 0.45}) + weight(made, "Python", 32)
+
+
+async def node(pace: Pace, kind: str) -> list[Row]:
+    sides: list[Side] = []
+    async with floors.driver() as driver, platform(32, sides) as made:
+        make(made, ["quiet"], kind, NODE)
+        make(made, ["printing"], kind, NODE_PRINTING)
+        shared = {"exec": {"kind": kind, "code": NODE}, "limits": {"memory": 128, "concurrency": ABREAST}}
+        if (answer := made.call("PUT", "actions/abreast", shared)).status != 200:
+            raise RuntimeError(answer.body)
+        sockets = await driver.sandboxes(kind, NODE, max(CONNECTIONS))
+        one = await driver.sandboxes(kind, NODE, 1, ABREAST)
+        for number in CONNECTIONS:
+            sides.append(driver.side("Node.js direct", sockets[:number], number, BODY))
+            sides += targets(
+                number, *(through(made, f"Node.js {each}", each, number) for each in ("quiet", "printing"))
+            )
+        sides.append(driver.side("Node.js direct, one container for all", one, ABREAST, BODY))
+        sides.append(through(made, "Node.js quiet, one container for all", "abreast", ABREAST))
+        samples = await by_turns(sides, pace.rounds, pace.seconds)
+        printed(made, "printing")
+        found = [row for side in sides for row in rows_of(side, samples[side.name])]
+        found += against("Node.js", "Node.js quiet", samples, {10: 0.6})
+        shared_name = "Node.js {}, one container for all{}, c=10"
+        ours, floor = samples[shared_name.format("quiet", "")], samples[shared_name.format("direct", ", unix")]
+        return [*found, ratio("Node.js, one container for all, through / direct, c=10", ours, floor)]
+
+
+def targets(connections: int, *sides: Side) -> Sequence[Side]:
+    """Sides, which have one where ten or more are in flight."""
+    for side in sides:
+        side.target = CPU_TARGET if connections >= 10 else None
+    return sides
+
+
+def against(kind: str, ours: str, samples: Samples, wanted: dict[int, float]) -> list[Row]:
+    """Rates, and what is added to p50, beside the direct ones."""
+    found = []
+    for number in CONNECTIONS:
+        through, direct = samples[f"{ours}, c={number}"], samples[f"{kind} direct, unix, c={number}"]
+        found.append(ratio(f"{kind}, through / direct, c={number}", through, direct, wanted.get(number)))
+    pairs = zip(samples[f"{ours}, c=1"], samples[f"{kind} direct, unix, c=1"], strict=True)
+    added = [(a.load.percentile(0.5) - b.load.percentile(0.5)) * 1e6 for a, b in pairs]
+    return [*found, Row("warm", f"{kind}, added to p50 of direct, c=1", "µs", added, 150.0)]
+
+
+def weight(made: Platform, kind: str, memory: int) -> list[Row]:
+    """Of the platform's process and of all below it, after the load."""
+    pid = made.process.pid
+    note = f"--memory {memory} GB"
+    return [
+        Row("warm", f"{kind}, the platform after the load: RSS", "MiB", [resident(pid)], note=note),
+        Row("warm", f"{kind}, the platform after the load: PSS", "MiB", [proportional([pid])], note=note),
+        Row("warm", f"{kind}, {len(below(pid))} processes below it: PSS", "MiB", [proportional(below(pid))], note=note),
+    ]
