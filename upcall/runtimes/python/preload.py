@@ -12,10 +12,13 @@ import contextlib
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
 _PATIENCE = 10.0
+_ENDING = 0.5
+"""Seconds in which threads that have been joined are gone for the kernel, too."""
 _WORDS = 2000
 _GOOD = b"\0good"
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -95,7 +98,9 @@ def _state() -> _State:
 
 def _left(before: _State) -> str:
     """What an import has left behind; a process with it cannot be forked for everybody."""
-    after = _state()
+    deadline = time.monotonic() + _ENDING
+    while (after := _state()).threads > before.threads and time.monotonic() < deadline:
+        time.sleep(0.005)
     if after.threads != before.threads:
         return f"starts threads ({after.threads - before.threads})"
     if new := after.processes - before.processes:
