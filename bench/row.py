@@ -1,11 +1,8 @@
 """One line of the bench's table, and what a part of the bench is.
 
-A part is a module with `async def rows(quick: bool) -> list[Row]`; `bench.frame` runs all of them one after another and
-writes table, JSON and plot. What goes wrong raises: then the part failed. A target that is missed is a result.
-
-Seconds that a part may take on a quiet machine, whole and quick:
-
-    warm 300, 35    cold 90, 15    density 60, 10    life 60, 10    pure 20, 8    calls 15, 5
+A part is a module with `async def rows(quick: bool) -> list[Row]`. `bench.__main__` runs all of them one after another,
+says how long each may take, and writes table, JSON and plot. What goes wrong raises: then the part failed. A target
+that is missed is a result. Names of rows that belong together end alike, `…: what`.
 """
 
 import statistics
