@@ -116,10 +116,8 @@ class _Many:
         return times
 
 
-def _row(
-    name: str, unit: str, *values: float, target: float | None = None, better: bool = False, note: str = ""
-) -> Row:
-    return Row("density", name, unit, [*values], target, "more" if better else "less", note)
+def _row(name: str, unit: str, *values: float, target: float | None = None, more: bool = False, note: str = "") -> Row:
+    return Row("density", name, unit, [*values], target, "more" if more else "less", note)
 
 
 def _bytes_of_groups(pids: set[int]) -> int:

@@ -26,6 +26,7 @@ from upcall.model.preload import parse_preload
 from upcall.model.resolvers import parse_resolvers
 from upcall.model.sizes import parse_duration
 from upcall.model.store_url import parse_store
+from upcall.pooling import POOL_SETTINGS
 from upcall.roles import IDENTITY, ROLE_SETTINGS
 from upcall.setting import ANSWERS, APART, RUNS, Role, Setting
 
@@ -241,22 +242,7 @@ SETTINGS: tuple[Setting, ...] = (
         ("METRICS_KAMON_TAGS", "whisk.metrics.kamon-tags-enabled"),
     ),
     *OPERATOR,
-    Setting(
-        "pool.pause-grace",
-        parse_duration,
-        "10 s",
-        "idle time before a container is paused",
-        ("whisk.container-proxy.timeouts.pause-grace",),
-        roles=RUNS,
-    ),
-    Setting(
-        "pool.idle-container",
-        parse_duration,
-        "10 minutes",
-        "paused time before a container is removed",
-        ("whisk.container-proxy.timeouts.idle-container",),
-        roles=RUNS,
-    ),
+    *POOL_SETTINGS,
     Setting(
         "bus",
         one_of("memory", "kafka"),

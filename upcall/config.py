@@ -35,6 +35,7 @@ from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 from upcall.model.store_url import SqliteUrl, StoreUrl
 from upcall.places import DATABASE, default_data
+from upcall.pooling import Pooling, take_pooling
 from upcall.roles import function_pulling, unencrypted, well_known
 from upcall.setting import Role, Setting
 from upcall.sources import Found, Sources, Texts, upstream_keys
@@ -78,8 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_tags: bool
     operator_username: str
     operator_password: str | None
-    pool_pause_grace: float
-    pool_idle_container: float
+    pool: Pooling
     transactions_header: str
     store_level_blocking: StoreLevel
     store_level_non_blocking: StoreLevel
@@ -172,7 +172,7 @@ def survey(
     faults += [] if any(field.startswith("limits_") for field in wrong) else unfit
     brokers = take_brokers(values)
     values |= {"role": role, "limits": limits, "brokers": brokers, "bus": values["bus"] if role == "serve" else "kafka"}
-    values |= {"balancing": take_balancing(values), "docker": take_docker(values)}
+    values |= {"balancing": take_balancing(values), "docker": take_docker(values), "pool": take_pooling(values)}
     if values["bus"] == "kafka" and brokers is None and "kafka_hosts" not in wrong:
         faults.append(missing_brokers(role))
     faults += _identify(values, wrong, around or surroundings(environment))

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import logging
+import random
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -100,7 +101,17 @@ def pool_config(settings: Settings, memory: int, offer: Offer) -> PoolConfig:
     else:
         kinds = offer.present if settings.prewarm is None else offer.manifest.kinds
         cells = stem_cells(settings.prewarm, kinds, memory, settings.limits.memory.std)
-    return PoolConfig(memory, settings.pool_pause_grace, settings.pool_idle_container, prewarm=cells)
+    pool = settings.pool
+    late = random.uniform(0, pool.prewarm_variance)  # noqa: S311 - no secret: Invokers are not to move in step
+    return PoolConfig(
+        memory,
+        pool.pause_grace,
+        pool.idle_container,
+        prewarm=cells,
+        prewarm_delay=pool.prewarm_delay + late,
+        prewarm_check=pool.prewarm_interval + late,
+        prewarm_limit=pool.prewarm_limit,
+    )
 
 
 def make_invoker(
