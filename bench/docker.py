@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import docker_driver
+from bench.client import Address, Load, load
 from bench.docker_hand import Hand
-from bench.load import Load, post, run
-from bench.nodes import cpu
-from bench.serve import invoke
+from bench.load import post, run
+from bench.processes import cpu
+from bench.warm import invoke
 from tests.system import engine_images
 from tests.system.engine import Engine, engine_of_its_own
 from tests.system.engine_guard import home
@@ -70,7 +71,7 @@ def engine_cpu(engine: Engine) -> float:
     return sum(cpu(int(pid)) for pid in processes)
 
 
-def addresses(engine: Engine, action: str) -> list[tuple[str, int] | str]:
+def addresses(engine: Engine, action: str) -> list[Address]:
     """Of the containers that an action has."""
     found = [each for each in engine.containers("upcall.invoker") if each["Names"][0].endswith(f"_{action}")]
     return [(each["NetworkSettings"]["Networks"]["bridge"]["IPAddress"], 8080) for each in found]
@@ -78,30 +79,28 @@ def addresses(engine: Engine, action: str) -> list[tuple[str, int] | str]:
 
 async def straight(engine: Engine, action: str, count: int) -> Load:
     """To the action's containers, over as many connections as through the platform."""
-    hosts = addresses(engine, action)
     request = post("/run", json.dumps({"value": {"n": 1}, **CONTEXT}).encode())
-    return await run([hosts[number % len(hosts)] for number in range(CONNECTIONS)], request, count)
+    return await load(addresses(engine, action), [request], CONNECTIONS, count=count)
 
 
 async def warm(engine: Engine, made: Platform, rounds: int, count: int) -> Rows:
     """By shape and action: rates, CPU in µs per activation of the platform and of the engine."""
-    target: list[tuple[str, int] | str] = [("127.0.0.1", made.port)] * CONNECTIONS
+    target: list[Address] = [("127.0.0.1", made.port)]
     found: Rows = {}
     for shape, concurrency in SHAPES.items():
         for name, code in (("quiet", CODE[NODE]), ("printing", PRINTING)):
             action = f"{name}{concurrency}"
             create(made, action, NODE, code, concurrency)
-            await run(target, invoke(made, action), CONNECTIONS * 50)
+            await load(target, [invoke(made, action)], CONNECTIONS, count=CONNECTIONS * 50)
             rows = []
             for _ in range(rounds):
                 direct = await straight(engine, action, count)
                 before = engine_cpu(engine), cpu(made.process.pid)
-                load = await run(target, invoke(made, action), count)
+                through = await load(target, [invoke(made, action)], CONNECTIONS, count=count)
                 await asyncio.sleep(0.2)
                 spent = [(engine_cpu(engine) - before[0]) / count, (cpu(made.process.pid) - before[1]) / count]
-                assert direct.bad == load.bad == 0
                 rows.append(
-                    {"direct": direct.rate, "upcall": load.rate, "p50": load.percentile(0.5) * 1e3}
+                    {"direct": direct.rate, "upcall": through.rate, "p50": through.percentile(0.5) * 1e3}
                     | {"engine_cpu": spent[0] * 1e6, "upcall_cpu": spent[1] * 1e6}
                 )
             found[f"{shape}, {name}"] = {"containers": len(addresses(engine, action)), "rounds": rows}
@@ -112,8 +111,8 @@ async def called(made: Platform, name: str, kind: str) -> float:
     """Seconds of the first call of a new action."""
     create(made, name, kind, CODE[kind])
     began = time.perf_counter()
-    load = await run([("127.0.0.1", made.port)], invoke(made, name), 1)
-    assert load.bad == 0
+    answer = await run([("127.0.0.1", made.port)], invoke(made, name), 1)
+    assert answer.bad == 0
     return time.perf_counter() - began
 
 

@@ -11,11 +11,11 @@ import os
 import statistics
 import sys
 import tempfile
-from base64 import b64encode
 from pathlib import Path
 
-from bench.load import Load, post, run
-from bench.serve import BODY, CODE, cpu
+from bench.client import Load, load
+from bench.processes import cpu
+from bench.warm import PYTHON, invoke
 from tests.system.serving import Platform
 
 LIMITS = {"LIMITS_ACTIONS_INVOKES_PERMINUTE": "100000000", "LIMITS_ACTIONS_INVOKES_CONCURRENT": "100000"}
@@ -25,18 +25,14 @@ class Unkept(Platform):
     program = (sys.executable, "-m", "bench.unkept")
 
 
-def request(platform: Platform, blocking: bool) -> bytes:
-    path = f"/api/v1/namespaces/_/actions/quiet?blocking={'true' if blocking else 'false'}"
-    return post(path, BODY, "Authorization: Basic " + b64encode(platform.auth.encode()).decode())
-
-
 async def one(platform: Platform, blocking: bool, connections: int, count: int) -> tuple[Load, float]:
     """The load, and the platform's CPU in us per activation."""
     before = cpu(platform.process.pid)
-    load = await run([("127.0.0.1", platform.port)] * connections, request(platform, blocking), count)
+    request = invoke(platform, "quiet", query=f"blocking={'true' if blocking else 'false'}")
+    done = await load([("127.0.0.1", platform.port)], [request], connections, count=count)
     while running(platform):
         await asyncio.sleep(0.05)
-    return load, (cpu(platform.process.pid) - before) / load.answered * 1e6
+    return done, (cpu(platform.process.pid) - before) / done.answered * 1e6
 
 
 def running(platform: Platform) -> bool:
@@ -58,7 +54,7 @@ async def measure(rounds: int, count: int) -> None:
         print(f"load average {os.getloadavg()[0]:.1f}")
         try:
             for platform in sides.values():
-                platform.create("quiet", CODE)
+                platform.create("quiet", PYTHON)
                 await one(platform, True, 10, 200)
             for blocking in (False, True):
                 for connections in (1, 10, 50):
@@ -75,11 +71,10 @@ async def compare(sides: dict[str, Platform], blocking: bool, connections: int, 
             found[name].append(await one(platform, blocking, connections, count))
     what = f"{'blocking' if blocking else 'non-blocking'} c={connections}"
     for name, loads in found.items():
-        p50, p99 = (statistics.median(load.percentile(share) for load, _ in loads) * 1e3 for share in (0.5, 0.99))
-        rate = statistics.median(load.rate for load, _ in loads)
+        p50, p99 = (statistics.median(each.percentile(share) for each, _ in loads) * 1e3 for share in (0.5, 0.99))
+        rate = statistics.median(each.rate for each, _ in loads)
         spent = statistics.median(spent for _, spent in loads)
-        bad = sum(load.bad for load, _ in loads)
-        print(f"{what:20}{name:9}{rate:8.0f}/s  p50 {p50:6.3f} ms  p99 {p99:6.2f} ms  CPU {spent:5.0f} us  bad {bad}")
+        print(f"{what:20}{name:9}{rate:8.0f}/s  p50 {p50:6.3f} ms  p99 {p99:6.2f} ms  CPU {spent:5.0f} us")
 
 
 if __name__ == "__main__":

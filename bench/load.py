@@ -1,4 +1,5 @@
-"""A lean load client: n kept-alive connections, one request each at a time, over TCP or unix sockets."""
+"""Calls that are timed one by one from inside this process, over TCP or unix sockets; under load `bench.client` asks,
+whose start would be most of what one call takes."""
 
 import asyncio
 import time
