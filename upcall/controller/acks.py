@@ -15,31 +15,45 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Protocol
 
+import msgspec
 from msgspec import Raw
 
+from upcall.controller.plan import Plan
 from upcall.controller.recent import Recent
 from upcall.core.balance import Job
 from upcall.core.health import Outcome
 from upcall.deadlines import PERIOD, Deadlines
+from upcall.errors import Internal, TooLarge, UpcallError
 from upcall.model.activation import Activation
+from upcall.model.entities import Identity
 from upcall.model.messages import (
     ActivationMessage,
     CombinedMessage,
     CompletionMessage,
     Message,
+    ResultMessage,
     completed_topic,
     invoker_topic,
 )
-from upcall.model.messages import ResultMessage as Result
+from upcall.model.names import FullyQualifiedName, Transid
 from upcall.ports import Bus, Feed, Lost
 from upcall.telemetry import marks
 
 log = logging.getLogger(__name__)
 
-Then = Callable[[str, Activation | None], None]
-"""Takes the activation's id and its record, or None when the wait is over. Called once."""
+
+class Caller(Protocol):
+    """Who has an activation started. Told once."""
+
+    def done(self, id: str, activation: Activation | None) -> None:
+        """The record of what was waited for, or None when the wait is over; None too for whoever does not wait, once
+        the bus has the message."""
+
+    def failed(self, id: str, error: UpcallError) -> None:
+        """It could not be sent."""
+
 
 Freed = Callable[[Job, int, Outcome | None], None]
 """Takes a job whose slot is free again, its Invoker's number, and how it ended there; None: it was not sent."""
@@ -55,48 +69,46 @@ KEEPING = 5.0
 NEVER = float("inf")
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One activation in flight."""
 
-    __slots__ = (
-        "action",
-        "forced",
-        "id",
-        "invoker",
-        "job",
-        "look",
-        "message",
-        "namespace",
-        "overdue",
-        "size",
-        "then",
-        "transid",
-        "until",
-        "uuid",
-    )
-
-    def __init__(self, message: ActivationMessage, job: Job, invoker: int, then: Then | None) -> None:
-        self.message = message if then else None
-        content = message.content
-        self.size = len(content) if isinstance(content, Raw) else 0
-        self.id = message.activation_id
-        self.transid = message.transid
-        self.action = message.action
-        self.namespace = message.user.namespace.name
-        self.uuid = message.user.namespace.uuid
-        self.job = job
-        self.invoker = invoker
-        self.then = then
-        self.until = self.look = self.forced = 0.0
-        self.overdue: Callable[[Entry], None]
+    id: str
+    transid: Transid
+    action: FullyQualifiedName
+    user: Identity
+    job: Job
+    invoker: int
+    size: int
+    """Bytes of its arguments."""
+    acks: "Acks"
+    forced: float
+    """When its slot is freed, come what may."""
+    message: ActivationMessage | None = None
+    """While somebody waits."""
+    waiting: Caller | None = None
+    """Waits for the result."""
+    sending: Caller | None = None
+    """Waits for the bus to have it."""
+    until: float = 0.0
+    """When the wait is over."""
+    look: float = 0.0
+    """When to look into the store next."""
 
     @property
     def extra(self) -> dict[str, str]:
         """For the log."""
-        return marks(self.transid, self.id, self.namespace, self.action.id)
+        return marks(self.transid, self.id, self.user.namespace.name, self.action.id)
 
     def expire(self) -> None:
-        self.overdue(self)
+        self.acks.overdue(self)
+
+    def sent(self, error: BaseException | None) -> None:
+        """The bus has the message, or does not take it."""
+        if error is not None:
+            self.acks.refused(self, error)
+        elif self.sending is not None:
+            sending, self.sending = self.sending, None
+            sending.done(self.id, None)
 
 
 class Acks:
@@ -126,9 +138,11 @@ class Acks:
         self._standard, self._factor, self._addon = standard, factor, addon
         self._entries: dict[str, Entry] = {}
         self._outlasting: set[Entry] = set()
-        self._resolved = asyncio.Event()
+        self._ending: asyncio.Event | None = None
+        """Set with each wait that is over, in the end."""
         self._deadlines = Deadlines(period)
-        self.recent = Recent(self._deadlines.time)
+        self._time = asyncio.get_running_loop().time
+        self.recent = Recent(self._time)
         self._feed: Feed | None = None
         self._used = 0
         self.missing: Callable[[Entry, bool], None] = lambda entry, acknowledged: None
@@ -167,85 +181,116 @@ class Acks:
         """Of `GET /activation`: activation id and action."""
         return [(entry.id, f"{entry.action.id}@{entry.action.version}") for entry in self._entries.values()]
 
-    def register(self, entry: Entry, timeout: float, wait: float) -> None:
-        """`timeout` is the action's own; `wait` how long the caller waits, if one does. Both in seconds."""
+    def register(
+        self, message: ActivationMessage, plan: Plan, invoker: int, wait: float | None, caller: Caller
+    ) -> Entry:
+        """`wait` is how long the caller waits for the result, in seconds; None: not at all."""
+        user, content = message.user, message.content
+        size = len(content) if type(content) is Raw else 0
+        now, timeout = self._time(), plan.timeout
+        forced = now + (timeout if timeout > self._standard else self._standard) * self._factor + self._addon
+        entry = Entry(
+            message.activation_id, message.transid, message.action, user, plan.job, invoker, size, self, forced
+        )
         self._entries[entry.id] = entry
-        uuid = entry.uuid
+        uuid = user.namespace.uuid
         self.in_flight[uuid] = self.in_flight.get(uuid, 0) + 1
-        self.size += entry.size
-        now = self._deadlines.time()
-        entry.overdue = self._overdue
-        entry.forced = now + max(timeout, self._standard) * self._factor + self._addon
-        if entry.then is None:
-            self._deadlines.set(entry, entry.forced)
-            return
-        entry.until = now + wait
-        entry.look = now + SLOW_POLL
-        self._deadlines.set(entry, min(entry.until, entry.look, entry.forced))
+        self.size += size
+        if wait is None:
+            entry.sending = caller
+            self._deadlines.set(entry, forced)
+            return entry
+        entry.message, entry.waiting = message, caller
+        until = entry.until = now + wait
+        look = entry.look = now + SLOW_POLL
+        due = until if until < look else look
+        self._deadlines.set(entry, due if due < forced else forced)
+        return entry
 
     def withdraw(self, entry: Entry) -> bool:
         """The message was not sent. False where the entry is gone already."""
-        entry.then = None
+        entry.waiting = entry.sending = None
         if self._entries.pop(entry.id, None) is None:
             return False
         self._free(entry, None)
         return True
 
+    def refused(self, entry: Entry, error: BaseException) -> None:
+        """The bus does not take the message: withdraw it, and tell whoever waits for anything."""
+        caller = entry.sending or entry.waiting
+        self.withdraw(entry)
+        if isinstance(error, TooLarge):
+            log.info("activation %s is not sent: %s", entry.id, error, extra=entry.extra)
+            error = TooLarge()  # the caller knows nothing of topics (spec: load-balancer.md §6)
+        elif not isinstance(error, UpcallError):
+            log.error("activation %s could not be sent", entry.id, exc_info=error, extra=entry.extra)
+            error = Internal()
+        if caller is not None:
+            caller.failed(entry.id, error)
+
     def resolve(self, entry: Entry, activation: Activation | None) -> None:
         """Answer who waits; None: the wait is over."""
-        then = entry.then
-        if then is None:
+        waiting = entry.waiting
+        if waiting is None:
             return
-        entry.then = entry.message = None
-        self._outlasting.discard(entry)
-        self._resolved.set()
+        entry.waiting = entry.message = None
+        if self._outlasting:
+            self._outlasting.discard(entry)
         try:
-            then(entry.id, activation)
+            waiting.done(entry.id, activation)
         except Exception:  # the boundary of one caller: the others go on
             log.exception("the answer of activation %s failed", entry.id, extra=entry.extra)
+        if self._ending is not None:
+            self._ending.set()
 
     async def end_waits(self) -> None:
         """Nobody waits any longer: each gets the id alone. Where that cannot be kept in `KEEPING` seconds, nothing."""
-        left = [entry for entry in (*self._entries.values(), *self._outlasting) if entry.then is not None]
+        left = [entry for entry in (*self._entries.values(), *self._outlasting) if entry.waiting is not None]
+        self._ending = asyncio.Event()
         for entry in left:
             self._give_up(entry)
         try:
             async with asyncio.timeout(KEEPING):
-                while any(entry.then for entry in left):
-                    self._resolved.clear()
-                    await self._resolved.wait()
+                while any(entry.waiting for entry in left):
+                    self._ending.clear()
+                    await self._ending.wait()
         except TimeoutError:
             log.error(
-                "%d callers get no answer: their activations cannot be kept", sum(1 for each in left if each.then)
+                "%d callers get no answer: their activations cannot be kept", sum(1 for each in left if each.waiting)
             )
 
     def _give_up(self, entry: Entry) -> None:
         """The wait is over: the caller gets the id as soon as the activation outlives this process."""
-        if entry.message is not None and entry.then is not None:
+        if entry.message is not None and entry.waiting is not None:
             message, entry.message = entry.message, None
             entry.until = NEVER
             self._bus.keep(invoker_topic(entry.invoker, self._prefix), message, partial(self.resolve, entry, None))
 
     def _deliver(self, offset: int, message: Message, started: bool) -> None:
-        kind = type(message)
-        if kind is CombinedMessage or kind is Result:
-            response = cast("CombinedMessage | Result", message).response
+        if isinstance(message, CombinedMessage):
+            response = message.response
             id_ = response if isinstance(response, str) else response.activation_id
-            entry = self._entries.get(id_)
-            if entry is not None and entry.then is not None:
-                if isinstance(response, str):
-                    self.missing(entry, True)
-                else:
-                    if self._bus.recalls:  # else its record is in this process, at the latest in a millisecond
-                        self.recent.add(id_)
-                    self.resolve(entry, response)
-            if isinstance(message, CombinedMessage):
-                self._complete(id_, message)
+            self._hear(id_, response)
+            self._complete(id_, message)
         elif isinstance(message, CompletionMessage):
             self._complete(message.activation_id, message)
+        elif isinstance(message, ResultMessage):
+            response = message.response
+            self._hear(response if isinstance(response, str) else response.activation_id, response)
         else:
-            log.warning("a message of type %s on %s is dropped", kind.__name__, self._topic.name)
+            log.warning("a message of type %s on %s is dropped", type(message).__name__, self._topic.name)
         self._handled(offset)
+
+    def _hear(self, id_: str, response: Activation | str) -> None:
+        entry = self._entries.get(id_)
+        if entry is None or entry.waiting is None:
+            return
+        if isinstance(response, str):
+            self.missing(entry, True)
+            return
+        if self._bus.recalls:  # else its record is in this process, at the latest in a millisecond
+            self.recent.add(id_)
+        self.resolve(entry, response)
 
     def _handled(self, offset: int) -> None:
         feed = self._feed
@@ -265,22 +310,24 @@ class Acks:
             return
         self.completions["regular"] += 1
         self._free(entry, SYSTEM_ERROR if ack.is_system_error else SUCCESS)
-        if entry.then is not None:  # no result came, or only its id: whoever waits goes on waiting
+        if entry.waiting is not None:  # no result came, or only its id: whoever waits goes on waiting
             self._outlasting.add(entry)
             self._deadlines.set(entry, min(entry.until, entry.look))
 
     def _free(self, entry: Entry, outcome: Outcome | None) -> None:
         self._deadlines.drop(entry)
         self.size -= entry.size
-        left = self.in_flight[entry.uuid] - 1
+        uuid, in_flight = entry.user.namespace.uuid, self.in_flight
+        left = in_flight[uuid] - 1
         if left:
-            self.in_flight[entry.uuid] = left
+            in_flight[uuid] = left
         else:
-            del self.in_flight[entry.uuid]
+            del in_flight[uuid]
         self._freed(entry.job, entry.invoker, outcome)
 
-    def _overdue(self, entry: Entry) -> None:
-        now = self._deadlines.time()
+    def overdue(self, entry: Entry) -> None:
+        """One of its deadlines has passed."""
+        now = self._time()
         known = self._entries.get(entry.id) is entry
         if known and now >= entry.forced:
             del self._entries[entry.id]
@@ -290,13 +337,13 @@ class Acks:
             self._free(entry, Outcome.TIMEOUT)
             self._give_up(entry)
             return
-        if entry.then is not None and now >= entry.until:
+        if entry.waiting is not None and now >= entry.until:
             self._give_up(entry)
-        elif entry.then is not None and now >= entry.look:
+        elif entry.waiting is not None and now >= entry.look:
             entry.look = now + SLOW_POLL
             self.missing(entry, False)
         deadlines = [entry.forced] if known else []
-        if entry.then is not None:
+        if entry.waiting is not None:
             deadlines += [entry.until, entry.look]
         if deadlines:
             self._deadlines.set(entry, min(deadlines))

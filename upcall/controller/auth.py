@@ -13,6 +13,8 @@ import re
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from upcall.errors import Unauthorized
 from upcall.model import texts
 from upcall.model.entities import Identity
@@ -34,6 +36,14 @@ def credentials(header: bytes) -> tuple[str, str] | None:
     return (uuid, key) if colon and len(key) == KEY_LENGTH and _UUID.fullmatch(uuid) else None
 
 
+class Known(msgspec.Struct, frozen=True, eq=False):
+    """Whom a header stands for, while subjects and limits are what they were: then `changes` is the store's number."""
+
+    identity: Identity
+    until: float
+    changes: int
+
+
 class Authenticator:
     """Asks the store and remembers, at most `size` headers for `ttl` seconds each."""
 
@@ -44,21 +54,26 @@ class Authenticator:
         self._ttl = ttl
         self._size = size
         self._clock = clock
-        self._known: dict[bytes, tuple[Identity, float]] = {}
-        self._changes = store.changes
+        self._known: dict[bytes, Known] = {}
+        self.changes = store.changes
         self._seen: int | None = None
         """The number of changes that all entries belong to; None where there are none."""
 
     def cached(self, header: bytes) -> Identity | None:
         """The identity, where the header was seen lately."""
-        entry = self._known.get(header)
-        if entry is None:
+        known = self.known(header)
+        return known.identity if known else None
+
+    def known(self, header: bytes) -> Known | None:
+        """The same, and how long it is good."""
+        known = self._known.get(header)
+        if known is None:
             return None
-        if self._changes() != self._seen:
+        if self.changes() != known.changes:
             self._known.clear()
             return None
-        if entry[1] > self._clock():
-            return entry[0]
+        if known.until > self._clock():
+            return known
         del self._known[header]
         return None
 
@@ -68,12 +83,12 @@ class Authenticator:
             raise Unauthorized(texts.NO_CREDENTIALS)
         if identity := self.cached(header):
             return identity
-        before = self._changes()
+        before = self.changes()
         pair = credentials(header)
         found = await self._store.identity(*pair) if pair else None
         if found is None:
             raise Unauthorized(texts.BAD_CREDENTIALS)
-        if before is not None and before == self._changes():
+        if before is not None and before == self.changes():
             self._keep(header, found, before)
         return found
 
@@ -84,4 +99,4 @@ class Authenticator:
         self._known.pop(header, None)
         while len(self._known) >= self._size:
             del self._known[next(iter(self._known))]
-        self._known[header] = identity, self._clock() + self._ttl
+        self._known[header] = Known(identity, self._clock() + self._ttl, changes)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import UNSET
 
+from upcall.controller.plan import Plan
 from upcall.model.entities import Action
 from upcall.ports import Store, Stored
 
@@ -20,16 +21,26 @@ MB = 1024 * 1024
 LIFETIME = 300.0
 
 
+class Lease:
+    """What follows from a document, as long as it may be used. Who keeps a lease keeps nothing that the cache has
+    dropped: it ends then, and lets go of the plan."""
+
+    __slots__ = ("plan", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.plan: Plan | None = None
+
+
 class Entry:
-    """One action that is kept; `plan` is for the invoke path: what it derived from the document."""
+    """One action that is kept."""
 
-    __slots__ = ("expires", "plan", "stored", "weight")
+    __slots__ = ("lease", "stored", "weight")
 
-    def __init__(self, stored: Stored, expires: float, weight: int) -> None:
+    def __init__(self, stored: Stored, until: float, weight: int) -> None:
         self.stored = stored
-        self.expires = expires
         self.weight = weight
-        self.plan: object = None
+        self.lease = Lease(until)
 
 
 def without_code(stored: Stored) -> Stored:
@@ -57,7 +68,7 @@ class ActionCache:
     def entry(self, id: str) -> Entry | None:
         """What is known of the action, if anything is."""
         entry = self._entries.get(id)
-        if entry is None or entry.expires > self._clock():
+        if entry is None or entry.lease.until > self._clock():
             return entry
         self._drop(id)
         return None
@@ -111,6 +122,8 @@ class ActionCache:
             read.set_result(entry)
             if self._reads.get(id) is read:
                 self._keep(id, entry)
+            else:
+                entry.lease.until = 0.0
             return entry
         finally:
             if self._reads.get(id) is read:
@@ -123,6 +136,7 @@ class ActionCache:
     def _keep(self, id: str, entry: Entry) -> None:
         self._drop(id)
         if entry.weight > self._room:
+            entry.lease.until = 0.0
             return
         while self._weight + entry.weight > self._room:
             self._drop(next(iter(self._entries)))
@@ -133,3 +147,4 @@ class ActionCache:
         entry = self._entries.pop(id, None)
         if entry:
             self._weight -= entry.weight
+            entry.lease.until, entry.lease.plan = 0.0, None

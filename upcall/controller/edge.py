@@ -29,8 +29,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from upcall.controller.exchange import Edge, Exchange, Head
+from upcall.controller.exchange import Edge, Exchange
 from upcall.controller.holdings import SMALL
+from upcall.controller.route import Head
+from upcall.controller.target import NOWHERE
 from upcall.http.operator import INSIDE
 from upcall.model import texts
 
@@ -99,8 +101,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self.edge.gone(self)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) > READ_SIZE:  # uvloop reads more at once, and the head's bound needs steps
-            for start in range(0, len(data), READ_SIZE):
+        size = len(data)
+        if size > READ_SIZE:  # uvloop reads more at once, and the head's bound needs steps
+            for start in range(0, size, READ_SIZE):
                 self.data_received(data[start : start + READ_SIZE])
             return
         if self.receiving:
@@ -108,13 +111,13 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
         head = self.edge.heads.get(data[:end])
-        if head is not None and len(data) - end == head.length and self._free():
+        if head is not None and size - end == head.length and self._free():
             self._repeat(head, data[end:])
             return
         self.fresh = None
         self._parse(data)
         head = self.fresh
-        if head is not None and len(data) - end == head.length and not self.receiving:
+        if head is not None and size - end == head.length and not self.receiving:
             self.edge.learn(data[:end], head)
 
     def _free(self) -> bool:
@@ -124,13 +127,12 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _repeat(self, head: Head, body: bytes) -> None:
         """A whole request whose head is known, without the parser: it stands between two messages as before."""
-        self.since = self.edge.now
+        edge = self.edge
+        self.since = edge.now
         self.refusing = False
-        exchange = self.cycle = self.running = Exchange(self, head.target, head.headers, True)  # type: ignore[assignment]
-        if body:
-            exchange.take(body)
-        exchange.complete = True
-        exchange.begin()
+        exchange = Exchange(head, edge.route, body, head.length, "", 0.0, self, True, True, True)
+        self.cycle = self.running = exchange  # type: ignore[assignment]
+        exchange.submit()
 
     def _parse(self, data: bytes) -> None:
         while data and not self.deaf:
@@ -220,9 +222,13 @@ class EdgeProtocol(HttpToolsProtocol):
             self._to_app()
         else:
             keep_alive = parser.should_keep_alive() and not self.draining and parser.get_http_version() != "1.0"
+            head = edge.head(target, headers, announced)
             again = keep_alive and announced <= SMALL and b"expect" not in headers
-            self.fresh = Head(target, headers, announced) if again else None
-            self._enqueue(Exchange(self, target, headers, keep_alive))
+            self.fresh = head if again else None
+            self._enqueue(self._exchange(head, keep_alive))
+
+    def _exchange(self, head: Head, keep_alive: bool) -> Exchange:
+        return Exchange(head, self.edge.route, b"", 0, "", 0.0, self, keep_alive)
 
     def on_chunk_header(self) -> None:
         self.in_trailer = True
@@ -369,7 +375,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _refuse_request(self, headers: dict[bytes, bytes], status: int, text: str) -> None:
         """Answer the request whose head has arrived, in its turn, and none after it."""
-        exchange = Exchange(self, None, headers, False)
+        exchange = self._exchange(self.edge.head(NOWHERE, headers, 0), False)
         exchange.refuse(status, text)
         self._enqueue(exchange)
         self.deaf = True
@@ -391,6 +397,4 @@ class EdgeProtocol(HttpToolsProtocol):
             half.message_event.set()
         elif half is not None:
             self.pipeline.popleft()
-        exchange = Exchange(self, None, {}, False)
-        exchange.refuse(status, text)
-        self._enqueue(exchange)
+        self._refuse_request({}, status, text)

@@ -7,18 +7,18 @@ of a refusal that the edge makes on its own: a head too large, a body too large,
 import asyncio
 import resource
 from collections.abc import MutableSequence
-from functools import lru_cache
-from time import perf_counter
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from upcall.controller.holdings import Holdings
-from upcall.controller.route import InvokeRoute, Request
-from upcall.controller.target import Target, parse_target
-from upcall.http.envelope import TID_HEADER, Headers, refusal, tid_bytes, transaction_id
+from upcall.controller.route import Head, InvokeRoute, Request
+from upcall.controller.target import NOWHERE, Target, parse_target
+from upcall.http.envelope import COMPLETED, TID_HEADER, Headers, refusal, transaction_id
+from upcall.http.ids import ids
 from upcall.model import texts
 
 if TYPE_CHECKING:
@@ -29,18 +29,10 @@ KNOWN_URLS = 4096
 KNOWN_HEADS, LONGEST_HEAD = 1024, 2048
 CONNECTIONS = 50_000
 _EXPECTED = (b"100-continue", b"100-Continue")
-_ACTIVATION = b"x-openwhisk-activation-id: "
-_CLOSE = b"\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+_ACTIVATION = b"\r\nx-openwhisk-activation-id: "
+_KEPT, _CLOSED = "\r\ncontent-length: ", "\r\nconnection: close\r\ncontent-length: "
 _LATER: Headers = ((b"Retry-After", b"5"),)
 """Of a 503: the time in which a stopped platform may be there again."""
-
-
-class Head(msgspec.Struct, frozen=True):
-    """What the parser made of the head of an invoke whose body has this length, on a connection that goes on."""
-
-    target: Target
-    headers: dict[bytes, bytes]
-    length: int
 
 
 class Edge:
@@ -61,7 +53,7 @@ class Edge:
     ) -> None:
         self.route = route
         self.tid_name = tid_header.lower()
-        self.tid_prefix = tid_header + b": "
+        self.tid_line = f"\r\n{tid_header.decode()}: "
         self.max_body = max_body
         self.max_url = max_url
         self.max_head = max_head
@@ -81,7 +73,7 @@ class Edge:
         """By their bytes: callers repeat themselves, and a head that is the same to the byte is parsed once."""
         self._targets: dict[bytes, Target | None] = {}
         self._defaults: MutableSequence[tuple[bytes, bytes]] = []
-        self._default_block = b""
+        self._completed: dict[int, bytes] = {}
 
     def target(self, url: bytes) -> Target | None:
         """What the URL of a POST asks for; None where it is the app's."""
@@ -108,12 +100,33 @@ class Edge:
         if not self.leaving:
             self.left.set()
 
-    def default_block(self, state: ServerState) -> bytes:
-        """uvicorn's own headers (the date), written out. It makes a new list of them each second."""
+    def head(self, target: Target, headers: dict[bytes, bytes], length: int) -> Head:
+        """What counts of the headers."""
+        return Head(
+            target,
+            headers.get(b"authorization"),
+            headers.get(b"content-type", b""),
+            headers.get(self.tid_name),
+            headers.get(b"x-ow-extra-logging", b"").lower() == b"on",
+            headers.get(b"expect") in _EXPECTED,
+            length,
+        )
+
+    def start(self, state: ServerState, status: int, headers: Headers, activation: bool) -> bytes:
+        """An answer up to the activation's id, or to what comes where there is none. uvicorn's own headers (the date)
+        are a new list each second, and most answers of a second begin alike."""
         if state.default_headers is not self._defaults:
             self._defaults = state.default_headers
-            self._default_block = b"".join(b"%b: %b\r\n" % pair for pair in self._defaults)
-        return self._default_block
+            self._completed.clear()
+        if not activation or headers is not COMPLETED:
+            return self._start(status, headers) + (_ACTIVATION if activation else b"")
+        start = self._completed.get(status)
+        if start is None:
+            start = self._completed[status] = self._start(status, headers) + _ACTIVATION
+        return start
+
+    def _start(self, status: int, headers: Headers) -> bytes:
+        return STATUS_LINE[status] + b"\r\n".join(b"%b: %b" % pair for pair in (*self._defaults, *headers))
 
 
 def most_connections() -> int:
@@ -123,12 +136,6 @@ def most_connections() -> int:
     return CONNECTIONS if files == resource.RLIM_INFINITY else min(files * 3 // 4, CONNECTIONS)
 
 
-@lru_cache(256)
-def header_lines(headers: Headers) -> bytes:
-    """As they are written; there are few sets of them."""
-    return b"".join(b"%b: %b\r\n" % pair for pair in headers)
-
-
 class _NoEvent:
     """In place of the event that wakes an ASGI app."""
 
@@ -136,52 +143,31 @@ class _NoEvent:
         """Nobody waits for it."""
 
 
-class Exchange:
-    """One request that is answered here. The first five members are those of uvicorn's `RequestResponseCycle` that the
-    protocol uses; `response_started` too."""
+class Exchange(Request, eq=False):
+    """One request that is answered here. uvicorn looks at `keep_alive`, `disconnected`, `response_complete` and
+    `message_event`, as at those of its `RequestResponseCycle`."""
 
-    __slots__ = (
-        "began",
-        "chunks",
-        "complete",
-        "disconnected",
-        "headers",
-        "keep_alive",
-        "protocol",
-        "refused",
-        "response_complete",
-        "size",
-        "started",
-        "target",
-        "tid",
-    )
-    message_event = _NoEvent()
-
-    def __init__(
-        self, protocol: "EdgeProtocol", target: Target | None, headers: dict[bytes, bytes], keep_alive: bool
-    ) -> None:
-        self.protocol = protocol
-        self.target = target
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.disconnected = False
-        self.response_complete = False
-        self.started = False
-        self.complete = False
-        self.refused: tuple[int, str] | None = None
-        self.chunks: list[bytes] = []
-        self.size = 0
-        self.tid = ""
+    protocol: "EdgeProtocol"
+    keep_alive: bool
+    started: bool = False
+    """All requests before this one are answered."""
+    complete: bool = False
+    """The body is whole."""
+    disconnected: bool = False
+    response_complete: bool = False
+    refused: tuple[int, str] | None = None
+    chunks: list[bytes] = msgspec.field(default_factory=list)
+    message_event: ClassVar[_NoEvent] = _NoEvent()
 
     def begin(self) -> None:
-        """All requests before this one are answered."""
+        """It is its turn."""
         self.started = True
+        head = self.head
         if self.refused or self.complete:
             self.submit()
-        elif self.headers.get(b"expect") in _EXPECTED:
-            announced = int(self.headers.get(b"content-length", 0))
-            if announced > self.protocol.edge.route.payload_limit:
-                self.size = announced  # refused for its size, if nothing else is wrong; the body need not come
+        elif head.expects:
+            if head.length > self.route.payload_limit:
+                self.size = head.length  # refused for its size, if nothing else is wrong; the body need not come
                 self.keep_alive = False
                 self.submit()
             else:
@@ -195,7 +181,7 @@ class Exchange:
         self.size += len(body)
         if self.size > edge.max_body:
             self.refuse(413, texts.request_too_large(self.size, edge.max_body))
-        elif self.size <= edge.route.payload_limit:
+        elif self.size <= self.route.payload_limit:
             self.chunks.append(body)
         else:
             self.chunks.clear()
@@ -212,29 +198,18 @@ class Exchange:
         """The request is there, or as much of it as is needed."""
         if self.response_complete:
             return
-        headers = self.headers
-        edge = self.protocol.edge
-        self.began = perf_counter()
-        self.tid = transaction_id(headers.get(edge.tid_name))
-        if self.refused or self.target is None:
-            status, text = self.refused or (400, "")
+        self.began = monotonic()
+        tid = self.head.tid
+        self.tid = transaction_id(tid) if tid else ids.transaction()
+        if self.refused:
+            status, text = self.refused
             self.respond(*refusal(status, text, self.tid, _LATER if status == 503 else (), allow=()))
             return
-        chunks = self.chunks
-        request = Request(
-            self.target,
-            headers.get(b"authorization"),
-            headers.get(b"content-type", b""),
-            chunks[0] if len(chunks) == 1 else b"".join(chunks),
-            self.size,
-            self.tid,
-            headers.get(b"x-ow-extra-logging", b"").lower() == b"on",
-            self.respond,
-        )
-        self.chunks = []
-        edge.route.handle(request)
+        if self.chunks:
+            self.body, self.chunks = b"".join(self.chunks), []
+        self.route.handle(self)
 
-    def respond(self, status: int, headers: Headers, body: bytes, activation: bytes = b"") -> None:
+    def respond(self, status: int, headers: Headers, body: bytes, activation: str = "") -> None:
         """Write the answer, unless there is one already or nobody is left to read it."""
         if self.response_complete:
             return
@@ -243,19 +218,16 @@ class Exchange:
         transport = protocol.transport
         if transport.is_closing():
             return
-        edge = protocol.edge
-        if self.target is None:
-            edge.figures.answered("refused", status, perf_counter() - self.began)
+        edge, keep_alive = protocol.edge, self.keep_alive
+        seconds = monotonic() - self.began
+        if self.head.target is NOWHERE:
+            edge.figures.answered("refused", status, seconds)
         else:
-            edge.figures.invoked(status, perf_counter() - self.began)
-        parts = [STATUS_LINE[status], edge.default_block(protocol.server_state), header_lines(headers)]
-        if activation:
-            parts += (_ACTIVATION, activation, b"\r\n")
-        parts += (edge.tid_prefix, tid_bytes(self.tid))
-        parts.append(b"\r\ncontent-length: %d\r\n\r\n" if self.keep_alive else _CLOSE)
-        parts[-1] %= len(body)
-        parts.append(body)
-        transport.write(b"".join(parts))
-        if not self.keep_alive:
+            edge.figures.invoked(status, seconds)
+        start = edge.start(protocol.server_state, status, headers, bool(activation))
+        length = _KEPT if keep_alive else _CLOSED
+        rest = f"{activation}{edge.tid_line}{self.tid}{length}{len(body)}\r\n\r\n"
+        transport.write(b"".join((start, rest.encode("latin-1", "replace"), body)))
+        if not keep_alive:
             protocol.end()
         protocol.on_response_complete()

@@ -8,14 +8,16 @@ rights, query, body, size, and the action itself at last. All of it is plain cal
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
-from typing import Protocol
+from time import monotonic
 
 import msgspec
 
 from upcall.controller.auth import Authenticator
+from upcall.controller.cache import Lease
 from upcall.controller.events import Events
 from upcall.controller.figures import Figures
-from upcall.controller.invoke import Invocation, Invocations, Plan
+from upcall.controller.invoke import Invocations
+from upcall.controller.plan import Plan
 from upcall.controller.target import Target
 from upcall.controller.views import activation_bytes, result_bytes
 from upcall.core.limits import payload_limit
@@ -33,24 +35,66 @@ from upcall.model.sizes import SystemLimits
 log = logging.getLogger(__name__)
 
 
-class Respond(Protocol):
-    """Takes the answer, once, with the activation's id where there is one. The caller adds its header, and those of the
-    transaction's id and the length."""
+class Way(msgspec.Struct, frozen=True, eq=False):
+    """What was found for a head: who asks, having the right to, and how to run the action. It is good until one of them
+    changes (`InvokeRoute._still`), and saves all that follows from them alone."""
 
-    def __call__(self, status: int, headers: Headers, body: bytes, activation: bytes = b"") -> None: ...
+    identity: Identity
+    changes: int
+    """Of subjects and limits, when it was found."""
+    until: float
+    payload: int
+    """Bytes of a body that may be."""
+    lease: Lease
 
 
-class Request(msgspec.Struct):
-    """One POST of an action. `body` may be left out where `size` is above the payload limit."""
+class Head(msgspec.Struct, eq=False):
+    """What the head of a request says that has to do with an invoke."""
 
     target: Target
-    authorization: bytes | None
-    content_type: bytes
+    authorization: bytes | None = None
+    content_type: bytes = b""
+    tid: bytes | None = None
+    extra_logging: bool = False
+    expects: bool = False
+    """The client waits for leave to send the body."""
+    length: int = 0
+    """Bytes of the body that it announces."""
+    way: "Way | None" = None
+    """Where it led the last time."""
+
+
+class Request(msgspec.Struct, eq=False):
+    """One POST of an action, until it is answered. Whoever makes it says how (`respond`)."""
+
+    head: Head
+    route: "InvokeRoute"
     body: bytes
+    """May be left out where `size` is above the payload limit."""
     size: int
     tid: str
-    extra_logging: bool
-    respond: Respond
+    began: float
+    """When it had arrived, on the monotonic clock."""
+
+    def respond(self, status: int, headers: Headers, body: bytes, activation: str = "") -> None:
+        """Give the answer, once, with the activation's id where there is one; its header, and those of the
+        transaction's id and the length, are added."""
+        raise NotImplementedError
+
+    def done(self, id: str, activation: Activation | None) -> None:
+        if activation is None:
+            self.respond(202, COMPLETED, b'{"activationId":"%b"}' % id.encode(), id)
+            return
+        self.route.waits.observe(monotonic() - self.began)
+        response = activation.response
+        status, result = response.status_code, result_bytes(response)
+        bare = self.head.target.result or result.lstrip()[:1] == b"["
+        body = result if bare else activation_bytes(activation, logs=False)
+        self.respond(200 if status == SUCCESS else 502 if status <= DEVELOPER_ERROR else 500, COMPLETED, body, id)
+
+    def failed(self, id: str, error: UpcallError) -> None:
+        """Without the id: who is told one may ask for its record (docs/DESIGN.md D7), and there will be none."""
+        self.respond(*failure(error, self.tid))
 
 
 class InvokeRoute:
@@ -72,6 +116,7 @@ class InvokeRoute:
     ) -> None:
         self._invocations = invocations
         self._auth = auth
+        self._changes = auth.changes
         self._limits = limits
         self._payload = payload_limit(limits, UserLimits())
         self.payload_limit = limits.payload
@@ -87,16 +132,34 @@ class InvokeRoute:
     def handle(self, request: Request) -> None:
         """Answer now, or later where something has to be awaited."""
         try:
-            header = request.authorization
-            if header is None:
-                raise Unauthorized(texts.NO_CREDENTIALS)
-            identity = self._auth.cached(header)
-            if identity is None:
-                self._invocations.spawn(self._authenticate(request, header))
-            else:
-                self._enter(request, identity)
+            way = request.head.way
+            plan = self._still(way, request.began) if way is not None else None
+            if way is None or plan is None:
+                self._search(request)
+                return
+            now, identity = self.clock(), way.identity
+            if self._admit(request, identity, now):
+                self._check_body(request, way.payload)
+                self._publish(request, identity, plan, now)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
             _refuse(request, error)
+
+    def _still(self, way: Way, now: float) -> Plan | None:
+        """The action's plan, where all is as it was when the way was found."""
+        lease = way.lease
+        if now < lease.until and now < way.until and self._changes() == way.changes:
+            return lease.plan
+        return None
+
+    def _search(self, request: Request) -> None:
+        header = request.head.authorization
+        if header is None:
+            raise Unauthorized(texts.NO_CREDENTIALS)
+        identity = self._auth.cached(header)
+        if identity is None:
+            self._invocations.spawn(self._authenticate(request, header))
+        else:
+            self._enter(request, identity)
 
     async def _authenticate(self, request: Request, header: bytes) -> None:
         try:
@@ -105,24 +168,33 @@ class InvokeRoute:
             _refuse(request, error)
 
     def _enter(self, request: Request, identity: Identity) -> None:
-        target = request.target
-        if target.name_problem:
-            raise Malformed(target.name_problem)
+        problem = request.head.target.name_problem
+        if problem:
+            raise Malformed(problem)
         now = self.clock()
+        if self._admit(request, identity, now):
+            self._pass(request, identity, now)
+
+    def _admit(self, request: Request, identity: Identity, now: float) -> bool:
+        """Whether the throttles let it pass; where others have to be asked it goes on later. Raises Throttled."""
         try:
             held = self._throttles.admit(identity, now)
         except Throttled as refusal:
             self._tell(identity, refusal)
             raise
-        if held is None:
-            self._pass(request, identity, now)
-        else:
+        if held is not None:
             self._invocations.spawn(self._hold(request, identity, held, now))
+            return False
+        if self._events is not None:
+            self._events.passed(identity, self._throttles.in_flight(identity.namespace.uuid) + 1)
+        return True
 
     async def _hold(self, request: Request, identity: Identity, held: Held, now: float) -> None:
         assert self._agree is not None
         try:
             await self._agree(held)
+            if self._events is not None:
+                self._events.passed(identity, self._throttles.in_flight(identity.namespace.uuid) + 1)
             self._pass(request, identity, now)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
             if isinstance(error, Throttled):
@@ -135,29 +207,34 @@ class InvokeRoute:
 
     def _pass(self, request: Request, identity: Identity, now: float) -> None:
         """The throttles have nothing against it."""
-        target, space = request.target, identity.namespace
-        if self._events is not None:
-            self._events.passed(identity, self._throttles.in_flight(space.uuid) + 1)
-        owner = space.name if target.namespace == "_" else target.namespace
+        target = request.head.target
+        owner = identity.namespace.name if target.namespace == "_" else target.namespace
         check_right(identity, "ACTIVATE", f"{owner}/{target.package}" if target.package else owner, target.name)
         if target.query_problem:
             raise Malformed(target.query_problem)
-        self._check_body(request, identity)
+        own = identity.limits.max_payload_size
+        payload = payload_limit(self._limits, identity.limits) if isinstance(own, str) else self._payload
+        self._check_body(request, payload)
         id_ = f"{owner}/{target.resource}"
         plan = self._invocations.plan(id_)
         if plan is None:
             check_object(request.body)  # a bad body is told before a missing action
             self._invocations.spawn(self._fetch(request, identity, id_, now))
-        else:
-            self._publish(request, identity, plan, now)
+            return
+        self._remember(request.head, identity, payload, id_)
+        self._publish(request, identity, plan, now)
 
-    def _check_body(self, request: Request, identity: Identity) -> None:
-        if request.size and request.content_type != b"application/json":
-            check_json(request.content_type.decode("latin-1"))
-        own = identity.limits.max_payload_size
-        limit = payload_limit(self._limits, identity.limits) if isinstance(own, str) else self._payload
-        if request.size > limit:
-            raise TooLarge(texts.request_too_large(request.size, limit))
+    def _remember(self, head: Head, identity: Identity, payload: int, id_: str) -> None:
+        known, lease = self._auth.known(head.authorization or b""), self._invocations.lease(id_)
+        if known is not None and known.identity is identity and lease is not None:
+            head.way = Way(identity, known.changes, known.until, payload, lease)
+
+    def _check_body(self, request: Request, payload: int) -> None:
+        size = request.size
+        if size and request.head.content_type != b"application/json":
+            check_json(request.head.content_type.decode("latin-1"))
+        if size > payload:
+            raise TooLarge(texts.request_too_large(size, payload))
 
     async def _fetch(self, request: Request, identity: Identity, id_: str, now: float) -> None:
         try:
@@ -168,41 +245,12 @@ class InvokeRoute:
     def _publish(self, request: Request, identity: Identity, plan: Plan, now: float) -> None:
         if plan.kind in self._deprecated:
             raise BadRequest(texts.runtime_deprecated(plan.kind))
-        target = request.target
+        target = request.head.target
         start = int(now * 1000)
-        transid = [request.tid, start, True] if request.extra_logging else [request.tid, start]
+        transid = [request.tid, start, True] if request.head.extra_logging else [request.tid, start]
         wait = min(target.timeout / 1000, self._limits.blocking_wait) if target.blocking else None
-        answer = _Answer(request, self, now)
-        call = Invocation(plan, identity, merge(plan.defaults, request.body), transid, wait)
-        self._invocations.publish(call, answer.done, answer.failed)
-
-
-class _Answer:
-    """What becomes of an activation that was published."""
-
-    __slots__ = ("began", "request", "route")
-
-    def __init__(self, request: Request, route: InvokeRoute, began: float) -> None:
-        self.request = request
-        self.route = route
-        self.began = began
-
-    def done(self, id_: str, activation: Activation | None) -> None:
-        if activation is None:
-            id = id_.encode()
-            self.request.respond(202, COMPLETED, b'{"activationId":"%b"}' % id, id)
-            return
-        self.route.waits.observe(self.route.clock() - self.began)
-        status = activation.response.status_code
-        result = result_bytes(activation.response)
-        bare = self.request.target.result or result.lstrip()[:1] == b"["
-        body = result if bare else activation_bytes(activation, logs=False)
-        code = 200 if status == SUCCESS else 502 if status <= DEVELOPER_ERROR else 500
-        self.request.respond(code, COMPLETED, body, id_.encode())
-
-    def failed(self, id_: str, error: UpcallError) -> None:
-        """Without the id: who is told one may ask for its record (docs/DESIGN.md D7), and there will be none."""
-        self.request.respond(*failure(error, self.request.tid))
+        arguments = merge(plan.defaults, request.body)
+        self._invocations.publish(request, plan, identity, arguments, transid, wait=wait)
 
 
 def _refuse(request: Request, error: Exception) -> None:

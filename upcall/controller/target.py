@@ -33,6 +33,10 @@ class Target(msgspec.Struct, frozen=True):
     timeout: int = LONGEST_WAIT
 
 
+NOWHERE = Target("", "", "", "")
+"""Of a request that is refused by its head."""
+
+
 def parse_target(url: bytes) -> Target | None:
     """None where the path is another route's. Names are decoded after the path is cut, so `%2F` is part of a name."""
     path, _, query = url.partition(b"#")[0].partition(b"?")

@@ -41,14 +41,6 @@ class Defaults(msgspec.Struct, frozen=True):
     """Names that a caller may not use."""
 
 
-class Arguments(msgspec.Struct, frozen=True):
-    """As the message to the Invoker has them."""
-
-    content: Raw
-    init_args: list[str]
-    locked_args: dict[str, str]
-
-
 def defaults_of(action: Action, outer: Sequence[Sequence[Parameter]] = ()) -> Defaults:
     """`outer` are the parameters of the package and of the binding."""
     named = {parameter.key: parameter for parameters in (*outer, action.parameters) for parameter in parameters}
@@ -65,6 +57,37 @@ def defaults_of(action: Action, outer: Sequence[Sequence[Parameter]] = ()) -> De
 
 def check_object(body: bytes) -> bytes:
     """The body as it is to be used. Raises BadRequest unless it is nothing or a JSON object."""
+    if body.isascii():
+        try:
+            _check(body)
+            return body
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    return _mended(body)
+
+
+def merge(defaults: Defaults, body: bytes) -> tuple[Raw, dict[str, str]]:
+    """The arguments of one call, and which of them are encrypted. Raises BadRequest: no object, or a final parameter is
+    named."""
+    body = body and check_object(body)
+    if not body:
+        return defaults.content, defaults.locked_args
+    if not defaults.values:
+        return Raw(body), defaults.locked_args
+    try:
+        given = _members(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(texts.malformed_content(str(error))) from error
+    if not defaults.final.isdisjoint(given):
+        raise BadRequest(texts.FINAL_PARAMETERS)
+    locked = defaults.locked_args
+    if locked:
+        locked = {key: algorithm for key, algorithm in locked.items() if key not in given}
+    return Raw(_encode({**defaults.values, **given})), locked
+
+
+def _mended(body: bytes) -> bytes:
+    """Nothing, or an object with what our reader does not take made good. Raises BadRequest."""
     if not body or body.isspace():
         return b""
     try:
@@ -80,22 +103,3 @@ def check_object(body: bytes) -> bytes:
         raise Malformed(texts.malformed_content(texts.OBJECT_EXPECTED)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(texts.malformed_content(str(error))) from error
-
-
-def merge(defaults: Defaults, body: bytes) -> Arguments:
-    """The arguments of one call. Raises BadRequest: no object, or a final parameter is named."""
-    body = check_object(body)
-    if not body:
-        return Arguments(defaults.content, defaults.init_args, defaults.locked_args)
-    if not defaults.values:
-        return Arguments(Raw(body), defaults.init_args, defaults.locked_args)
-    try:
-        given = _members(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(texts.malformed_content(str(error))) from error
-    if not defaults.final.isdisjoint(given):
-        raise BadRequest(texts.FINAL_PARAMETERS)
-    locked = defaults.locked_args
-    if locked:
-        locked = {key: algorithm for key, algorithm in locked.items() if key not in given}
-    return Arguments(Raw(_encode({**defaults.values, **given})), defaults.init_args, locked)

@@ -10,10 +10,12 @@ import pytest
 from upcall.bus.memory import MemoryBus
 from upcall.controller import acks as module
 from upcall.controller.acks import Acks, Entry
+from upcall.controller.plan import Plan, plan_of
 from upcall.core.balance import Job
 from upcall.core.health import Outcome
+from upcall.errors import UpcallError
 from upcall.model.activation import Activation
-from upcall.model.entities import Identity, NamespaceId
+from upcall.model.entities import Action, ActionLimits, Exec, Identity, NamespaceId
 from upcall.model.messages import (
     ActivationMessage,
     CombinedMessage,
@@ -23,6 +25,7 @@ from upcall.model.messages import (
     completed_topic,
 )
 from upcall.model.names import ControllerId, FullyQualifiedName, InvokerId
+from upcall.ports import Stored
 from upcall.testing import unexpected
 
 INSTANCE = InvokerId(0, "1 B")
@@ -41,6 +44,11 @@ def a_record(id_: str = "a" * 32) -> Activation:
     return Activation("guest", "hello", "s", id_, 1)
 
 
+def a_plan(name: str = "hello", timeout: float = 60.0) -> Plan:
+    action = Action("guest", name, Exec("python:3"), ActionLimits(int(timeout * 1000), 256))
+    return plan_of(Stored(action, "1-a"), lambda _: False)
+
+
 def freed(outcome: Outcome | None = Outcome.SUCCESS) -> tuple[str, int, Outcome | None]:
     return "a" * 32, 3, outcome
 
@@ -57,6 +65,7 @@ class Book:
         self.acks = Acks(self.bus, "0", self.free, unexpected, unknown=self.wonder, period=0.005, **times)
         self.acks.missing = lambda entry, acknowledged: self.looked.append((entry.id, acknowledged))
         self.changed = asyncio.Event()
+        self.failures: list[str] = []
 
     def free(self, job: Job, invoker: int, outcome: Outcome | None) -> None:
         self.freed.append((job.action.removeprefix("guest/"), invoker, outcome))
@@ -65,14 +74,15 @@ class Book:
         self.unknown.append(ack.activation_id if isinstance(ack, CompletionMessage) else str(ack.response))
         return ack.transid == PROBE
 
-    def tell(self, id_: str, activation: Activation | None) -> None:
-        self.told.append((id_, activation))
+    def done(self, id: str, activation: Activation | None) -> None:
+        self.told.append((id, activation))
         self.changed.set()
 
+    def failed(self, id: str, error: UpcallError) -> None:
+        self.failures.append(id)
+
     def register(self, id_: str = "a" * 32, waits: bool = True, wait: float = 60.0) -> Entry:
-        entry = Entry(a_message(id_), Job("guest", f"guest/{id_}", 256), 3, self.tell if waits else None)
-        self.acks.register(entry, 60.0, wait)
-        return entry
+        return self.acks.register(a_message(id_), a_plan(id_), 3, wait if waits else None, self)
 
     def send(self, message: Message) -> None:
         self.bus.send(completed_topic("0"), message)
@@ -198,9 +208,8 @@ async def test_completions_of_what_is_not_known_are_told_once_and_free_nothing(b
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(0.1, 180.0), (60.0, 180.0), (300.0, 660.0)])
 async def test_the_time_until_a_completion_is_forced(book: Book, timeout: float, seconds: float) -> None:
-    entry = Entry(a_message(), Job("guest", "guest/hello", 256), 0, None)
     before = asyncio.get_running_loop().time()
-    book.acks.register(entry, timeout, 0)
+    entry = book.acks.register(a_message(), a_plan(timeout=timeout), 0, None, book)
     assert entry.forced - before == pytest.approx(seconds, abs=0.1)
 
 
@@ -228,10 +237,11 @@ async def test_closing_ends_all_waits(book: Book) -> None:
 
 
 async def test_one_caller_that_fails_does_not_stop_the_others(book: Book, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(id_: str, activation: Activation | None) -> None:
-        raise RuntimeError("broken")
+    class Broken(Book):
+        def done(self, id: str, activation: Activation | None) -> None:
+            raise RuntimeError("broken")
 
-    book.acks.register(Entry(a_message("b" * 32), Job("guest", "guest/hello", 256), 0, fail), 60, 60)
+    book.acks.register(a_message("b" * 32), a_plan(), 0, 60, Broken())
     book.register()
     book.send(CombinedMessage(TRANSID, a_record("b" * 32), False, INSTANCE))
     book.send(CombinedMessage(TRANSID, a_record(), False, INSTANCE))

@@ -2,18 +2,16 @@
 
 import asyncio
 
-import msgspec
 import pytest
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from tests.api.platform import INSTANCE, a_record, an_action
 from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
 from upcall.controller.cache import ActionCache
 from upcall.controller.fleet import Fleet
-from upcall.controller.invoke import Invocation, Invocations
+from upcall.controller.invoke import Invocations
 from upcall.core.health import State
-from upcall.core.params import Arguments
 from upcall.errors import Unavailable, UpcallError
 from upcall.model.activation import Activation, Response
 from upcall.model.documents import Document
@@ -67,18 +65,26 @@ class Setup:
         self.told: list[Activation | UpcallError | None] = []
         self.answered = asyncio.Event()
 
-    def tell(self, _: str, outcome: Activation | UpcallError | None) -> None:
+    def done(self, id: str, activation: Activation | None) -> None:
+        self._tell(activation)
+
+    def failed(self, id: str, error: UpcallError) -> None:
+        self._tell(error)
+
+    def _tell(self, outcome: Activation | UpcallError | None) -> None:
         self.told.append(outcome)
         self.answered.set()
 
     async def publish(self, wait: float | None) -> tuple[ActivationMessage, Sent]:
         await self.acks.start()
         await self.store.put(an_action())
+        await self.start(wait)
+        return self.bus.kept[0]
+
+    async def start(self, wait: float | None, cause: str | UnsetType = UNSET) -> None:
         plan = await self.invocations.fetch_plan("guest/hello")
         user = Identity("guest", NamespaceId("guest", "uuid"), {})
-        call = Invocation(plan, user, Arguments(Raw(b"{}"), [], {}), ["t", 1], wait)
-        self.invocations.publish(call, self.tell, self.tell)
-        return self.bus.kept[0]
+        self.invocations.publish(self, plan, user, (Raw(b"{}"), {}), ["t", 1], wait=wait, cause=cause)
 
 
 async def test_a_caller_who_does_not_wait_is_told_once_the_bus_has_the_message() -> None:
@@ -127,13 +133,10 @@ async def test_new_work_is_turned_away_while_the_store_takes_nothing_and_its_par
     setup = Setup()
     await setup.publish(60)
     setup.store.trouble = "database or disk is full"
-    plan = await setup.invocations.fetch_plan("guest/hello")
-    user = Identity("guest", NamespaceId("guest", "uuid"), {})
-    call = Invocation(plan, user, Arguments(Raw(b"{}"), [], {}), ["t", 1], 60)
     with pytest.raises(Unavailable, match="database or disk is full") as refused:
-        setup.invocations.publish(call, setup.tell, setup.tell)
+        await setup.start(60)
     assert refused.value.retry_after == 5
     assert setup.acks.count == 1
-    setup.invocations.publish(msgspec.structs.replace(call, cause="0" * 32), setup.tell, setup.tell)
+    await setup.start(60, cause="0" * 32)
     assert setup.acks.count == 2
     await setup.acks.close()
