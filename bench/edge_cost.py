@@ -12,6 +12,8 @@ import base64
 import gc
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
@@ -31,6 +33,7 @@ from upcall.model.entities import Action, ActionLimits, Exec, NamespaceKey, Subj
 from upcall.model.messages import ActivationMessage, CombinedMessage, Topic
 from upcall.model.names import InvokerId
 from upcall.model.sizes import SystemLimits
+from upcall.ports import Bus, Store
 from upcall.store.fake import FakeStore
 from upcall.testing import unexpected
 
@@ -122,10 +125,11 @@ class StubTransport(asyncio.Transport):
         pass
 
 
-async def measure(repeats: int) -> dict[str, float]:
-    store, bus, fleet = FakeStore(), ImmediateBus(), Fleet(local=lambda: True)
+@asynccontextmanager
+async def connected(store: Store, bus: Bus) -> AsyncIterator[tuple[EdgeProtocol, StubTransport]]:
+    """A connection of the guest's to controller 0, whose only Invoker is on `bus`; `store` has guest/hello."""
+    fleet = Fleet(local=lambda: True)
     await store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
-    await store.put(Action("guest", "hello", Exec("python:3", "x"), ActionLimits(60_000, 256)))
     acks = Acks(bus, "0", fleet.release, unexpected)
     await acks.start()
     auth, cache = Authenticator(store), ActionCache(store)
@@ -140,12 +144,19 @@ async def measure(repeats: int) -> dict[str, float]:
         protocol = EdgeProtocol(config, state, {}, edge=edge)
         transport = StubTransport()
         protocol.connection_made(transport)
+        yield protocol, transport
+    await acks.close()
+
+
+async def measure(repeats: int) -> dict[str, float]:
+    store = FakeStore()
+    await store.put(Action("guest", "hello", Exec("python:3", "x"), ActionLimits(60_000, 256)))
+    async with connected(store, ImmediateBus()) as (protocol, transport):
         found = {}
         for name, flag in (("result", b"true"), ("record", b"false")):
             found[name] = best(protocol, REQUEST % (flag, len(BODY), BODY), repeats)
             assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n"), transport.written
         assert transport.writes == 2 * repeats * ROUNDS
-    await acks.close()
     return found
 
 
