@@ -66,14 +66,11 @@ class EdgeProtocol(HttpToolsProtocol):
         """When the connection last began to receive, or finished something."""
         self.running: Any = None
         """The Exchange or ASGI cycle whose answer is next."""
-        self.receiving = False
-        self.in_head = False
+        self.receiving = self.in_head = False
         self.in_trailer = False
         """After a chunk's size and before its data: where it is 0, what follows is bounded as a head is."""
-        self.head_size = 0
-        self.body_size = 0
-        self.unsent = 0
-        self.held = 0
+        self.head_size = self.body_size = 0
+        self.unsent = self.held = 0
         self.deaf = False
         """What arrives is thrown away: it cannot be understood, or the answer before it closes."""
         self.draining = False
@@ -81,6 +78,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self.refusing = False
         """The request that arrives began after that."""
         self.pumping = False
+        self.known = b""
+        """The known head that came last."""
         self.fresh: Head | None = None
         """The head that has just been parsed, where it may come again."""
         self.last: Any = None
@@ -109,21 +108,25 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.receiving:
             self._parse(data)
             return
-        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
-        head = self.edge.heads.get(data[:end])
-        if head is not None and size - end == head.length and self._free():
-            self._repeat(head, data[end:])
+        known = self.known
+        if not (known and data.startswith(known)):  # else no need to look for its end, nor to hash it
+            known = data[: data.find(END_OF_HEAD) + len(END_OF_HEAD)]
+        head = self.edge.heads.get(known)
+        if head is not None and size - len(known) == head.length and self._free():
+            self.known = head.raw  # one for all connections
+            self._repeat(head, data[len(known) :])
             return
         self.fresh = None
         self._parse(data)
         head = self.fresh
-        if head is not None and size - end == head.length and not self.receiving:
-            self.edge.learn(data[:end], head)
+        if head is not None and size - len(known) == head.length and not self.receiving:
+            self.edge.learn(known, head)
 
     def _free(self) -> bool:
         """Whether a request may begin that nothing is in the way of."""
-        busy = self.deaf or self.draining or self.pipeline or self.flow.write_paused
-        return not busy and self.idle() and not self.transport.is_closing()
+        running = self.running
+        busy = self.deaf or self.draining or self.pipeline or self.flow.write_paused or self.transport.is_closing()
+        return not busy and (running is None or running.response_complete)
 
     def _repeat(self, head: Head, body: bytes) -> None:
         """A whole request whose head is known, without the parser: it stands between two messages as before."""
@@ -205,9 +208,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.in_head = False
         if self.deaf or self.transport.is_closing():
             return
-        url = self.url
-        edge = self.edge
-        headers = dict(self.headers)
+        url, edge, headers = self.url, self.edge, dict(self.headers)
         target = edge.target(url) if method == b"POST" else None
         announced = int(headers.get(b"content-length", 0))
         if self.refusing:
@@ -225,10 +226,7 @@ class EdgeProtocol(HttpToolsProtocol):
             head = edge.head(target, headers, announced)
             again = keep_alive and announced <= SMALL and b"expect" not in headers
             self.fresh = head if again else None
-            self._enqueue(self._exchange(head, keep_alive))
-
-    def _exchange(self, head: Head, keep_alive: bool) -> Exchange:
-        return Exchange(head, self.edge.route, b"", 0, "", 0.0, self, keep_alive)
+            self._enqueue(Exchange(head, edge.route, b"", 0, "", 0.0, self, keep_alive))
 
     def on_chunk_header(self) -> None:
         self.in_trailer = True
@@ -375,7 +373,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _refuse_request(self, headers: dict[bytes, bytes], status: int, text: str) -> None:
         """Answer the request whose head has arrived, in its turn, and none after it."""
-        exchange = self._exchange(self.edge.head(NOWHERE, headers, 0), False)
+        edge = self.edge
+        exchange = Exchange(edge.head(NOWHERE, headers, 0), edge.route, b"", 0, "", 0.0, self, False)
         exchange.refuse(status, text)
         self._enqueue(exchange)
         self.deaf = True

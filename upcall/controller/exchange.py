@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
+from msgspec import Raw
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
@@ -90,6 +91,7 @@ class Edge:
         if len(data) <= LONGEST_HEAD:
             if len(self.heads) >= KNOWN_HEADS:
                 self.heads.clear()
+            head.raw = data
             self.heads[data] = head
 
     def gone(self, connection: "EdgeProtocol") -> None:
@@ -209,7 +211,9 @@ class Exchange(Request, eq=False):
             self.body, self.chunks = b"".join(self.chunks), []
         self.route.handle(self)
 
-    def respond(self, status: int, headers: Headers, body: bytes, activation: str = "") -> None:
+    def respond(
+        self, status: int, headers: Headers, body: bytes | Raw, activation: str = "", seconds: float | None = None
+    ) -> None:
         """Write the answer, unless there is one already or nobody is left to read it."""
         if self.response_complete:
             return
@@ -219,7 +223,8 @@ class Exchange(Request, eq=False):
         if transport.is_closing():
             return
         edge, keep_alive = protocol.edge, self.keep_alive
-        seconds = monotonic() - self.began
+        if seconds is None:
+            seconds = monotonic() - self.began
         if self.head.target is NOWHERE:
             edge.figures.answered("refused", status, seconds)
         else:

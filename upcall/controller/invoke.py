@@ -107,14 +107,20 @@ class Invocations:
         arguments: tuple[Raw, dict[str, str]],
         transid: Transid,
         *,
+        start: int,
         wait: float | None,
         cause: str | UnsetType = UNSET,
     ) -> str:
         """Send one activation on its way and give its id. The caller waits `wait` seconds for the result, None: not at
         all. It is told of success or failure once, maybe before this returns. `arguments` are what `core.params.merge`
-        gives. Raises Unavailable, also for new work whose records the store could not keep."""
+        gives, `start` is the time in epoch ms. Raises Unavailable, also for new work whose records the store could not
+        keep."""
         if cause is UNSET:
-            self._check_room()
+            refusal = self._store.refusal()
+            if refusal is not None:
+                raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
+            if self._acks.size > MAX_ARGUMENTS:
+                raise Unavailable(texts.arguments_full(self._acks.size))
         invoker = self._fleet.publish(plan.job)
         content, locked = arguments
         message = ActivationMessage(
@@ -122,7 +128,7 @@ class Invocations:
             plan.name,
             plan.revision,
             user,
-            ids.activation(),
+            ids.activation(start),
             self._controller,
             wait is not None,
             content,
@@ -136,13 +142,6 @@ class Invocations:
             topic = self._topics[invoker] = invoker_topic(invoker, self._prefix)
         self._bus.send(topic, message, entry.sent)
         return entry.id
-
-    def _check_room(self) -> None:
-        refusal = self._store.refusal()
-        if refusal is not None:
-            raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
-        if self._acks.size > MAX_ARGUMENTS:
-            raise Unavailable(texts.arguments_full(self._acks.size))
 
     def _plan_of(self, cached: Cached) -> Plan:
         lease = cached.lease

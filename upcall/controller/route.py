@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from time import monotonic
 
 import msgspec
+from msgspec import UNSET, Raw
 
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import Lease
@@ -19,7 +20,7 @@ from upcall.controller.figures import Figures
 from upcall.controller.invoke import Invocations
 from upcall.controller.plan import Plan
 from upcall.controller.target import Target
-from upcall.controller.views import activation_bytes, result_bytes
+from upcall.controller.views import activation_bytes
 from upcall.core.limits import payload_limit
 from upcall.core.params import check_object, merge
 from upcall.core.rights import check_right
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 class Way(msgspec.Struct, frozen=True, eq=False):
     """What was found for a head: who asks, having the right to, and how to run the action. It is good until one of them
-    changes (`InvokeRoute._still`), and saves all that follows from them alone."""
+    changes, and saves all that follows from them alone."""
 
     identity: Identity
     changes: int
@@ -45,6 +46,8 @@ class Way(msgspec.Struct, frozen=True, eq=False):
     until: float
     payload: int
     """Bytes of a body that may be."""
+    wait: float | None
+    """Seconds for the result."""
     lease: Lease
 
 
@@ -60,6 +63,8 @@ class Head(msgspec.Struct, eq=False):
     """The client waits for leave to send the body."""
     length: int = 0
     """Bytes of the body that it announces."""
+    raw: bytes = b""
+    """As it came, where it is kept."""
     way: "Way | None" = None
     """Where it led the last time."""
 
@@ -76,21 +81,26 @@ class Request(msgspec.Struct, eq=False):
     began: float
     """When it had arrived, on the monotonic clock."""
 
-    def respond(self, status: int, headers: Headers, body: bytes, activation: str = "") -> None:
+    def respond(
+        self, status: int, headers: Headers, body: bytes | Raw, activation: str = "", seconds: float | None = None
+    ) -> None:
         """Give the answer, once, with the activation's id where there is one; its header, and those of the
-        transaction's id and the length, are added."""
+        transaction's id and the length, are added. `seconds` is how long it took, where that is known."""
         raise NotImplementedError
 
     def done(self, id: str, activation: Activation | None) -> None:
         if activation is None:
             self.respond(202, COMPLETED, b'{"activationId":"%b"}' % id.encode(), id)
             return
-        self.route.waits.observe(monotonic() - self.began)
+        seconds = monotonic() - self.began
+        self.route.waits.observe(seconds)
         response = activation.response
-        status, result = response.status_code, result_bytes(response)
-        bare = self.head.target.result or result.lstrip()[:1] == b"["
-        body = result if bare else activation_bytes(activation, logs=False)
-        self.respond(200 if status == SUCCESS else 502 if status <= DEVELOPER_ERROR else 500, COMPLETED, body, id)
+        status = response.status_code
+        body: bytes | Raw = b"{}" if response.result is UNSET else response.result
+        if not self.head.target.result and not bytes(body).lstrip().startswith(b"["):
+            body = activation_bytes(activation, logs=False)
+        code = 200 if status == SUCCESS else 502 if status <= DEVELOPER_ERROR else 500
+        self.respond(code, COMPLETED, body, id, seconds)
 
     def failed(self, id: str, error: UpcallError) -> None:
         """Without the id: who is told one may ask for its record (docs/DESIGN.md D7), and there will be none."""
@@ -133,23 +143,21 @@ class InvokeRoute:
         """Answer now, or later where something has to be awaited."""
         try:
             way = request.head.way
-            plan = self._still(way, request.began) if way is not None else None
-            if way is None or plan is None:
+            if way is None:
+                self._search(request)
+                return
+            lease, began = way.lease, request.began
+            plan = lease.plan
+            if plan is None or began > lease.until or began > way.until or self._changes() != way.changes:
                 self._search(request)
                 return
             now, identity = self.clock(), way.identity
             if self._admit(request, identity, now):
-                self._check_body(request, way.payload)
-                self._publish(request, identity, plan, now)
+                if request.size:
+                    self._check_body(request, way.payload)
+                self._publish(request, identity, plan, way.wait, now)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
             _refuse(request, error)
-
-    def _still(self, way: Way, now: float) -> Plan | None:
-        """The action's plan, where all is as it was when the way was found."""
-        lease = way.lease
-        if now < lease.until and now < way.until and self._changes() == way.changes:
-            return lease.plan
-        return None
 
     def _search(self, request: Request) -> None:
         header = request.head.authorization
@@ -221,36 +229,39 @@ class InvokeRoute:
             check_object(request.body)  # a bad body is told before a missing action
             self._invocations.spawn(self._fetch(request, identity, id_, now))
             return
-        self._remember(request.head, identity, payload, id_)
-        self._publish(request, identity, plan, now)
+        wait = self._wait(target)
+        self._remember(request.head, identity, id_, payload, wait)
+        self._publish(request, identity, plan, wait, now)
 
-    def _remember(self, head: Head, identity: Identity, payload: int, id_: str) -> None:
+    def _wait(self, target: Target) -> float | None:
+        return min(target.timeout / 1000, self._limits.blocking_wait) if target.blocking else None
+
+    def _remember(self, head: Head, identity: Identity, id_: str, payload: int, wait: float | None) -> None:
         known, lease = self._auth.known(head.authorization or b""), self._invocations.lease(id_)
         if known is not None and known.identity is identity and lease is not None:
-            head.way = Way(identity, known.changes, known.until, payload, lease)
+            head.way = Way(identity, known.changes, known.until, payload, wait, lease)
 
     def _check_body(self, request: Request, payload: int) -> None:
-        size = request.size
-        if size and request.head.content_type != b"application/json":
-            check_json(request.head.content_type.decode("latin-1"))
+        size, content_type = request.size, request.head.content_type
+        if size and content_type != b"application/json":
+            check_json(content_type.decode("latin-1"))
         if size > payload:
             raise TooLarge(texts.request_too_large(size, payload))
 
     async def _fetch(self, request: Request, identity: Identity, id_: str, now: float) -> None:
         try:
-            self._publish(request, identity, await self._invocations.fetch_plan(id_), now)
+            plan = await self._invocations.fetch_plan(id_)
+            self._publish(request, identity, plan, self._wait(request.head.target), now)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
             _refuse(request, error)
 
-    def _publish(self, request: Request, identity: Identity, plan: Plan, now: float) -> None:
+    def _publish(self, request: Request, identity: Identity, plan: Plan, wait: float | None, now: float) -> None:
         if plan.kind in self._deprecated:
             raise BadRequest(texts.runtime_deprecated(plan.kind))
-        target = request.head.target
         start = int(now * 1000)
         transid = [request.tid, start, True] if request.head.extra_logging else [request.tid, start]
-        wait = min(target.timeout / 1000, self._limits.blocking_wait) if target.blocking else None
         arguments = merge(plan.defaults, request.body)
-        self._invocations.publish(request, plan, identity, arguments, transid, wait=wait)
+        self._invocations.publish(request, plan, identity, arguments, transid, start=start, wait=wait)
 
 
 def _refuse(request: Request, error: Exception) -> None:

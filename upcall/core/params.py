@@ -56,38 +56,8 @@ def defaults_of(action: Action, outer: Sequence[Sequence[Parameter]] = ()) -> De
 
 
 def check_object(body: bytes) -> bytes:
-    """The body as it is to be used. Raises BadRequest unless it is nothing or a JSON object."""
-    if body.isascii():
-        try:
-            _check(body)
-            return body
-        except (msgspec.DecodeError, RecursionError):
-            pass
-    return _mended(body)
-
-
-def merge(defaults: Defaults, body: bytes) -> tuple[Raw, dict[str, str]]:
-    """The arguments of one call, and which of them are encrypted. Raises BadRequest: no object, or a final parameter is
-    named."""
-    body = body and check_object(body)
-    if not body:
-        return defaults.content, defaults.locked_args
-    if not defaults.values:
-        return Raw(body), defaults.locked_args
-    try:
-        given = _members(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(texts.malformed_content(str(error))) from error
-    if not defaults.final.isdisjoint(given):
-        raise BadRequest(texts.FINAL_PARAMETERS)
-    locked = defaults.locked_args
-    if locked:
-        locked = {key: algorithm for key, algorithm in locked.items() if key not in given}
-    return Raw(_encode({**defaults.values, **given})), locked
-
-
-def _mended(body: bytes) -> bytes:
-    """Nothing, or an object with what our reader does not take made good. Raises BadRequest."""
+    """The body as it is to be used: what our reader does not take is made good. Raises BadRequest unless it is nothing
+    or a JSON object."""
     if not body or body.isspace():
         return b""
     try:
@@ -103,3 +73,30 @@ def _mended(body: bytes) -> bytes:
         raise Malformed(texts.malformed_content(texts.OBJECT_EXPECTED)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(texts.malformed_content(str(error))) from error
+
+
+def merge(defaults: Defaults, body: bytes) -> tuple[Raw, dict[str, str]]:
+    """The arguments of one call, and which of them are encrypted. Raises BadRequest: no object, or a final parameter is
+    named."""
+    if body:
+        try:
+            _check(body)
+            plain = body.isascii()
+        except (msgspec.DecodeError, RecursionError):
+            plain = False
+        if not plain:
+            body = check_object(body)
+    if not body:
+        return defaults.content, defaults.locked_args
+    if not defaults.values:
+        return Raw(body), defaults.locked_args
+    try:
+        given = _members(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(texts.malformed_content(str(error))) from error
+    if not defaults.final.isdisjoint(given):
+        raise BadRequest(texts.FINAL_PARAMETERS)
+    locked = defaults.locked_args
+    if locked:
+        locked = {key: algorithm for key, algorithm in locked.items() if key not in given}
+    return Raw(_encode({**defaults.values, **given})), locked

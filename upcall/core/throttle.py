@@ -47,8 +47,8 @@ class Rates(Counts):
         if int(now) // MINUTE != self.minute:
             self.turn(now)
         number = self.taken[uuid] = self.taken.get(uuid, 0) + 1
-        if number + self.others.get(uuid, 0) > limit:
-            self._refuse(uuid, limit, now)
+        if number > limit or self.others:
+            self.check(uuid, number, limit, now)
         return number
 
     def check(self, uuid: str, number: int, limit: int, now: float) -> None:
@@ -125,8 +125,8 @@ class Throttles:
             concurrency = system.concurrent_invocations
         count = self.rates.charge(uuid, rate, now)
         if self.size == 1:
-            if self.running.own.get(uuid, 0) + self.running.others.get(uuid, 0) >= concurrency:
-                self._refuse(uuid, concurrency)
+            if self.running.own.get(uuid, 0) >= concurrency or self.running.others:
+                self._check_running(uuid, concurrency)
             return None
         self.rates.touched.add(uuid)
         held = Held(uuid, count, self.rates.minute, rate, concurrency)

@@ -32,13 +32,14 @@ class Ids:
         self._letter = start + 32
         return self._letters[start : start + 32]
 
-    def activation(self) -> str:
+    def activation(self, ms: int | None = None) -> str:
+        """`ms` is the time, where it is at hand."""
         start = self._digit
         if start + 20 > len(self._digits):
             self._digits = os.urandom(_BLOCK).hex()
             start = 0
         self._digit = start + 20
-        return f"{time.time_ns() // 1_000_000:012x}{self._digits[start : start + 20]}"
+        return f"{time.time_ns() // 1_000_000 if ms is None else ms:012x}{self._digits[start : start + 20]}"
 
 
 ids = Ids()

@@ -84,7 +84,7 @@ class Setup:
     async def start(self, wait: float | None, cause: str | UnsetType = UNSET) -> None:
         plan = await self.invocations.fetch_plan("guest/hello")
         user = Identity("guest", NamespaceId("guest", "uuid"), {})
-        self.invocations.publish(self, plan, user, (Raw(b"{}"), {}), ["t", 1], wait=wait, cause=cause)
+        self.invocations.publish(self, plan, user, (Raw(b"{}"), {}), ["t", 1], start=1, wait=wait, cause=cause)
 
 
 async def test_a_caller_who_does_not_wait_is_told_once_the_bus_has_the_message() -> None:
