@@ -22,9 +22,10 @@ from typing import Any
 
 import msgspec
 
+from bench import invoker_life
 from bench.controller import Load, Template, percentile
-from bench.invoker_life import resident, starts
-from bench.nodes import below, committed, cpu, memory, stored
+from bench.nodes import committed, stored
+from bench.processes import cpu, resident, spent
 from bench.stage import CODE, Side, World, actions, floor, invoker, store_url, world
 
 IN_FLIGHT = {1: 2000, 16: 6000, 256: 12_000}
@@ -57,16 +58,21 @@ def measured(world: World, side: Side, template: Template, in_flight: int, count
     world.controller.run(side.topic, template, in_flight, max(in_flight * 2, count // 10))
     time.sleep(0.1)
     broker = world.broker.pid
-    before = cpu(side.pid), below(side.pid), cpu(broker)
+    before = costs(side, broker)
     load = world.controller.run(side.topic, template, in_flight, count)
     time.sleep(0.1)  # what follows the last ack: its record, the lazy commit
-    after = cpu(side.pid), below(side.pid), cpu(broker)
-    spent = [(late - early) / count * 1e6 for early, late in zip(before, after, strict=True)]
-    return load, dict(zip(("cpu", "below", "broker"), spent, strict=True))
+    each = [(late - early) / count * 1e6 for early, late in zip(before, costs(side, broker), strict=True)]
+    return load, dict(zip(("cpu", "below", "broker"), each, strict=True))
+
+
+def costs(side: Side, broker: int) -> tuple[float, float, float]:
+    """Seconds of CPU of the side, of its runtimes, of the broker."""
+    own = cpu(side.pid)
+    return own, spent([side.pid]) - own, cpu(broker)
 
 
 def one(world: World, side: Side, template: Template, store: str, action: str, in_flight: int, count: int) -> Round:
-    load, spent = measured(world, side, template, in_flight, count)
+    load, each = measured(world, side, template, in_flight, count)
     return Round(
         side=side.name,
         store=store,
@@ -77,9 +83,9 @@ def one(world: World, side: Side, template: Template, store: str, action: str, i
         p99=percentile(load.results, 0.99) * 1e3,
         slot_p50=percentile(load.slots, 0.5) * 1e3,
         client=load.cpu / count * 1e6,
-        rss=memory(side.pid),
+        rss=resident(side.pid),
         bad=load.bad,
-        **spent,
+        **each,
     )
 
 
@@ -153,9 +159,9 @@ def compare(world: World, kind: str, rounds: int, scale: float) -> list[Round]:
                 ]
                 print(line(row([turn[0] for turn in turns], [turn[1] for turn in turns])), flush=True)
                 found += [each for turn in turns for each in turn]
-        print(f"{kind}: {starts(world, url, max(rounds, 1))}", flush=True)
+        print(f"{kind}: {invoker_life.starts(world, url, max(rounds, 1))}", flush=True)
         if scale >= 1:
-            print(f"{kind}: {resident(world, url, templates[-1], 100_000)}", flush=True)
+            print(f"{kind}: {invoker_life.memory(world, url, templates[-1], 100_000)}", flush=True)
     return found
 
 

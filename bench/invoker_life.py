@@ -3,7 +3,7 @@
 import statistics
 
 from bench.controller import Template
-from bench.nodes import cpu, memory
+from bench.processes import cpu, resident
 from bench.stage import World, invoker
 
 BACKLOG = 10_000
@@ -21,14 +21,14 @@ def starts(world: World, url: str, count: int) -> str:
     return f"exec to /ready {wall}, CPU of its process {statistics.median(spent):.2f} s"
 
 
-def resident(world: World, url: str, template: Template, count: int) -> str:
+def memory(world: World, url: str, template: Template, count: int) -> str:
     """MiB of a fresh Invoker: idle; when `count` activations have ended, 256 in flight; and its peak when `BACKLOG`
     messages were sent at once."""
     with invoker(world, url, 256) as node:
-        found = [f"RSS idle {memory(node.pid):.0f} MiB"]
+        found = [f"RSS idle {resident(node.pid):.0f} MiB"]
         world.controller.run(node.topic, template, 256, count)
-        found.append(f"after {count:,} activations {memory(node.pid):.0f}")
+        found.append(f"after {count:,} activations {resident(node.pid):.0f}")
         world.controller.send(node.topic, template, BACKLOG)
         world.controller.await_acks(BACKLOG)
-        found.append(f"after {BACKLOG:,} that waited {memory(node.pid):.0f} (peak {memory(node.pid, 'VmHWM'):.0f})")
+        found.append(f"after {BACKLOG:,} that waited {resident(node.pid):.0f} (peak {resident(node.pid, 'VmHWM'):.0f})")
     return ", ".join(found)

@@ -7,6 +7,7 @@ import msgspec
 
 from bench import floors
 from bench.client import load
+from bench.processes import below
 from bench.row import Row
 from bench.served import make
 from bench.sides import Side, by_turns, ratio, rows_of
@@ -101,11 +102,14 @@ async def many_actions(pace: Pace, count: int) -> list[Row]:
         mix.requests = [invoke(made, name) for name in names]
         first = Side("first calls", mix.addresses, mix.requests, 4, mix.pids, platform=True)
         await first.warm_up(count)
-        mix.order = order
+        mix.order, mix.before = order, len(order)
         one = through(made, f"Python, one of {count} actions", names[0], 10)
         sides += [first, one, mix]
         samples = await by_turns([one, mix], pace.rounds, pace.seconds)
         found = [row for side in (one, mix) for row in rows_of(side, samples[side.name], "--memory 200 GB")]
+        found.append(
+            Row("warm", f"Python, {count} actions: processes of their sandboxes", "", [len(below(mix.pids[0]))])
+        )
         return [*found, ratio(f"Python, {count} actions / one of them, c=10", samples[mix.name], samples[one.name])]
 
 

@@ -1,4 +1,4 @@
-"""Processes under measurement: the Invoker and its floor, and what they cost (/proc; CPU in seconds, memory in MiB)."""
+"""Processes under measurement, the Invoker and its floor, and the store between them."""
 
 import contextlib
 import http.client
@@ -17,35 +17,6 @@ from upcall.model.entities import Action
 from upcall.model.store_url import PostgresUrl
 from upcall.store.postgres import PostgresStore
 from upcall.store.sqlite import SqliteStore
-
-
-def cpu(pid: int) -> float:
-    """On a processor, all threads of one process."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-
-def below(pid: int) -> float:
-    """The same of its descendants that are alive."""
-    total, waiting = 0.0, _children(pid)
-    while waiting:
-        child = waiting.pop()
-        try:
-            total += cpu(child)
-            waiting += _children(child)
-        except OSError:
-            continue  # it has ended meanwhile
-    return total
-
-
-def memory(pid: int, what: str = "VmRSS") -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(what))
-    return int(line.split()[1]) / 1024
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 async def stored(url: str, actions: Sequence[Action]) -> list[str]:

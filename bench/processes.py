@@ -15,9 +15,9 @@ def cpu(pid: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def resident(pid: int) -> float:
-    """MiB."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+def resident(pid: int, what: str = "VmRSS") -> float:
+    """MiB; `VmHWM` is the most there ever was."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(what))
     return int(line.split()[1]) / 1024
 
 

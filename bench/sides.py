@@ -43,6 +43,8 @@ class Side(msgspec.Struct):
     """Waits until what was accepted has ended."""
     target: float | None = None
     """CPU of the platform."""
+    before: int = 0
+    """Answers of the warm-up, where its connections do not say how many."""
     answered: int = 0
 
     async def warm_up(self, count: int) -> None:
@@ -80,7 +82,7 @@ async def by_turns(sides: Sequence[Side], rounds: int, seconds: float) -> Sample
     """Each warmed up; each round in the other direction."""
     found: Samples = {side.name: [] for side in sides}
     for side in sides:
-        await side.warm_up(side.count or max(200, 20 * side.connections))
+        await side.warm_up(side.before or side.count or max(200, 20 * side.connections))
     for number in range(rounds):
         print(f"  round {number + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
         for side in sides if number % 2 else reversed(sides):
