@@ -83,6 +83,7 @@ async def connections(pace: Pace) -> list[Row]:
         make(made, ["quiet"], KIND, PYTHON)
         sides += [through(made, "Python quiet beside c=1000", "quiet", number) for number in (10, 50)]
         sides.append(through(made, "Python quiet", "quiet", MANY))
+        sides[-1].before = 5 * MANY
         samples = await by_turns(sides, pace.rounds, pace.seconds)
         found = [row for side in sides for row in rows_of(side, samples[side.name], "at most 128 sandboxes")]
         *few, many = samples.values()
