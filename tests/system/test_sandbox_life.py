@@ -76,10 +76,12 @@ async def test_a_container_that_cannot_be_confined_never_runs_and_leaves_nothing
 ) -> None:
     await eventually(lambda: not driver._tasks)  # the spare network is made
     before = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(cgroups.Group, "join_files", lambda _: [os.open("/dev/full", os.O_WRONLY)])
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(cgroups.Group, "_open_joins", lambda group: group.joins.append(os.dup(full)))
     with pytest.raises(StartFailed, match=r"cannot confine the sandbox: .*No space left"):
         await driver.create(spec("other"))
     monkeypatch.undo()
+    os.close(full)
     assert not list(driver.host.life.glob("*.sock"))
     assert not [path for path in groups(folder) if any(entry.is_dir() for entry in os.scandir(path))]
     assert len(os.listdir("/proc/self/fd")) <= before

@@ -193,17 +193,19 @@ class Grip:
 
 @dataclass
 class Group(Grip):
-    """The same, made by us with its limits."""
+    """The same, made by us with its limits. By `joins` the container joins, writing "0"; open until `joined`."""
 
     memory: int
     pids: int
+    joins: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         try:
             for path in self.paths:
-                path.mkdir()
+                os.mkdir(path)
             self._set_limits()
             self.open()
+            self._open_joins()
         except OSError:
             self.close()
             for path in self.paths:
@@ -217,21 +219,39 @@ class Group(Grip):
             names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
             if memory.version == 2:
                 names = ("memory.max", "memory.swap.max")
-            (memory.folder / names[0]).write_text(str(self.memory))
+            _write(memory.folder / names[0], self.memory)
             with contextlib.suppress(OSError):  # no accounting of swap on this host
-                (memory.folder / names[1]).write_text(str(self.memory if memory.version == 1 else 0))
+                _write(memory.folder / names[1], self.memory if memory.version == 1 else 0)
             if memory.version == 1:
                 with contextlib.suppress(OSError):  # no accounting of sockets in this kernel
-                    (memory.folder / _SOCKETS).write_text(str(self.memory))
+                    _write(memory.folder / _SOCKETS, self.memory)
         if pids is not None:
-            (pids.folder / "pids.max").write_text(str(self.pids))
+            _write(pids.folder / "pids.max", self.pids)
 
-    def join_files(self) -> list[int]:
-        """Open the files by which the container joins, writing "0"; the caller closes them.
-
-        In version 1 that is `tasks` and not `cgroup.procs`: for a thread that moves itself the kernel skips a lock
-        which costs a grace period of RCU, some 2 to 10 ms, and the container has a single thread then.
+    def _open_joins(self) -> None:
+        """In version 1 that is `tasks` and not `cgroup.procs`: for a thread that moves itself the kernel skips a lock
+        which costs a grace period of RCU, some 2 to 10 ms, and the container has a single thread then. They are opened
+        in a thread like the rest: what another container does to its group may keep an open waiting for long.
         """
         versions = {place.folder: place.version for place in self.places.values()}
         names = {1: "tasks", 2: "cgroup.procs"}
-        return [os.open(path / names[versions[path]], os.O_WRONLY | os.O_CLOEXEC) for path in self.paths]
+        for path in self.paths:
+            self.joins.append(os.open(path / names[versions[path]], os.O_WRONLY | os.O_CLOEXEC))
+
+    def joined(self) -> None:
+        """The container has its own."""
+        while self.joins:
+            os.close(self.joins.pop())
+
+    def close(self) -> None:
+        self.joined()
+        super().close()
+
+
+def _write(path: Path, number: int) -> None:
+    """A number into a file that is there: a tenth of what a text file takes."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(number).encode())
+    finally:
+        os.close(fd)

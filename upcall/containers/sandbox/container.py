@@ -135,21 +135,21 @@ class ProcessContainer(Mortal):
                 self._disown()
         self._output.started()
         self._listening.close()
-        if self._group is not None and self._group.can_freeze:
-            self._close_status()  # init has no more to say
+        if self._group is not None:
+            self._group.joined()
+            if self._group.can_freeze:
+                self._close_status()  # init has no more to say
         self._started = True
         if self._exited.is_set():
             self.died()
 
     async def _fork(self, tenant: str, fds: list[int]) -> None:
         self._status, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        cgroups: list[int] = []
         try:
-            cgroups = self._group.join_files() if self._group else []
+            cgroups = self._group.joins if self._group else []
             fork = await self._driver.spawn(self._order(), tenant, [*fds, writer, *cgroups])
         finally:
-            for fd in (writer, *cgroups):
-                os.close(fd)
+            os.close(writer)
         self._adopt(fork)
         status = await self._said()
         if status != b"ok":

@@ -60,7 +60,10 @@ def remove(folder: str) -> None:
 
 
 def _emptied(top: str) -> bool:
-    """One round of thaw, kill, remove below `top`; true when it is gone."""
+    """One round of thaw, kill, remove below `top`; true when it is gone: at once where nobody is left in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(top)
+        return True
     for folder, _, _ in os.walk(top, topdown=False):
         _write(folder, "freezer.state", "THAWED")
         _write(folder, "cgroup.freeze", "0")
