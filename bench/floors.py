@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -14,8 +15,11 @@ from bench.client import Address, load, program
 from bench.load import post
 from bench.processes import children
 from bench.sides import Side
+from upcall import ports
+from upcall.containers import process
 from upcall.containers.process import ProcessContainers
-from upcall.ports import Container, ContainerSpec
+from upcall.containers.sandbox.container import ProcessContainer
+from upcall.ports import ContainerSpec
 
 _CONTEXT = {
     "namespace": "guest",
@@ -36,6 +40,18 @@ def run_request(body: bytes) -> bytes:
     return post("/run", msgspec.json.encode({"value": msgspec.Raw(body), **_CONTEXT}))
 
 
+class OverTcp(ProcessContainer):
+    """Listens at a port of this host, which the platform does not do; for comparison."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        assert self._listening is not None
+        self._listening.close()
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.address = ports.Address(host="127.0.0.1", port=self._listening.getsockname()[1])
+
+
 class Driver:
     """The process driver without a platform; what it makes goes when it is closed."""
 
@@ -43,24 +59,29 @@ class Driver:
         self._containers = containers
         self._pids = pids
 
-    async def sandboxes(self, kind: str, code: str, count: int, concurrency: int = 1) -> list[Address]:
-        """Sockets of so many sandboxes with an action in each."""
+    async def sandboxes(
+        self, kind: str, code: str, count: int, *, concurrency: int = 1, tcp: bool = False
+    ) -> list[Address]:
+        """Where so many sandboxes listen, with an action in each: by default on unix sockets, as under the platform."""
         init = {"value": {"name": "n", "main": "main", "code": code, "binary": False, "env": {}}}
         request = post("/init", msgspec.json.encode(init))
         turns = asyncio.Semaphore(_ABREAST)
         spec = ContainerSpec(kind=kind, memory=128, name="bench", tenant="bench", concurrency=concurrency)
 
-        async def one() -> Container:
+        async def one() -> Address:
             async with turns:
                 made = await self._containers.create(spec)
-                await load([made.address.path], [request], 1, count=1)
-                return made
+                address = made.address.path or (made.address.host, made.address.port)
+                await load([address], [request], 1, count=1)
+                return address
 
-        return [made.address.path for made in await asyncio.gather(*(one() for _ in range(count)))]
+        process.__dict__["ProcessContainer"] = OverTcp if tcp else ProcessContainer
+        return await asyncio.gather(*(one() for _ in range(count)))
 
     def side(self, name: str, addresses: Sequence[Address], connections: int, body: bytes, count: int = 0) -> Side:
+        kind = "unix" if isinstance(addresses[0], str) else "tcp"
         return Side(
-            f"{name}, unix, c={connections}", addresses, [run_request(body)], connections, self._pids, count=count
+            f"{name}, {kind}, c={connections}", addresses, [run_request(body)], connections, self._pids, count=count
         )
 
 

@@ -1,9 +1,11 @@
 """The rows of a run as bars, by hand in SVG: a panel of each kind of figure, two columns.
 
-A bar ends at the median, the thin line goes from the least to the most, the dark mark is the target.
+A bar ends at the median, the thin line goes from the least to the most, the dark mark is the target. Figures that are
+hundreds of times one another have a logarithmic scale, which is said.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from bench.report import Result, figure, machine, target
@@ -41,21 +43,32 @@ def svg(result: Result) -> str:
 
 def _drawn(panel: Panel, x: int, y: int) -> Iterator[str]:
     name, rows = panel
-    longest = max(max(row.most, row.target or 0.0) for row in rows) or 1.0
-    yield _text(x, y + 26, name, "h")
+    scale, kind = _scale([value for row in rows for value in (row.least, row.median, row.most, row.target or 0.0)])
+    yield _text(x, y + 26, name + kind, "h")
     for number, row in enumerate(rows):
-        yield from _bar(row, x, y + 32 + number * _LINE, _BAR / longest)
+        yield from _bar(row, x, y + 32 + number * _LINE, scale)
 
 
-def _bar(row: Row, x: int, y: int, scale: float) -> Iterator[str]:
+def _scale(values: Sequence[float]) -> tuple[Callable[[float], float], str]:
+    """From a value to the length of its bar."""
+    most = max(values) or 1.0
+    least = min((value for value in values if value > 0), default=most)
+    if most / least < 300:
+        return lambda value: max(0.0, value) / most * _BAR, ""
+    start = math.floor(math.log10(least))
+    across = math.log10(most) - start
+    return lambda value: max(0.0, math.log10(value) - start) / across * _BAR if value > 0 else 0.0, " (logarithmic)"
+
+
+def _bar(row: Row, x: int, y: int, scale: Callable[[float], float]) -> Iterator[str]:
     left, middle = x + _LABEL, y + _LINE / 2
     yield _text(left - 6, y + 13, row.name.rpartition(": ")[0] or row.name, "", "end")
-    place = f'x="{left}" y="{y + 3}" width="{row.median * scale:.1f}" height="{_LINE - 6}"'
+    place = f'x="{left}" y="{y + 3}" width="{scale(row.median):.1f}" height="{_LINE - 6}"'
     yield f'<rect {place} fill="{_COLOURS[row.met]}"/>'
-    ends = f'x1="{left + row.least * scale:.1f}" x2="{left + row.most * scale:.1f}" y1="{middle}" y2="{middle}"'
+    ends = f'x1="{left + scale(row.least):.1f}" x2="{left + scale(row.most):.1f}" y1="{middle}" y2="{middle}"'
     yield f'<line {ends} stroke="#333" stroke-width="1"/>'
     if row.target is not None:
-        at = f"{left + row.target * scale:.1f}"
+        at = f"{left + scale(row.target):.1f}"
         yield f'<line x1="{at}" x2="{at}" y1="{y}" y2="{y + _LINE}" stroke="#111" stroke-width="2"/>'
     yield _text(left + _BAR + 8, y + 13, f"{figure(row.median)} {target(row) and f'({target(row)})'}", "s")
 

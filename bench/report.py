@@ -124,10 +124,10 @@ def table(result: Result) -> Iterator[str]:
 def _lines(rows: Sequence[Row]) -> Iterator[str]:
     if not rows:
         return
-    width = max(len(row.name) for row in rows)
-    yield f"  {'':{width}}{'':7}{'least':>11}{'median':>11}{'most':>11}"
+    width, unit = max(len(row.name) for row in rows), max(len(row.unit) for row in rows)
+    yield f"  {'':{width}} {'':{unit}}{'least':>11}{'median':>11}{'most':>11}"
     for row in rows:
         values = "".join(f"{figure(value):>11}" for value in (row.least, row.median, row.most))
         verdict = {True: "met", False: "MISSED", None: ""}[row.met]
         rest = f"   {target(row):9}{verdict:8}{row.note}".rstrip()
-        yield f"  {row.name:{width}} {row.unit:6}{values}{rest}"
+        yield f"  {row.name:{width}} {row.unit:{unit}}{values}{rest}"

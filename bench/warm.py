@@ -97,19 +97,23 @@ async def python(pace: Pace) -> list[Row]:
         make(made, ["quiet"], KIND, PYTHON)
         make(made, ["printing"], KIND, PRINTING)
         sockets = await driver.sandboxes(KIND, PYTHON, max(CONNECTIONS))
+        ports = await driver.sandboxes(KIND, PYTHON, max(CONNECTIONS), tcp=True)
         with floors.responders() as responders:
             for number in CONNECTIONS:
                 for socket, (address, pid) in responders.items():
                     name = f"responder in C, {socket}, c={number}"
                     sides.append(Side(name, [address], [floors.run_request(BODY)], number, [pid]))
-                sides.append(driver.side("Python direct", sockets[:number], number, BODY))
+                sides += [driver.side("Python direct", each[:number], number, BODY) for each in (sockets, ports)]
                 sides += targets(
                     number, *(through(made, f"Python {each}", each, number) for each in ("quiet", "printing"))
                 )
             samples = await by_turns(sides, pace.rounds, pace.seconds)
         printed(made, "printing")
         found = [row for side in sides for row in rows_of(side, samples[side.name])]
-        return found + against("Python", "Python quiet", samples, {50: 0.45}) + weight(made, "Python", 32)
+        found += against("Python", "Python quiet", samples, {50: 0.45})
+        ours, floor = samples["Python quiet, c=50"], samples["Python direct, tcp, c=50"]
+        found.append(ratio("Python, through / direct over TCP, c=50", ours, floor))
+        return found + weight(made, "Python", 32)
 
 
 async def node(pace: Pace, kind: str) -> list[Row]:
@@ -121,7 +125,7 @@ async def node(pace: Pace, kind: str) -> list[Row]:
         if (answer := made.call("PUT", "actions/abreast", shared)).status != 200:
             raise RuntimeError(answer.body)
         sockets = await driver.sandboxes(kind, NODE, max(CONNECTIONS))
-        one = await driver.sandboxes(kind, NODE, 1, ABREAST)
+        one = await driver.sandboxes(kind, NODE, 1, concurrency=ABREAST)
         for number in CONNECTIONS:
             sides.append(driver.side("Node.js direct", sockets[:number], number, BODY))
             sides += targets(
