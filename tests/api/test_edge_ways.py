@@ -7,7 +7,7 @@ import pytest
 
 from tests.api.platform import INVOKE, Client, Platform, a_request, an_action
 from upcall.controller.auth import Authenticator
-from upcall.controller.route import Head, InvokeRoute
+from upcall.controller.route import Head, InvokeRoute, Request
 from upcall.model import texts
 from upcall.model.entities import Limits, Parameter, UserLimits
 
@@ -95,3 +95,26 @@ async def test_a_known_head_keeps_nothing_of_an_action_that_the_cache_has_droppe
     assert way.lease.plan is not None
     platform.cache.forget("guest/hello")
     assert (way.lease.plan, way.lease.until) == (None, 0.0)
+
+
+@pytest.mark.parametrize("which", ["caller", "action"])
+async def test_a_way_whose_time_is_over_is_searched_again(
+    platform: Platform, client: Client, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    searched: list[Head] = []
+    search = InvokeRoute._search
+
+    def spy(route: InvokeRoute, request: Request) -> None:
+        searched.append(request.head)
+        search(route, request)
+
+    monkeypatch.setattr(InvokeRoute, "_search", spy)
+    head = await head_of(platform)
+    assert head.way is not None
+    if which == "caller":
+        head.way = msgspec.structs.replace(head.way, until=0.0)
+    else:
+        head.way.lease.until = 0.0
+    for _ in range(3):
+        assert (await client.ask(a_request(INVOKE, BODY))).status == 200
+    assert searched == ([head] if which == "caller" else [head, head]), "an action is read before its way is known"

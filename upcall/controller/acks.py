@@ -83,16 +83,16 @@ class Entry(msgspec.Struct, eq=False):
     acks: "Acks"
     forced: float
     """When its slot is freed, come what may."""
-    message: ActivationMessage | None = None
-    """While somebody waits."""
-    waiting: Caller | None = None
-    """Waits for the result."""
-    sending: Caller | None = None
-    """Waits for the bus to have it."""
-    until: float = 0.0
+    until: float
     """When the wait is over."""
-    look: float = 0.0
+    look: float
     """When to look into the store next."""
+    message: ActivationMessage | None
+    """While somebody waits."""
+    waiting: Caller | None
+    """Waits for the result."""
+    sending: Caller | None
+    """Waits for the bus to have it."""
 
     @property
     def extra(self) -> dict[str, str]:
@@ -185,26 +185,25 @@ class Acks:
         self, message: ActivationMessage, plan: Plan, invoker: int, wait: float | None, caller: Caller
     ) -> Entry:
         """`wait` is how long the caller waits for the result, in seconds; None: not at all."""
-        user, content = message.user, message.content
+        id_, user, content = message.activation_id, message.user, message.content
         size = len(content) if type(content) is Raw else 0
         now, timeout = self._time(), plan.timeout
-        forced = now + (timeout if timeout > self._standard else self._standard) * self._factor + self._addon
-        entry = Entry(
-            message.activation_id, message.transid, message.action, user, plan.job, invoker, size, self, forced
-        )
-        self._entries[entry.id] = entry
+        due = forced = now + (timeout if timeout > self._standard else self._standard) * self._factor + self._addon
+        until = look = NEVER
+        kept = waiting = None
+        if wait is not None:
+            kept, waiting = message, caller
+            until, look = now + wait, now + SLOW_POLL
+            due = until if until < look else look
+            due = due if due < forced else forced
+        entry = self._entries[id_] = Entry(  # positional and at once: this is the hot path
+            id_, message.transid, message.action, user, plan.job, invoker, size, self,
+            forced, until, look, kept, waiting, None if waiting else caller,
+        )  # fmt: skip
         uuid = user.namespace.uuid
         self.in_flight[uuid] = self.in_flight.get(uuid, 0) + 1
         self.size += size
-        if wait is None:
-            entry.sending = caller
-            self._deadlines.set(entry, forced)
-            return entry
-        entry.message, entry.waiting = message, caller
-        until = entry.until = now + wait
-        look = entry.look = now + SLOW_POLL
-        due = until if until < look else look
-        self._deadlines.set(entry, due if due < forced else forced)
+        self._deadlines.set(entry, due)
         return entry
 
     def withdraw(self, entry: Entry) -> bool:
@@ -268,29 +267,29 @@ class Acks:
 
     def _deliver(self, offset: int, message: Message, started: bool) -> None:
         if isinstance(message, CombinedMessage):
-            response = message.response
-            id_ = response if isinstance(response, str) else response.activation_id
-            self._hear(id_, response)
-            self._complete(id_, message)
+            self._complete(self._hear(message.response), message)
         elif isinstance(message, CompletionMessage):
             self._complete(message.activation_id, message)
         elif isinstance(message, ResultMessage):
-            response = message.response
-            self._hear(response if isinstance(response, str) else response.activation_id, response)
+            self._hear(message.response)
         else:
             log.warning("a message of type %s on %s is dropped", type(message).__name__, self._topic.name)
         self._handled(offset)
 
-    def _hear(self, id_: str, response: Activation | str) -> None:
-        entry = self._entries.get(id_)
-        if entry is None or entry.waiting is None:
-            return
+    def _hear(self, response: Activation | str) -> str:
+        """Tell who waits for it. The activation's id."""
         if isinstance(response, str):
-            self.missing(entry, True)
-            return
-        if self._bus.recalls:  # else its record is in this process, at the latest in a millisecond
-            self.recent.add(id_)
-        self.resolve(entry, response)
+            entry = self._entries.get(response)
+            if entry is not None and entry.waiting is not None:
+                self.missing(entry, True)
+            return response
+        id_ = response.activation_id
+        entry = self._entries.get(id_)
+        if entry is not None and entry.waiting is not None:
+            if self._bus.recalls:  # else its record is in this process, at the latest in a millisecond
+                self.recent.add(id_)
+            self.resolve(entry, response)
+        return id_
 
     def _handled(self, offset: int) -> None:
         feed = self._feed

@@ -22,6 +22,7 @@ the shape has changed.
 """
 
 import asyncio
+from time import monotonic
 from typing import Any, cast
 
 import httptools
@@ -33,6 +34,8 @@ from upcall.controller.exchange import Edge, Exchange
 from upcall.controller.holdings import SMALL
 from upcall.controller.route import Head
 from upcall.controller.target import NOWHERE
+from upcall.http.envelope import transaction_id
+from upcall.http.ids import ids
 from upcall.http.operator import INSIDE
 from upcall.model import texts
 
@@ -111,8 +114,10 @@ class EdgeProtocol(HttpToolsProtocol):
         known = self.known
         if not (known and data.startswith(known)):  # else no need to look for its end, nor to hash it
             known = data[: data.find(END_OF_HEAD) + len(END_OF_HEAD)]
-        head = self.edge.heads.get(known)
-        if head is not None and size - len(known) == head.length and self._free():
+        head, running = self.edge.heads.get(known), self.running
+        fits = head is not None and size - len(known) == head.length and (running is None or running.response_complete)
+        busy = self.deaf or self.draining or self.pipeline or self.flow.write_paused or self.transport.is_closing()
+        if head is not None and fits and not busy:
             self.known = head.raw  # one for all connections
             self._repeat(head, data[len(known) :])
             return
@@ -122,20 +127,15 @@ class EdgeProtocol(HttpToolsProtocol):
         if head is not None and size - len(known) == head.length and not self.receiving:
             self.edge.learn(known, head)
 
-    def _free(self) -> bool:
-        """Whether a request may begin that nothing is in the way of."""
-        running = self.running
-        busy = self.deaf or self.draining or self.pipeline or self.flow.write_paused or self.transport.is_closing()
-        return not busy and (running is None or running.response_complete)
-
     def _repeat(self, head: Head, body: bytes) -> None:
         """A whole request whose head is known, without the parser: it stands between two messages as before."""
         edge = self.edge
         self.since = edge.now
         self.refusing = False
-        exchange = Exchange(head, edge.route, body, head.length, "", 0.0, self, True, True, True)
+        tid = transaction_id(head.tid) if head.tid else ids.transaction()
+        exchange = Exchange(head, edge.route, body, head.length, tid, monotonic(), self, True, True, True)
         self.cycle = self.running = exchange  # type: ignore[assignment]
-        exchange.submit()
+        edge.route.handle(exchange)
 
     def _parse(self, data: bytes) -> None:
         while data and not self.deaf:
