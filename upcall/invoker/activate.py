@@ -1,11 +1,12 @@
 """One activation, from its container to its end (spec: container.md §3, §7.2; bus.md §7.1).
 
 A `Work` is the pool job's `task`. Its methods are the callbacks of each other's I/O, so a warm activation is four
-plain calls: `run` → `_call` (POST /run) → `_ran` (answer, result ack, logs) → `_collected` (record, pool, last ack).
+plain calls: `run` → `_call` (POST /run) → `_ran` (answer, logs) → `_collected` (record, pool, the ack).
 
-Which ack when: a caller that waits has its result before the logs are collected; the last ack, which frees the
-controller's slot, follows the record, so that whoever is told "finished" finds it. It also follows the result ack for
-good, because a result refused for its size is sent again, smaller, and the last ack must not overtake it. Where
+Which ack when: a caller waits for no logs, so where they are not at hand its result goes before them (`_split`). Where
+they are, one ack says all, in this process; it is without logs as the result alone would be. The last ack, which frees
+the controller's slot, follows the record, so that whoever is told "finished" finds it. It also follows the result ack
+for good, because a result refused for its size is sent again, smaller, and the last ack must not overtake it. Where
 neither store nor bus makes a promise (`Keeper.promise`), the result is told when the record is durable, and not before.
 The pool learns of the free container before the controller does: else the controller's next message would find it
 taken.
@@ -18,11 +19,8 @@ code has run (D7). A job goes back to the pool where the container says 503 or, 
 import logging
 from collections.abc import Callable
 from time import perf_counter
-from typing import Protocol
 
-import msgspec
-
-from upcall.core.events import Event, Inited, Job, JobDone, JobReturned, Reason, SlotId
+from upcall.core.events import Inited, Job, JobDone, JobReturned, Reason, SlotId
 from upcall.core.outcome import (
     ANSWERED,
     REFUSED,
@@ -34,82 +32,23 @@ from upcall.core.outcome import (
     timed_out,
     unavailable,
 )
-from upcall.core.record import StoreLevels, Times, activation_record, is_stored, with_logs
+from upcall.core.record import Times, activation_record, is_stored, with_logs
 from upcall.core.run import context_of, init_body, run_body
 from upcall.invoker.aborts import abort_response, is_excused
-from upcall.invoker.acks import Acks
-from upcall.invoker.counters import Counters
+from upcall.invoker.desk import Box, Desk
 from upcall.invoker.known import Known
-from upcall.invoker.runtime import Runtime
 from upcall.logs.streams import entry
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
 from upcall.model.entities import Action
 from upcall.model.messages import SYSTEM, ActivationMessage, is_probe
-from upcall.ports import Container, Feed, Lines
+from upcall.ports import Lines
 from upcall.telemetry import about
 
 log = logging.getLogger(__name__)
 
 AT_ONCE, OVER = -1.0, -2.0
 """When a collection of logs began, as long as it has not been waited for, and when it has ended."""
-
-
-class Keeper(Protocol):
-    """Where records go."""
-
-    def promise(self, record: Activation) -> bool:
-        """Whether the result may be told before the record is kept, for it will not be contradicted."""
-
-    def keep(self, record: Activation, then: Callable[[], None]) -> None:
-        """Call `then` when the record is safe with the store."""
-
-    def tell(self, record: Activation, then: Callable[[], None]) -> None:
-        """The same where `then` tells the result."""
-
-    def settle(self, then: Callable[[], None]) -> None:
-        """Call `then` when all that was kept is durable."""
-
-
-class Box(msgspec.Struct, eq=False):
-    """A container that runs, with its client. An empty `tenant` is nobody's yet."""
-
-    container: Container
-    runtime: Runtime
-    tenant: str
-    name: str
-    action: str = ""
-    """Its full name, once it is known."""
-
-    async def pause(self) -> None:
-        """A foreign server whose clock goes on while it sleeps would close what rests the moment it wakes up (spec:
-        container.md §4.4)."""
-        if self.container.foreign:
-            self.runtime.close()
-        await self.container.pause()
-
-
-class Desk:
-    """What all activations of one Invoker share."""
-
-    __slots__ = ("acks", "clock", "counters", "feed", "keeper", "levels", "over", "report", "tally")
-
-    def __init__(
-        self, acks: Acks, keeper: Keeper, counters: Counters, levels: StoreLevels, clock: Callable[[], int]
-    ) -> None:
-        self.acks = acks
-        self.keeper = keeper
-        self.counters = counters
-        self.tally = counters.tallies.by_key.get
-        self.levels = levels
-        self.clock = clock
-        """epoch ms"""
-        self.over = False
-        """The feed is lost: whoever has it now says how activations ended, and nobody here."""
-        self.feed: Feed
-        """Set when it is open, before anything is delivered."""
-        self.report: Callable[[Event], None]
-        """Feeds the pool."""
 
 
 class Work:
@@ -128,12 +67,14 @@ class Work:
         "_init_ms",
         "_kept",
         "_large",
+        "_logged",
         "_offset",
         "_promised",
         "_record",
         "_reusable",
         "_run_start",
         "_slot",
+        "_split",
         "_stored",
         "_told",
         "action",
@@ -164,6 +105,8 @@ class Work:
             message.action.path == SYSTEM and is_probe(message),
         )
         self._abandoned: Response | None = None
+        self._promised: bool | None
+        """Whether the result may be told before the record is durable; None: that was not asked yet."""
         self._begun = False
 
     # --- the pool's commands
@@ -194,7 +137,8 @@ class Work:
     def _fall(self, reason: Reason, cause: object) -> None:
         response = abort_response(reason, cause, self.job)
         now = self._desk.clock()
-        record = self._record = activation_record(self.recipe, self.message, response, Times(now, now, now))
+        record = activation_record(self.recipe, self.message, response, Times(now, now, now))
+        self._record = self._logged = record
         self._stored = is_stored(self.message, response, self._desk.levels)
         self._desk.counters.aborted += 1
         self._desk.counters.note(record, self.message.action.id)
@@ -298,36 +242,37 @@ class Work:
     # --- the end
 
     def _respond(self, response: Response, times: Times, cause: Response | None = None) -> None:
-        if self._desk.over:
+        desk = self._desk
+        if desk.over:
             return
-        record = self._record = activation_record(self.recipe, self.message, response, times)
+        record = self._record = self._logged = activation_record(self.recipe, self.message, response, times)
         self._cause = cause
-        self._kept = self._large = False
+        self._kept = self._large = self._split = False
         self._told = True
         status = response.status_code
+        self._reusable = status < DEVELOPER_ERROR
         self.tally.outcomes[status] += 1
-        limit = self.recipe.log_limit
-        blocking = self.message.blocking
-        desk = self._desk
         if times.waited > 1:
             desk.counters.waits.observe(times.waited / 1000)
         else:
             desk.counters.unwaited += 1
         if status:
             desk.counters.note(record, self.message.action.id)
-        stored = self._stored = is_stored(self.message, response, desk.levels)
-        self._promised = not (blocking and stored) or desk.keeper.promise(record)
+        self._stored = is_stored(self.message, response, desk.levels)
+        blocking = self.message.blocking
+        self._promised = None if blocking and self._stored else True
+        limit = self.recipe.log_limit
         if limit == 0:
-            self._reusable = status < DEVELOPER_ERROR
-            self._keep(self._kept_record, desk.keeper.keep)
+            self._finish()
             return
-        if blocking and self._promised:
-            self._told = False
-            self._desk.acks.result(self.message, record, self._result_told, self._result_refused)
+        if blocking and desk.apart:
+            self._tell_result()
         self._collecting = AT_ONCE
-        self._box.container.collect(limit, status < DEVELOPER_ERROR, self._collected)
+        self._box.container.collect(limit, self._reusable, self._collected)
         if self._collecting is AT_ONCE:
             self._collecting = perf_counter()
+        if blocking and not (self._kept or self._split):  # its caller waits for no logs, and for no room in the store
+            self._tell_result()
 
     def _collected(self, found: Lines) -> None:
         began, self._collecting = self._collecting, OVER
@@ -337,19 +282,34 @@ class Work:
             self._desk.counters.collected_at_once += 1
         else:
             self._desk.counters.collect_times.observe(perf_counter() - began)
-        lines, status = found.lines, self._record.response.status_code
-        if status == DEVELOPER_ERROR:
+        lines = found.lines
+        if self._record.response.status_code == DEVELOPER_ERROR:
             lines = [*lines, entry(self._desk.clock() * 1_000_000, "stderr", texts.LOGS_DEVELOPER)]
         if lines:
-            self._record = with_logs(self._record, lines)
-        self._reusable = status < DEVELOPER_ERROR
+            self._logged = with_logs(self._record, lines)
+        self._finish()
+
+    def _tell_result(self) -> None:
+        """Apart from the last ack, if it may be told yet."""
+        if self._is_promised():
+            self._split, self._told = True, False
+            self._desk.acks.result(self.message, self._record, self._result_told, self._result_refused)
+
+    def _finish(self) -> None:
+        """All that belongs to the record is there."""
+        self._is_promised()
         self._keep(self._kept_record, self._desk.keeper.keep)
+
+    def _is_promised(self) -> bool:
+        if self._promised is None:
+            self._promised = self._desk.keeper.promise(self._logged)
+        return self._promised
 
     def _keep(self, then: Callable[[], None], keep: Callable[[Activation, Callable[[], None]], None]) -> None:
         if self._desk.over:
             return
         if self._stored:
-            keep(self._record, then)
+            keep(self._logged, then)
         else:
             then()
 
@@ -384,7 +344,7 @@ class Work:
 
     def _tell_end(self) -> None:
         acks = self._desk.acks
-        whole = self.message.blocking and (self.recipe.log_limit == 0 or not self._promised)
+        whole = self.message.blocking and not self._split
         (acks.combined if whole else acks.completion)(self.message, self._record, self._end)
 
     def _end(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from upcall import metrics as names
 from upcall.core.slots import STEM, Slot
 from upcall.core.story import of_slot
-from upcall.invoker.activate import Box
+from upcall.invoker.desk import Box
 from upcall.invoker.figures import by_phase, metrics
 from upcall.invoker.pool import PoolRunner
 from upcall.measures import one

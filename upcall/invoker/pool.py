@@ -43,8 +43,9 @@ from upcall.core.slots import STEM
 from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
 from upcall.invoker.aborts import start_response
-from upcall.invoker.activate import Box, Work
+from upcall.invoker.activate import Work
 from upcall.invoker.counters import Counters, Operation
+from upcall.invoker.desk import Box
 from upcall.invoker.runtime import Runtime
 from upcall.model import texts
 from upcall.ports import Containers, ContainerSpec

@@ -28,11 +28,12 @@ from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import StoreLevels, fallback_record, is_stored
 from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
 from upcall.invoker.acks import Acks
-from upcall.invoker.activate import Desk, Work
+from upcall.invoker.activate import Work
 from upcall.invoker.asking import Asking
 from upcall.invoker.blacklist import Blacklist
 from upcall.invoker.canary import Canary, Proof
 from upcall.invoker.counters import Counters
+from upcall.invoker.desk import Desk
 from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
@@ -123,7 +124,7 @@ class Invoker:
             await self._blacklist.read()
             following = self._tasks.create_task(self._blacklist.follow())
             stack.callback(following.cancel)
-            self._desk = Desk(acks, self._records, self.counters, self._levels, epoch_ms)
+            self._desk = Desk(acks, self._records, self.counters, self._levels, epoch_ms, apart=self._bus.recalls)
             self._runner = self._make_runner()
             self.inside = Inspection(self._runner)
             stack.callback(self._runner.close)

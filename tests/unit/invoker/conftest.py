@@ -32,6 +32,12 @@ from upcall.testing import (
 NO_LOGS = ActionLimits(timeout=60_000, memory=256, logs=0)
 
 
+class Recalling(MemoryBus):
+    """As if it outlived the process: what is told leaves it, and comes again to the next life."""
+
+    recalls = True
+
+
 class Stage:
     """One Invoker between a bus, a store, containers and a controller."""
 

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from tests.unit.invoker.conftest import NO_LOGS, Stage, annotations, answers, value
+from tests.unit.invoker.conftest import NO_LOGS, Recalling, Stage, annotations, answers, value
 from upcall.errors import NotFound, StartFailed, TooLarge, Unavailable
 from upcall.invoker import acks
 from upcall.model import texts
@@ -14,24 +14,29 @@ from upcall.model.entities import ActionLimits
 from upcall.model.messages import CombinedMessage, Message, ResultMessage, Topic
 from upcall.model.sizes import SystemLimits
 from upcall.ports import Lines, Sent
-from upcall.testing import MemoryBus, Reply, an_action, until
+from upcall.testing import Reply, an_action, until
 
 TWO_AT_ONCE = ActionLimits(timeout=60_000, memory=256, logs=0, concurrency=2)
 
 
 @pytest.mark.parametrize(
-    ("blocking", "limits", "expected"),
+    ("blocking", "limits", "leaves", "expected"),
     [
-        (True, None, ["result", "completion"]),
-        (True, NO_LOGS, ["combined"]),
-        (False, None, ["completion"]),
-        (False, NO_LOGS, ["completion"]),
+        (True, None, False, ["combined"]),
+        (True, None, True, ["result", "completion"]),
+        (True, NO_LOGS, False, ["combined"]),
+        (True, NO_LOGS, True, ["combined"]),
+        (False, None, False, ["completion"]),
+        (False, NO_LOGS, False, ["completion"]),
     ],
 )
 @pytest.mark.parametrize("fails", [False, True])
 async def test_acks_of_what_ran(
-    stage: Stage, blocking: bool, limits: ActionLimits | None, expected: list[str], fails: bool
+    stage: Stage, blocking: bool, limits: ActionLimits | None, leaves: bool, expected: list[str], fails: bool
 ) -> None:
+    """`leaves`: the process. Its logs are at hand."""
+    if leaves:
+        stage.bus = stage.controller._bus = Recalling()
     if fails:
         stage.containers.script = answers(Reply(), init=Reply(status=502, body=b'{"error":"no"}'))
     async with stage.started():
@@ -52,6 +57,16 @@ async def test_the_result_comes_before_the_logs_are_collected_and_the_slot_is_fr
             await stage.stored(message)
         stage.container.release_logs()
         assert stage.shapes(message) == ["result", "completion"]
+        assert (await stage.stored(message)).logs == ["a line"]
+
+
+async def test_logs_that_are_at_hand_cost_no_second_ack_and_are_none_of_its_own(stage: Stage) -> None:
+    async with stage.started():
+        await stage.call(an_action())
+        stage.container.lines = Lines(["a line"])
+        message = await stage.call(an_action())
+        assert stage.shapes(message) == ["combined"]
+        assert stage.controller.record(message.activation_id).logs == []
         assert (await stage.stored(message)).logs == ["a line"]
 
 
@@ -95,7 +110,7 @@ async def test_jobs_that_wait_for_a_container_whose_init_fails_end_with_the_same
         assert value(await stage.stored(second)) == value(await stage.stored(first)) == {"error": "no"}
 
 
-class Strict(MemoryBus):
+class Strict(Recalling):
     """Refuses full records for their size, and tells so later, as a broker does."""
 
     def __init__(self) -> None:
@@ -136,7 +151,7 @@ async def test_a_record_too_large_for_the_bus_is_sent_as_its_id_when_it_is_durab
         assert stage.shapes(message) == expected
 
 
-class Away(MemoryBus):
+class Away(Recalling):
     """No broker takes acks, as long as there is a `reason`; `asked` counts how often one should have."""
 
     def __init__(self) -> None:

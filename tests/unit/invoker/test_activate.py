@@ -245,7 +245,7 @@ async def test_a_container_that_dies_under_its_job_ends_it_once(stage: Stage) ->
         await stage.container.die()
         await stage.controller.ended(message.activation_id)
         assert value(await stage.stored(message)) == {"error": texts.RUN_DIED}
-        assert stage.shapes(message) == ["result", "completion"]
+        assert stage.shapes(message) == ["combined"]
 
 
 async def test_pause_and_resume(stage: Stage) -> None:
@@ -318,7 +318,7 @@ async def test_a_collection_error_is_counted_and_does_not_cost_the_container(sta
         message = await stage.call(an_action())
         record = await stage.stored(message)
         assert (record.response.status_code, record.logs) == (0, [texts.LOGS_MISSING])
-        assert stage.shapes(message) == ["result", "completion"]
+        assert stage.shapes(message) == ["combined"]
         await stage.call(an_action())
         assert stage.container.story == ["/init", "/run", "/run", "/run"]
         shown = figures.metrics(invoker.counters, invoker._runner.pool)

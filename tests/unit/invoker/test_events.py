@@ -58,7 +58,7 @@ async def test_each_end_is_told_once_with_every_member(stage: Stage) -> None:
     async with stage.started(events=TOPIC):
         message = await stage.call(an_action(), cause="c" * 32)
         record = await stage.stored(message)
-    assert stage.shapes(message) == ["result", "completion"]
+    assert stage.shapes(message) == ["combined"]
     event = msgspec.to_builtins(seen)[0]
     body = event.pop("body")
     assert abs(event.pop("timestamp") - record.end) < 60_000

@@ -10,7 +10,7 @@ from tests.unit.invoker.conftest import NO_LOGS, Stage
 from upcall.core.pool import PoolConfig
 from upcall.core.prewarm import StemCell
 from upcall.invoker import inspection
-from upcall.invoker.activate import Box
+from upcall.invoker.desk import Box
 from upcall.testing import FakeContainer, Reply, an_action, until
 
 MB = 1 << 20

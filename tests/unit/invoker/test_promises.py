@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.invoker.conftest import NO_LOGS, Stage
-from upcall.bus.memory import MemoryBus
+from tests.unit.invoker.conftest import NO_LOGS, Recalling, Stage
 from upcall.core.record import StoreLevels
 from upcall.model.activation import Activation
 from upcall.model.entities import ActionLimits
@@ -45,7 +44,7 @@ class Order:
 @pytest.mark.parametrize(
     ("limits", "blocking", "seen"),
     [
-        (LOGS, True, ["promise", "Result", "record", "Completion"]),
+        (LOGS, True, ["promise", "record", "Combined"]),
         (NO_LOGS, True, ["promise", "record", "Combined"]),
         (LOGS, False, ["record", "Completion"]),
         (NO_LOGS, False, ["record", "Completion"]),
@@ -72,12 +71,6 @@ async def test_without_one_the_result_waits_for_the_disk_and_the_container_does_
         order.synced.set()
         await stage.controller.ended(message.activation_id)
         assert order.seen == ["promise", "record", "Combined"]
-
-
-class Recalling(MemoryBus):
-    """As if it outlived the process."""
-
-    recalls = True
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -312,7 +312,7 @@ async def test_what_outlives_the_grace_is_answered_with_an_error(stage: Stage) -
         await until(lambda: bool(stage.containers.made) and "/run" in stage.container.story)
     record = await stage.stored(message)
     assert (record.response.status_code, value(record)) == (WHISK_ERROR, {"error": texts.SHUTDOWN})
-    assert stage.shapes(message) == ["result", "completion"]
+    assert stage.shapes(message) == ["combined"]
     assert stage.container.collected == [(1 << 20, False)], "what was cut short has written no sentinels"
 
 
@@ -341,7 +341,7 @@ async def test_the_warm_path_makes_no_task(stage: Stage) -> None:
 
         loop.set_task_factory(note)
         message = await stage.send(an_action())
-        await until(lambda: stage.shapes(message) == ["result", "completion"])
+        await until(lambda: stage.shapes(message) == ["combined"])
         loop.set_task_factory(None)
         assert made == []
         assert asyncio.all_tasks() == before
