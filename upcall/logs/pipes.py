@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Protocol
 
 from upcall.logs.streams import Stream
+from upcall.logs.watch import Watch
 
 PIPE_BYTES = 128 << 10
 _READ = 2 << 10
@@ -29,6 +30,9 @@ _LEAST = 512
 """Bytes that one pipe has in any case."""
 TURNS = PIPE_BYTES // _LEAST + 1
 """So many calls of `drain` empty a full pipe; more would follow somebody who goes on writing for ever."""
+
+
+MORE = float("inf")
 
 
 class Sink(Protocol):
@@ -61,35 +65,43 @@ def widen(fd: int) -> None:
 
 
 class Pipes:
-    """Read ends, which do not block, of one container's streams. They are closed at the end."""
+    """Read ends, which do not block, of one container's streams. They are closed at the end. `awaited`: somebody may
+    wait for what comes, else `drain` is enough for those who do (`upcall.logs.watch`)."""
 
     _behind: ClassVar[set[int]] = set()
     """The pipes, of all containers, in which the last turn has left something."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink, readers: Mapping[int, Stream]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sink: Sink, readers: Mapping[int, Stream], *, awaited: bool = True
+    ) -> None:
         self._loop = loop
         self._sink = sink
         self._readers = dict(readers)
+        self._awaited = awaited
+        self._watch: Watch | None = None
         self._ready = select.poll()
         for reader in readers:
             self._ready.register(reader, select.POLLIN)
 
     def watch(self) -> None:
         """Read as they fill."""
+        self._watch = None if self._awaited else Watch.of(self._loop)
         for fd in self._readers:
-            self._loop.add_reader(fd, self._read, fd)
+            if self._watch is None:
+                self._loop.add_reader(fd, self._read, fd)
+            else:
+                self._watch.add(fd, self._read)
 
     def drain(self) -> bool:
         """Read what is there now, but no more than bounds the time that it takes; true when that was all."""
         ready = self._ready.poll(0)  # mostly there is nothing: one system call where two reads would fail
         if not ready:
             return True
-        return min(self._read(fd) for fd, _ in ready)  # not `all`, which would leave the second out
+        return max([self._read(fd) for fd, _ in ready]) < MORE
 
     async def close(self) -> None:
         """Read the rest, over turns of the loop, then let go."""
-        for fd in self._readers:
-            self._loop.remove_reader(fd)
+        self._unwatch(*self._readers)
         try:
             for _ in range(TURNS):
                 if self.drain():
@@ -99,10 +111,10 @@ class Pipes:
             for fd in list(self._readers):
                 self._forget(fd)
 
-    def _read(self, fd: int) -> bool:
-        """Feed what fits into one turn; true when nothing is left."""
+    def _read(self, fd: int) -> float:
+        """Feed what fits into one turn; gives what it has cost, `MORE` where that was not all."""
         share = len(self._behind) or 1
-        left = max(_LEAST, TURN // share)
+        left = whole = max(_LEAST, TURN // share)
         most, discard = min(_READ, left), max(_READ, _DISCARD // share)
         while left > 0:
             size = discard if self._sink.full else most
@@ -110,20 +122,27 @@ class Pipes:
                 data = os.read(fd, size)
             except BlockingIOError:
                 self._behind.discard(fd)
-                return True
+                return whole - left
             if not data:
                 self._forget(fd)
-                return True
+                return whole - left
             self._sink.feed(self._readers[fd], data)
             if len(data) < size:
                 self._behind.discard(fd)
-                return True
+                return whole - left + len(data)
             left -= cost(data)
         self._behind.add(fd)
-        return False
+        return MORE
+
+    def _unwatch(self, *readers: int) -> None:
+        for fd in readers:
+            if self._watch is None:
+                self._loop.remove_reader(fd)
+            else:
+                self._watch.drop(fd)
 
     def _forget(self, fd: int) -> None:
-        self._loop.remove_reader(fd)
+        self._unwatch(fd)
         self._ready.unregister(fd)
         self._behind.discard(fd)
         del self._readers[fd]

@@ -1,4 +1,5 @@
-"""The two output pipes of a container."""
+"""The two output pipes of a container. Nobody waits for what comes by them: what a runtime of ours has written is there
+when its answer is (`upcall.logs.watch`)."""
 
 import asyncio
 import os
@@ -20,7 +21,7 @@ class Output:
             widen(writer)
             readers[reader] = name
             self.write_ends.append(writer)
-        self._pipes = Pipes(loop, stream, readers)
+        self._pipes = Pipes(loop, stream, readers, awaited=False)
 
     def started(self) -> None:
         """The container has its ends: close ours and read."""
