@@ -14,8 +14,10 @@ _SEPARATORS = ("\u2028".encode(), "\u2029".encode())
 
 def written(line: bytes, text: str, newline: bool) -> int:
     """For `line`, which is `text`; `newline` is whether one follows."""
-    size = _ENVELOPE + 2 * len(line) - len(line.translate(None, _PAIRS))
-    size += 5 * (len(line) - len(line.translate(None, _LONG)))
+    size = _ENVELOPE + len(line)
+    if len(line.translate(None, _PAIRS + _LONG)) != len(line):
+        size += len(line) - len(line.translate(None, _PAIRS))
+        size += 5 * (len(line) - len(line.translate(None, _LONG)))
     if not line.isascii():
         size += sum(3 * line.count(separator) for separator in _SEPARATORS)
         if "\ufffd" in text:

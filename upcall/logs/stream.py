@@ -63,26 +63,28 @@ class LogStream:
             self._partial[stream] = self._searched(stream, self._partial[stream] + data)
             return
         head = entry(self._clock(), stream, "")
-        data = self._partial[stream] + data
+        if self._partial[stream]:
+            data = self._partial[stream] + data
         odd = order.MARK in data or (self._sentinels is not None and SENTINEL in data)  # asked once for all lines
         *whole, rest = data.split(b"\n")
         for line in whole:
             if odd:
                 self._odd(head, stream, line)
-            else:
+            elif len(line) > _LONGEST:
                 self._add(head, line)
+            else:
+                self._keep(head, line)
         while len(rest) > _LONGEST:
             rest = self._piece(head, rest)
         self._partial[stream] = rest
 
     def take(self, limit: int, complete: bool = True) -> Lines:
         """What came since the last call, at most `limit` bytes of it; `complete` is false where sentinels may miss."""
-        if not (self._size or self._turns or self._sentinels or any(self._partial.values())):
+        partial = self._partial["stdout"] or self._partial["stderr"]
+        if not (self._size or self._turns or self._sentinels or partial):
             return Lines([])
-        for stream, rest in self._partial.items():
-            if rest:
-                self._add(entry(self._clock(), stream, ""), rest, newline=False)
-                self._partial[stream] = b""
+        if partial:
+            self._end_lines()
         shown = self._over(complete)
         if self._turns:
             self._put_in_order()
@@ -97,6 +99,12 @@ class LogStream:
         if not shown:
             lines.append(entry(self._clock(), "stderr", texts.LOGS_MISSING))
         return Lines(lines, failed=not shown)
+
+    def _end_lines(self) -> None:
+        for stream, rest in self._partial.items():
+            if rest:
+                self._add(entry(self._clock(), stream, ""), rest, newline=False)
+                self._partial[stream] = b""
 
     def _odd(self, head: str, stream: Stream, line: bytes) -> None:
         """A sentinel, or what is told of the order, and what stands before it because nothing had ended that."""
@@ -127,12 +135,13 @@ class LogStream:
         self._keep(head, data[:end], newline=False)
         return data[end:]
 
-    def _keep(self, head: str, line: bytes, newline: bool) -> None:
-        if self._size > self._bound:
+    def _keep(self, head: str, line: bytes, newline: bool = True) -> None:
+        size = self._size
+        if size > self._bound:
             return
         text = line.decode("utf-8", "replace")
-        self._size += written(line, text, newline)
-        self._sums.append(self._size)
+        self._size = size = size + written(line, text, newline)
+        self._sums.append(size)
         if newline:
             text = text.removesuffix("\r")
         else:

@@ -1,6 +1,7 @@
 """The two streams of a container, and how a line of one of them looks in a log (spec: logs.md §3)."""
 
 import time
+from functools import lru_cache
 from typing import Literal
 
 Stream = Literal["stdout", "stderr"]
@@ -12,15 +13,12 @@ STAMPED = 31
 def stamp(ns: int) -> str:
     """Docker's form of a time: UTC with nine digits."""
     seconds, rest = divmod(ns, 1_000_000_000)
-    if seconds != _Second.number:
-        _Second.number = seconds
-        _Second.text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{_Second.text}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
 
 
 def entry(ns: int, stream: Stream, text: str) -> str:
-    """One line of an activation's log: the time padded to 30 characters."""
-    return f"{stamp(ns):<30} {stream}: {text}"
+    """One line of an activation's log: the time, whose 30 characters need no padding."""
+    return f"{stamp(ns)} {stream}: {text}"
 
 
 def of(line: str, stream: Stream) -> bool:
@@ -28,8 +26,7 @@ def of(line: str, stream: Stream) -> bool:
     return line.startswith(stream, STAMPED)
 
 
-class _Second:
-    """The last second that was formatted: lines come in bursts."""
-
-    number = -1
-    text = ""
+@lru_cache(maxsize=2)
+def _second(number: int) -> str:
+    """Kept, as lines come in bursts."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(number))
