@@ -160,7 +160,8 @@ def _join(pool: Pool, job: Job) -> list[Command] | None:
     """Rows 1 and 2: a slot of the job's action, which takes no memory."""
     shelf = pool.open.get(job.action)
     if shelf:
-        return [run_warm(pool, shelf, job)]
+        warm = run_warm(pool, shelf, job)
+        return [Run(warm.id, job, init=False, fresh=len(warm.running) == 1, start="warmed")]
     joining, asleep = pool.joining.get(job.action), pool.asleep.get(job.action)
     slot = max(joining.values(), key=_wakes) if joining else None
     if asleep and not (slot and _wakes(slot)):

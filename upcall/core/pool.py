@@ -41,7 +41,8 @@ Each job ends exactly once: by the JobDone that answers its Run, or by an Abort.
 out (its docstring has the flow control), never earlier, never twice. The queue needs no bound of its own: it holds at
 most what the feed has units.
 
-The warm hit and its end come first in `step`, and cost no more than they must: no scan, no generator, one command.
+The warm hit and its end come first, and cost no more than they must: no scan, no generator, one command. They can be
+had without event and command, too (`take`, `leave`), and `step` does them in the same way.
 """
 
 from upcall.core.events import (
@@ -62,6 +63,7 @@ from upcall.core.events import (
     Resume,
     Resumed,
     Run,
+    SlotId,
     Start,
     Tick,
 )
@@ -96,7 +98,19 @@ from upcall.core.story import tell, told
 from upcall.core.timers import deadline, pass_time, refill
 from upcall.errors import InvalidTransition
 
-__all__ = ["Pool", "PoolConfig", "Reactive", "StemCell", "check", "deadline", "load", "new_pool", "step"]
+__all__ = [
+    "Pool",
+    "PoolConfig",
+    "Reactive",
+    "StemCell",
+    "check",
+    "deadline",
+    "leave",
+    "load",
+    "new_pool",
+    "step",
+    "take",
+]
 
 SlotEvent = Created | CreateFailed | Inited | JobDone | JobReturned | Paused | Resumed | Broken | Removed
 
@@ -126,21 +140,38 @@ IGNORES: dict[type[SlotEvent], frozenset[Phase | None]] = {
 def step(pool: Pool, event: Event, now: float) -> list[Command]:
     """What is to be done about the event, in this order. `now` never goes back."""
     if isinstance(event, JobArrived):
-        job = event.job
-        job.arrived = now
-        shelf = pool.open.get(job.action)
-        if shelf and not pool.queue and pool.mode is OPEN:
-            run = run_warm(pool, shelf, job)
-            pool.story.append((now, "JobArrived → Run", run.slot, job.id))
-            return [run]
-    elif isinstance(event, JobDone) and event.reusable and not pool.queue and pool.mode is OPEN:
-        slot = pool.slots.get(event.slot)
-        if slot is not None and slot.phase is WARM and event.job in slot.running and slot.id != pool.reserve:
-            slot.running.remove(event.job)
-            rest(pool, slot, now)
-            pool.story.append((now, "JobDone → Pull", slot.id, event.job.id))
-            return [PULL_ONE]
+        slot = take(pool, event.job, now)
+        if slot is not None:
+            return [Run(slot.id, event.job, init=False, fresh=len(slot.running) == 1, start="warmed")]
+    elif isinstance(event, JobDone) and event.reusable and leave(pool, event.slot, event.job, now):
+        return [PULL_ONE]
     return _step_cold(pool, event, now)
+
+
+def take(pool: Pool, job: Job, now: float) -> Slot | None:
+    """The step of a JobArrived for which a slot is warm and has room: the slot, where the job is to be Run without
+    /init. None where that is not so: then nothing has changed, and `step` does the rest."""
+    job.arrived = now
+    shelf = pool.open.get(job.action)
+    if not shelf or pool.queue or pool.mode is not OPEN:
+        return None
+    slot = run_warm(pool, shelf, job)
+    pool.story.append((now, "JobArrived → Run", slot.id, job.id))
+    return slot
+
+
+def leave(pool: Pool, number: SlotId, job: Job, now: float) -> bool:
+    """The step of a JobDone, reusable, after which the slot rests or runs others: a unit of `Pull` is due. False where
+    that is not so: then nothing has changed, and `step` does the rest."""
+    slot = pool.slots.get(number)
+    if slot is None or slot.phase is not WARM or pool.queue or pool.mode is not OPEN or number == pool.reserve:
+        return False
+    if job not in slot.running:
+        return False
+    slot.running.remove(job)
+    rest(pool, slot, now)
+    pool.story.append((now, "JobDone → Pull", number, job.id))
+    return True
 
 
 def load(pool: Pool) -> int:

@@ -31,7 +31,7 @@ from enum import Enum
 
 import msgspec
 
-from upcall.core.events import ActionKey, Command, Job, Remove, Run, SlotId, Start
+from upcall.core.events import ActionKey, Command, Job, Remove, SlotId, Start
 from upcall.core.prewarm import Cell, CellKey, StemCell, cells_of, lose
 from upcall.core.story import LENGTH, LIVES, Entry
 
@@ -216,17 +216,16 @@ def move(pool: Pool, slot: Slot, phase: Phase, now: float) -> None:
     shelve(pool, slot)
 
 
-def run_warm(pool: Pool, shelf: Shelf, job: Job) -> Run:
+def run_warm(pool: Pool, shelf: Shelf, job: Job) -> Slot:
     """Give a job to the slot of its action's open shelf that was used last."""
     number, slot = shelf.popitem()
     running = slot.running
-    fresh = not running
-    if fresh:
+    if not running:
         del pool.idle[number]
     running.add(job)
     if len(running) < slot.concurrency:
         shelf[number] = slot
-    return Run(number, job, False, fresh, "warmed")
+    return slot
 
 
 def rest(pool: Pool, slot: Slot, now: float) -> None:

@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 
-from upcall.core.events import Inited, Job, JobDone, JobReturned, Reason, SlotId
+from upcall.core.events import Inited, Job, JobReturned, Reason, SlotId
 from upcall.core.outcome import (
     ANSWERED,
     REFUSED,
@@ -315,7 +315,7 @@ class Work:
 
     def _kept_record(self) -> None:
         self._kept = True
-        self._desk.report(JobDone(self._slot, self.job, self._reusable, self._cause))
+        self._desk.end(self._slot, self.job, self._reusable, self._cause)
         if self._told:
             self._last_ack()
 

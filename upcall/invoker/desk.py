@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from upcall.core.events import Event
+from upcall.core.events import Event, Job, SlotId
 from upcall.core.record import StoreLevels
 from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
@@ -51,7 +51,7 @@ class Box(msgspec.Struct, eq=False):
 class Desk:
     """What all activations of one Invoker share."""
 
-    __slots__ = ("acks", "apart", "clock", "counters", "feed", "keeper", "levels", "over", "report", "tally")
+    __slots__ = ("acks", "apart", "clock", "counters", "end", "feed", "keeper", "levels", "over", "report", "tally")
 
     def __init__(
         self,
@@ -78,3 +78,5 @@ class Desk:
         """Set when it is open, before anything is delivered."""
         self.report: Callable[[Event], None]
         """Feeds the pool."""
+        self.end: Callable[[SlotId, Job, bool, object], None]
+        """Feeds it what a JobDone says."""

@@ -2,7 +2,9 @@
 
 `feed` is synchronous: the pool's state never changes across an await. A command may bring the next event before it
 returns (an answer that is at hand, a driver that has logs ready); such events wait until the commands of the one before
-are carried out, so the pool sees them one after another and the stack stays flat. A warm Run is a call; what needs time
+are carried out, so the pool sees them one after another and the stack stays flat. A warm hit and its end (`arrive`,
+`end`) change the pool whole before anything follows from them, and wait only for commands that are being carried out. A
+warm Run is a call; what needs time
 (Create, Pause, Resume, Remove, the claim of a stem cell) is a task that answers with one event.
 
 One timer stands for all of the pool's: armed to the earliest deadline seen, and left alone when that moves later. The
@@ -25,6 +27,7 @@ from upcall.core.events import (
     Created,
     CreateFailed,
     Event,
+    Job,
     JobArrived,
     JobDone,
     Pause,
@@ -38,7 +41,7 @@ from upcall.core.events import (
     SlotId,
     Tick,
 )
-from upcall.core.pool import Pool, deadline, load, step
+from upcall.core.pool import Pool, deadline, leave, load, step, take
 from upcall.core.slots import STEM
 from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
@@ -80,6 +83,7 @@ class PoolRunner:
         self._failed = failed
         self._made = made
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self._deadlines = Deadlines()
         self.boxes: dict[SlotId, Box] = {}
         """Containers that there are, for who looks."""
@@ -107,10 +111,41 @@ class PoolRunner:
             while self._events:
                 self._step(self._events.popleft())
         except Exception as error:  # noqa: BLE001 - the boundary: the service ends with it
-            self.close()
-            self._failed(error)
+            self._fail(error)
         finally:
             self._stepping = False
+
+    def arrive(self, job: Job) -> None:
+        """`feed` a JobArrived; a warm hit needs neither event nor command."""
+        if self._stepping or self._closed:
+            self._events.append(JobArrived(job))
+            return
+        try:
+            slot = take(self.pool, job, self._time())
+            if slot is not None:
+                work = cast(Work, job.task)
+                work.tally.starts["warmed"] += 1
+                work.run(slot.id, self.boxes[slot.id], init=False, fresh=len(slot.running) == 1)
+                return
+        except Exception as error:  # noqa: BLE001 - the boundary, as in `feed`
+            self._fail(error)
+        else:
+            self.feed(JobArrived(job))
+
+    def end(self, slot: SlotId, job: Job, reusable: bool, cause: object) -> None:
+        """`feed` a JobDone; the same."""
+        if reusable and not (self._stepping or self._closed or self._awaited):
+            try:
+                now = self._time()
+                if leave(self.pool, slot, job, now):
+                    self._pull(1)
+                    if self._due > now + self._patience:
+                        self._arm()
+                    return
+            except Exception as error:  # noqa: BLE001 - the boundary, as in `feed`
+                self._fail(error)
+                return
+        self.feed(JobDone(slot, job, reusable, cause))
 
     def close(self) -> None:
         """Take no more events; let go of all connections and of what takes time."""
@@ -136,8 +171,12 @@ class PoolRunner:
         """What has been given to a container and has not ended."""
         return [cast(Work, job.task) for slot in self.pool.slots.values() for job in slot.running]
 
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        self._failed(error)
+
     def _step(self, event: Event) -> None:
-        now = self._loop.time()
+        now = self._time()
         commands = step(self.pool, event, now)
         for command in commands:
             self._carry_out(command)

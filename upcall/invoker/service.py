@@ -23,7 +23,7 @@ import time
 from collections.abc import Coroutine
 from typing import Self
 
-from upcall.core.events import Drained, JobArrived
+from upcall.core.events import Drained
 from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import StoreLevels, fallback_record, is_stored
 from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
@@ -128,7 +128,7 @@ class Invoker:
             self._runner = self._make_runner()
             self.inside = Inspection(self._runner)
             stack.callback(self._runner.close)
-            self._desk.report = self._runner.feed
+            self._desk.report, self._desk.end = self._runner.feed, self._runner.end
             self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver, self._fail)
             stack.push_async_callback(self._feed.close)
             self._runner.start()
@@ -300,7 +300,7 @@ class Invoker:
             tell_unfit(action, message, cause)
             refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
         if refusal is None:
-            self._runner.feed(JobArrived(work.job))
+            self._runner.arrive(work.job)
         else:
             self._refuse(offset, message, refusal)
 
