@@ -20,8 +20,9 @@ import msgspec
 from upcall.core.outcome import ANSWERED, Outcome
 from upcall.deadlines import Deadlines
 from upcall.errors import StartFailed
+from upcall.invoker.call import Allowance
 from upcall.invoker.gate import Gate
-from upcall.invoker.runtime import Allowance, Runtime
+from upcall.invoker.runtime import Runtime
 from upcall.model.names import Json
 from upcall.ports import Address, Container, Containers, ContainerSpec, Lines
 

@@ -14,7 +14,7 @@ import msgspec
 from upcall.core.limits import effective
 from upcall.core.record import limit_error
 from upcall.core.run import Recipe, is_large, recipe_of
-from upcall.invoker.runtime import Allowance
+from upcall.invoker.call import Allowance
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Response, error
 from upcall.model.entities import BLACKBOX, SEQUENCE, Action, Identity, UserLimits

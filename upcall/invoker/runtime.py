@@ -1,8 +1,9 @@
 """The client of one action container: POST /init and /run over keep-alive connections (D3; spec: container.md §2.5).
 
-Each connection is an `asyncio.Protocol` with its own httptools parser and carries one request at a time; free ones
-stand in a stack. A warm request is one `write` of head and body, one read, and a call of `done`: no task, no future, no
-timer (the deadline is an entry in `Deadlines`). Only a new connection costs a task.
+Each connection is an `asyncio.Protocol` with its own httptools parser, which is spared where the head of an answer has
+come before (`heads.py`), and carries one request at a time (`call.py`); free ones stand in a stack. A warm request is
+one `write` of head and body, one read, and a call of `done`: no task, no future, no timer (the deadline is an entry in
+`Deadlines`). Only a new connection costs a task.
 
 What may be retried, and what may not (D14): where no connection came about nothing has run, so /init tries again, soon
 and then each 50 ms, until its time is up, and a refused /run says so (REFUSED). Whatever fails later is CLOSED: the
@@ -26,18 +27,16 @@ would be the work of the loop for all that time. On the stock loop `max_size` ke
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import cast
 
 import httptools
-import msgspec
 
-from upcall.core.outcome import ANSWERED, Ending, Outcome
+from upcall.core.outcome import ANSWERED, Ending
 from upcall.deadlines import Deadlines
 from upcall.invoker.acknowledgements import hurry, missing
+from upcall.invoker.call import Allowance, Call, Done
+from upcall.invoker.heads import BLANK, known, learn
 from upcall.ports import Address
-
-Done = Callable[[Outcome], None]
 
 SOON, RETRY = 0.002, 0.05
 """seconds between two tries to reach a container that starts: at first, and at most"""
@@ -49,25 +48,15 @@ IDLE = 1.0
 _STEP_ASIDE = 0.1
 """seconds for which it is kept idle while a new one has no answer yet"""
 _READ = 16384
-_ENOUGH = 64 << 20
-"""bytes of an answer after which the rest is not even counted"""
 _OVERHEAD = 1 << 20
 """bytes of heads and chunk marks that may come, and once more as many as the body has"""
 _LARGE = 256 * 1024
 """bytes of a body that is not copied behind its head: with 40 MB of code the loop would stand still for 15 ms"""
+_NOTHING = (b"", b"")
 _UNREAD = (ConnectionResetError, BrokenPipeError)
 _HEAD = (
-    b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n%b"
+    b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: "
 )
-
-
-class Allowance(msgspec.Struct, frozen=True, eq=False):
-    """What one request may use: seconds, bytes of the answer, and how many of these are kept when it is longer."""
-
-    timeout: float
-    limit: int
-    truncation: int
 
 
 class Runtime:
@@ -79,10 +68,11 @@ class Runtime:
         "_dead",
         "_foreign",
         "_free",
-        "_host",
+        "_heads",
         "_keeps",
         "_loop",
         "_newcomers",
+        "_time",
         "deadlines",
         "retries",
     )
@@ -95,26 +85,29 @@ class Runtime:
         """Whether its server keeps connections that it does not say it will close."""
         self._dead = False
         self._free: list[_Connection] = []
-        self._calls: set[_Call] = set()
-        self._newcomers: set[_Call] = set()
+        self._calls: set[Call] = set()
+        self._newcomers: set[Call] = set()
         """Those that have made a connection."""
         host = f"[{address.host}]" if ":" in address.host else address.host
-        self._host = f"{host}:{address.port}".encode() if host else b"runtime"
+        name = f"{host}:{address.port}".encode() if host else b"runtime"
+        self._heads = {path: _HEAD % (path, name) for path in (b"/init", b"/run")}
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self.retries = 0
         """connections tried again, for the metric"""
 
     def post(self, path: bytes, body: bytes, allowance: Allowance, done: Done, retry: bool = False) -> None:
         """Send one request; `done` is called once. With `retry` a container that cannot be reached is waited for."""
-        call = _Call(self, done, allowance)
+        call = Call(self, done, allowance)
         self._calls.add(call)
-        call.begin(self._loop.time())
+        call.begin(self._time())
         size, rest = len(body), b""
         if size > _LARGE:
             body, rest = rest, body
-        data = _HEAD % (path, self._host, size, body)
-        while self._free:
-            connection = self._free.pop()
+        data = b"%b%d\r\n\r\n%b" % (self._heads[path], size, body)
+        free = self._free
+        while free:
+            connection = free.pop()
             if self._foreign:
                 self.deadlines.drop(connection)
                 if call.begun - connection.idle > IDLE:
@@ -151,7 +144,7 @@ class Runtime:
         for call in list(self._calls):
             call.end(Ending.CLOSED)
 
-    async def _open(self, call: "_Call", data: bytes, rest: bytes, retry: bool) -> None:
+    async def _open(self, call: Call, data: bytes, rest: bytes, retry: bool) -> None:
         pause = SOON
         while True:
             try:
@@ -181,19 +174,20 @@ class Runtime:
 
     # --- called by calls and connections
 
-    def again(self, call: "_Call", data: bytes, rest: bytes) -> None:
+    def again(self, call: Call, data: bytes, rest: bytes) -> None:
         """A connection was closed before the request came there."""
         self._newcomers.add(call)
         call.opening = self._loop.create_task(self._open(call, data, rest, False))
 
-    def finished(self, call: "_Call") -> float:
+    def finished(self, call: Call) -> float:
         """Forget the call; gives the time."""
         self.deadlines.drop(call)
         self._calls.discard(call)
-        self._newcomers.discard(call)
-        return self._loop.time()
+        if self._newcomers:
+            self._newcomers.discard(call)
+        return self._time()
 
-    def freed(self, connection: "_Connection", call: "_Call | None") -> None:
+    def freed(self, connection: "_Connection", call: Call | None) -> None:
         if self._foreign:
             if not self._keeps:
                 connection.close()
@@ -215,63 +209,6 @@ class Runtime:
             self.deadlines.drop(connection)
 
 
-class _Call:
-    """One request in flight; ends once, by its answer, its deadline or its connection."""
-
-    __slots__ = ("_allowance", "_done", "_runtime", "begun", "body", "connection", "length", "opening")
-
-    def __init__(self, runtime: Runtime, done: Done, allowance: Allowance) -> None:
-        self._runtime = runtime
-        self._done: Done | None = done
-        self._allowance = allowance
-        self.begun = 0.0
-        self.length = 0
-        self.body: bytes | bytearray = b""
-        self.connection: _Connection | None = None
-        self.opening: asyncio.Task[None] | None = None
-
-    def begin(self, now: float) -> None:
-        self.begun = now
-        self._runtime.deadlines.set(self, now + self._allowance.timeout)
-
-    def add(self, chunk: bytes) -> None:
-        """Keep what may be needed: all of it up to the limit, no more, and in one piece however small they come."""
-        if not self.length:
-            self.body = chunk
-        elif self.length <= self._allowance.limit:
-            if isinstance(self.body, bytes):
-                self.body = bytearray(self.body)
-            self.body += chunk
-        self.length += len(chunk)
-
-    @property
-    def excessive(self) -> bool:
-        """Whether the answer is longer than is worth counting to its end."""
-        return self.length > max(_ENOUGH, self._allowance.limit)
-
-    def expire(self) -> None:
-        self.end(Ending.TIMED_OUT)
-
-    def end(self, ending: Ending, status: int = 0) -> None:
-        """Tell the outcome; a connection without a whole answer goes with it."""
-        done, self._done = self._done, None
-        if done is None:
-            return
-        elapsed = self._runtime.finished(self) - self.begun
-        if ending is not ANSWERED:
-            if self.opening is not None:
-                self.opening.cancel()
-            if self.connection is not None:
-                self.connection.close()
-            done(Outcome(ending, elapsed))
-            return
-        body = bytes(self.body)
-        truncated = self.length > self._allowance.limit
-        if truncated:
-            body = body[: self._allowance.truncation]
-        done(Outcome(ending, elapsed, status, body, self.length, truncated))
-
-
 class _Connection(asyncio.Protocol):
     """One connection; `httptools` calls the `on_…` methods."""
 
@@ -279,15 +216,15 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._call: _Call | None = None
+        self._call: Call | None = None
         self._status = 0
         self._received = 0
-        self._sent = (b"", b"")
+        self._sent = _NOTHING
         self.closing = False
         self.idle = 0.0
         self._parser = httptools.HttpResponseParser(self)
 
-    def send(self, call: _Call, data: bytes, rest: bytes) -> None:
+    def send(self, call: Call, data: bytes, rest: bytes) -> None:
         self._call = call
         self._received = 0
         call.connection = self
@@ -313,11 +250,24 @@ class _Connection(asyncio.Protocol):
             transport.max_size = _READ
 
     def data_received(self, data: bytes) -> None:
+        call = self._call
+        if call is not None and not self._received:
+            end = data.find(BLANK) + len(BLANK)
+            if known.get(data[:end]) == len(data) - end:
+                call.add(data[end:])
+                self._status = 200
+                self._answered()
+                return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.closing = True
-        if self._status:
+        if self._status and self._call is not None:
+            if self._status == 200 and not self.closing and not self._received:
+                learn(data, self._call.length)
             self._answered()
         elif self.closing or self._call is None:
             self._broken()
@@ -362,7 +312,7 @@ class _Connection(asyncio.Protocol):
             self._status = status
             self.closing = self.closing or not self._parser.should_keep_alive()
 
-    def _continued(self, call: _Call, size: int) -> None:
+    def _continued(self, call: Call, size: int) -> None:
         """Part of an answer has come: ask for the rest, stop where it has no end in sight."""
         if not self._runtime.is_local:
             hurry(self._transport)
@@ -376,14 +326,14 @@ class _Connection(asyncio.Protocol):
     def _answered(self) -> None:
         call, self._call = self._call, None
         status, self._status = self._status, 0
-        self._sent = (b"", b"")
-        if self.closing or call is None:
+        assert call is not None
+        self._sent = _NOTHING
+        if self.closing:
             self.close()
         else:
             self._runtime.freed(self, call)
-        if call is not None:
-            call.connection = None
-            call.end(ANSWERED, status)
+        call.connection = None
+        call.end(ANSWERED, status)
 
     def _broken(self, ending: Ending = Ending.CLOSED) -> None:
         call, self._call = self._call, None

@@ -16,7 +16,8 @@ import uvloop
 from upcall.containers.fake import Reply, encoded
 from upcall.core.outcome import Ending, Outcome
 from upcall.deadlines import Deadlines
-from upcall.invoker.runtime import Allowance, Runtime
+from upcall.invoker.call import Allowance
+from upcall.invoker.runtime import Runtime
 from upcall.ports import Address
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

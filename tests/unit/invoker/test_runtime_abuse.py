@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.invoker.test_runtime import ALLOWANCE, Bench, a_bench
 from upcall.core.outcome import Ending
-from upcall.invoker import runtime
-from upcall.invoker.runtime import Allowance
+from upcall.invoker import call
+from upcall.invoker.call import Allowance
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -56,7 +56,7 @@ async def test_an_answer_of_nothing_but_overhead_is_given_up(bench: Bench, head:
 async def test_an_endless_body_is_cut_and_not_read_to_its_end(
     bench: Bench, head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "_ENOUGH", 1 << 20)
+    monkeypatch.setattr(call, "_ENOUGH", 1 << 20)
     await flood(bench, head, b"2000\r\n" + b"a" * 0x2000 + b"\r\n")
     outcome = await bench.post()
     assert (outcome.ending, outcome.status, outcome.truncated) == (Ending.ANSWERED, 200, True)

@@ -5,7 +5,8 @@ import socket
 
 from tests.unit.invoker.test_runtime import OK, Bench, Serve, bench
 from upcall.core.outcome import Ending, Outcome
-from upcall.invoker.runtime import Allowance, Runtime
+from upcall.invoker.call import Allowance
+from upcall.invoker.runtime import Runtime
 from upcall.ports import Address
 
 __all__ = ["bench"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.invoker.test_runtime import ALLOWANCE, OK, Bench, a_bench
 from upcall.core.outcome import Ending, Outcome
-from upcall.invoker.runtime import Allowance
+from upcall.invoker.call import Allowance
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

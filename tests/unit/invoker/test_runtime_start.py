@@ -7,7 +7,8 @@ import pytest
 
 from upcall.core.outcome import Ending, Outcome
 from upcall.deadlines import Deadlines
-from upcall.invoker.runtime import Allowance, Runtime
+from upcall.invoker.call import Allowance
+from upcall.invoker.runtime import Runtime
 from upcall.ports import Address
 
 
