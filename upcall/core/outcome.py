@@ -38,7 +38,7 @@ REFUSED: Final = Ending.REFUSED
 TIMED_OUT: Final = Ending.TIMED_OUT
 
 
-class Outcome(msgspec.Struct, frozen=True, eq=False):
+class Outcome(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One request's end. `body` is cut where `truncated`; `length` counts all that the runtime sent."""
 
     ending: Ending

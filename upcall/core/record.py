@@ -30,7 +30,7 @@ class StoreLevels(msgspec.Struct, frozen=True):
     non_blocking: StoreLevel = "STORE_ALWAYS"
 
 
-class Times(msgspec.Struct, eq=False):
+class Times(msgspec.Struct, eq=False, gc=False):
     """When things happened to one activation, in epoch ms; durations in ms."""
 
     asked: int
@@ -47,13 +47,17 @@ class Times(msgspec.Struct, eq=False):
 
 def activation_record(recipe: Recipe, message: ActivationMessage, response: Response, times: Times) -> Activation:
     """The record of an activation that ran, or tried to; without logs. Sets `times.waited`."""
-    waited = times.waited = times.asked - _received(message, times.asked)
+    transid = message.transid
+    accepted = transid[1] if len(transid) > 1 and type(transid[1]) is int else times.asked  # spec: bus.md §6.1
+    waited = times.waited = times.asked - accepted
     annotations = b'%b%b},{"key":"waitTime","value":%d}%b]' % (
         recipe.annotations,
         b"true" if times.timeout else b"false",
         waited,
         b"" if times.init is None else b',{"key":"initTime","value":%d}' % times.init,
     )
+    if isinstance(message.cause, str) or message.action.binding is not None:
+        annotations = _with_origin(annotations, message)
     user = message.user
     start = times.start
     end = max(start, times.end)
@@ -68,7 +72,7 @@ def activation_record(recipe: Recipe, message: ActivationMessage, response: Resp
         cause=message.cause,
         response=response,
         version=recipe.version,
-        annotations=_with_origin(annotations, message),
+        annotations=Raw(annotations),
     )
 
 
@@ -87,7 +91,7 @@ def fallback_record(message: ActivationMessage, response: Response, now: int) ->
         cause=message.cause,
         response=response,
         version=action.version or FIRST_VERSION,
-        annotations=_with_origin(known, message),
+        annotations=Raw(_with_origin(known, message)),
     )
 
 
@@ -118,19 +122,13 @@ def limit_error(limits: ActionLimits, allowed: SystemLimits) -> str | None:
     return None
 
 
-def _received(message: ActivationMessage, otherwise: int) -> int:
-    """When the controller got the request, by its own clock (spec: bus.md §6.1)."""
-    transid = message.transid
-    return transid[1] if len(transid) > 1 and type(transid[1]) is int else otherwise
-
-
-def _with_origin(annotations: bytes, message: ActivationMessage) -> Raw:
+def _with_origin(annotations: bytes, message: ActivationMessage) -> bytes:
     """Adds what tells where the call came from: a sequence, a package binding."""
     if isinstance(message.cause, str):
         annotations = annotations[:-1] + b',{"key":"causedBy","value":"sequence"}]'
     if message.action.binding is not None:
         annotations = annotations[:-1] + b',{"key":"binding","value":%b}]' % _encode(message.action.binding)
-    return Raw(annotations)
+    return annotations
 
 
 def with_logs(activation: Activation, lines: list[str]) -> Activation:

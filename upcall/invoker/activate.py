@@ -39,7 +39,7 @@ from upcall.invoker.desk import Box, Desk
 from upcall.invoker.known import Known
 from upcall.logs.streams import entry
 from upcall.model import texts
-from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Activation, Response, error
+from upcall.model.activation import DEVELOPER_ERROR, WHISK_ERROR, Response, error
 from upcall.model.entities import Action
 from upcall.model.messages import SYSTEM, ActivationMessage, is_probe
 from upcall.ports import Lines
@@ -146,7 +146,12 @@ class Work:
         bound = reason in ("init", "returned") and not self.message.blocking
         last, excused = acks.completion if bound else acks.combined, is_excused(cause)
         keep = self._desk.keeper.tell if self.message.blocking else self._desk.keeper.keep
-        self._keep(lambda: last(self.message, record, self._end, excused), keep)
+        if self._desk.over:
+            return
+        if self._stored:
+            keep(record, lambda: last(self.message, record, self._end, excused))
+        else:
+            last(self.message, record, self._end, excused)
 
     def refuse(self, slot: SlotId, response: Response) -> None:
         """Go back to the pool: this container does not take it. Too often, and the job ends with this response."""
@@ -275,6 +280,8 @@ class Work:
             self._tell_result()
 
     def _collected(self, found: Lines) -> None:
+        if self._desk.over:
+            return
         began, self._collecting = self._collecting, OVER
         if found.failed:
             self._desk.counters.collect_error_times.observe(0.0 if began is AT_ONCE else perf_counter() - began)
@@ -291,27 +298,20 @@ class Work:
 
     def _tell_result(self) -> None:
         """Apart from the last ack, if it may be told yet."""
-        if self._is_promised():
+        if self._promised is None:
+            self._promised = self._desk.keeper.promise(self._logged)
+        if self._promised:
             self._split, self._told = True, False
             self._desk.acks.result(self.message, self._record, self._result_told, self._result_refused)
 
     def _finish(self) -> None:
         """All that belongs to the record is there."""
-        self._is_promised()
-        self._keep(self._kept_record, self._desk.keeper.keep)
-
-    def _is_promised(self) -> bool:
         if self._promised is None:
             self._promised = self._desk.keeper.promise(self._logged)
-        return self._promised
-
-    def _keep(self, then: Callable[[], None], keep: Callable[[Activation, Callable[[], None]], None]) -> None:
-        if self._desk.over:
-            return
         if self._stored:
-            keep(self._logged, then)
+            self._desk.keeper.keep(self._logged, self._kept_record)
         else:
-            then()
+            self._kept_record()
 
     def _kept_record(self) -> None:
         self._kept = True
@@ -332,10 +332,10 @@ class Work:
     def _last_ack(self) -> None:
         if self._desk.over:
             return
-        if self._large:
-            self._desk.keeper.settle(self._tell_id)
-        elif self._promised:
+        if self._promised and not self._large:
             self._tell_end()
+        elif self._large:
+            self._desk.keeper.settle(self._tell_id)
         else:
             self._desk.keeper.settle(self._tell_end)
 
@@ -343,9 +343,8 @@ class Work:
         self._desk.acks.result(self.message, self.message.activation_id, self._tell_end, self._tell_end)
 
     def _tell_end(self) -> None:
-        acks = self._desk.acks
-        whole = self.message.blocking and not self._split
-        (acks.combined if whole else acks.completion)(self.message, self._record, self._end)
+        message, acks = self.message, self._desk.acks
+        (acks.combined if message.blocking and not self._split else acks.completion)(message, self._record, self._end)
 
     def _end(self) -> None:
         self.job.task = None  # no cycle is left: an activation is freed at once, without the collector

@@ -43,17 +43,19 @@ class Call:
 
     __slots__ = ("_allowance", "_done", "_runtime", "begun", "body", "connection", "length", "opening")
 
-    def __init__(self, runtime: Owner, done: Done, allowance: Allowance) -> None:
+    def __init__(self, runtime: Owner, done: Done, allowance: Allowance, now: float) -> None:
         self._runtime = runtime
         self._done: Done | None = done
         self._allowance = allowance
-        self.begun = 0.0
         self.length = 0
         self.body: bytes | bytearray = b""
         self.connection: Closable | None = None
         self.opening: asyncio.Task[None] | None = None
+        self.begun = now
+        runtime.deadlines.set(self, now + allowance.timeout)
 
     def begin(self, now: float) -> None:
+        """Its time counts from here."""
         self.begun = now
         self._runtime.deadlines.set(self, now + self._allowance.timeout)
 

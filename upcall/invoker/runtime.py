@@ -74,12 +74,15 @@ class Runtime:
         "_newcomers",
         "_time",
         "deadlines",
+        "is_local",
         "retries",
     )
 
     def __init__(self, address: Address, deadlines: Deadlines, foreign: bool = False) -> None:
         self._address = address
         self.deadlines = deadlines
+        self.is_local = bool(address.path)
+        """Whether it is reached by a unix socket."""
         self._foreign = foreign
         self._keeps = True
         """Whether its server keeps connections that it does not say it will close."""
@@ -98,9 +101,8 @@ class Runtime:
 
     def post(self, path: bytes, body: bytes, allowance: Allowance, done: Done, retry: bool = False) -> None:
         """Send one request; `done` is called once. With `retry` a container that cannot be reached is waited for."""
-        call = Call(self, done, allowance)
+        call = Call(self, done, allowance, self._time())
         self._calls.add(call)
-        call.begin(self._time())
         size, rest = len(body), b""
         if size > _LARGE:
             body, rest = rest, body
@@ -117,11 +119,6 @@ class Runtime:
                 return
         self._newcomers.add(call)
         call.opening = self._loop.create_task(self._open(call, data, rest, retry))
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is reached by a unix socket."""
-        return bool(self._address.path)
 
     @property
     def has_newcomers(self) -> bool:
@@ -254,9 +251,8 @@ class _Connection(asyncio.Protocol):
         if call is not None and not self._received:
             end = data.find(BLANK) + len(BLANK)
             if known.get(data[:end]) == len(data) - end:
-                call.add(data[end:])
-                self._status = 200
-                self._answered()
+                call.body, call.length = data[end:], len(data) - end
+                self._answered(call, 200)
                 return
         self._parse(data)
 
@@ -268,7 +264,7 @@ class _Connection(asyncio.Protocol):
         if self._status and self._call is not None:
             if self._status == 200 and not self.closing and not self._received:
                 learn(data, self._call.length)
-            self._answered()
+            self._answered(self._call, self._status)
         elif self.closing or self._call is None:
             self._broken()
         else:
@@ -318,16 +314,13 @@ class _Connection(asyncio.Protocol):
             hurry(self._transport)
         self._received += size
         if call.excessive:
-            self._status, self.closing = self._parser.get_status_code(), True
-            self._answered()
+            self.closing = True
+            self._answered(call, self._parser.get_status_code())
         elif self._received > _OVERHEAD + 2 * call.length:
             self._broken()
 
-    def _answered(self) -> None:
-        call, self._call = self._call, None
-        status, self._status = self._status, 0
-        assert call is not None
-        self._sent = _NOTHING
+    def _answered(self, call: Call, status: int) -> None:
+        self._call, self._status, self._sent = None, 0, _NOTHING
         if self.closing:
             self.close()
         else:

@@ -1,7 +1,8 @@
 """Activation records: what a call of an action came to.
 
-A record is built once per activation, on the hot path, so what is only passed on stays encoded: `result` holds the
-bytes that the runtime sent, `annotations` the array that `upcall.core.run` put together from per-action pieces.
+A record is built once per activation, on the hot path: the garbage collector need not know of it, and what is only
+passed on stays encoded. `result` holds the bytes that the runtime sent, `annotations` the array that `upcall.core.run`
+put together from per-action pieces.
 """
 
 from typing import ClassVar
@@ -13,7 +14,7 @@ SUCCESS, APPLICATION_ERROR, DEVELOPER_ERROR, WHISK_ERROR = range(4)
 STATUS = ("success", "application error", "action developer error", "whisk internal error")
 
 
-class Response(msgspec.Struct, frozen=True, rename="camel"):
+class Response(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The outcome as stored and sent on the bus. `size` is the length of the runtime's text in UTF-16 units, absent
     in errors that the platform made (spec: store.md §6)."""
 
@@ -22,7 +23,7 @@ class Response(msgspec.Struct, frozen=True, rename="camel"):
     size: int | UnsetType | None = UNSET
 
 
-class Activation(msgspec.Struct, rename="camel"):
+class Activation(msgspec.Struct, rename="camel", gc=False):
     """A record as it is on the bus; in the store `_id`, `entityType` and `updated` join it (spec: store.md §6).
 
     `namespace` is the invoking one; `start` and `end` are epoch ms (`end` 0: not ended), `duration` ms.
