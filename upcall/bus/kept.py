@@ -15,20 +15,22 @@ from upcall.ports import Journal, Sent
 
 
 class KeptLine(Line):
-    """`topic` is the name under which its messages are in the journal."""
+    """`topic` is the name under which its messages are in the journal; all are activations."""
 
-    __slots__ = ("_accepting", "_journal", "_kept", "_running", "_topic", "_waiting")
-    open: dict[int, Message]
+    __slots__ = ("_accepting", "_index", "_journal", "_kept", "_running", "_topic", "_waiting")
+    open: dict[int, ActivationMessage]  # type: ignore[assignment]
     left: set[int]
 
     def __init__(self, bound: int, journal: Journal, topic: str) -> None:
         super().__init__(bound)
         self._journal = journal
         self._topic = topic
-        self._kept: set[str] = set()
-        """Ids of what is in the journal and has not ended."""
-        self._running: dict[int, Message] = {}
+        self._kept: dict[str, str] = {}
+        """What is in the journal and has not ended: its id there by the activation's."""
+        self._running: dict[int, ActivationMessage] = {}
         """What has started and is not done."""
+        self._index: dict[int, bool] | None = None
+        """Whether what was delivered has started, by the message's identity, where nothing has changed of it."""
         self._waiting: set[str] = set()
         """Activation ids of what is in the queue, or was and is not started."""
         self._accepting = 0
@@ -45,7 +47,7 @@ class KeptLine(Line):
         def accepted(error: BaseException | None) -> None:
             self._accepting -= 1
             if error is None:
-                self._kept.add(id)
+                self._kept[message.activation_id] = id
                 if not self.take(message):  # others have come meanwhile; it is promised now
                     self._wait(message)
             sent(error)
@@ -60,18 +62,24 @@ class KeptLine(Line):
 
     def keep(self, message: ActivationMessage, then: Callable[[], None]) -> None:
         """See `upcall.ports.Bus.keep`."""
-        id = _id(message)
-        started = any(each is message for each in self._running.values())
-        alive = started or message.activation_id in self._waiting or any(each is message for each in self.open.values())
-        if not alive or id in self._kept:
+        started = self._started(message)
+        alive = started is not None or message.activation_id in self._waiting
+        if not alive or message.activation_id in self._kept:
             then()
             return
-        self._kept.add(id)
-        self._journal.keep(id, self._topic, encode(message), started, then)
+        id = self._kept[message.activation_id] = _id(message)
+        self._journal.keep(id, self._topic, encode(message), started is True, then)
+
+    def _started(self, message: ActivationMessage) -> bool | None:
+        """None: it is not out. Waits end together, thousands at once: they must not each look through all."""
+        if self._index is None or id(message) not in self._index:
+            self._index = {id(each): False for each in self.open.values()}
+            self._index.update((id(each), True) for each in self._running.values())
+        return self._index.get(id(message))
 
     def put_back(self, message: ActivationMessage, started: bool) -> None:
         """What an earlier life has left."""
-        self._kept.add(_id(message))
+        self._kept[message.activation_id] = _id(message)
         offset = self._wait(message)
         if started:
             self.left.add(offset)
@@ -83,9 +91,10 @@ class KeptLine(Line):
             then()
             return
         self._running[offset] = message
+        self._index = None
         if self._waiting:
-            self._forget(message)
-        if self._kept and (id := _id(message)) in self._kept:
+            self._waiting.discard(message.activation_id)
+        if self._kept and (id := self._kept.get(message.activation_id)) is not None:
             self._journal.started(id, then)
         else:
             then()
@@ -94,15 +103,16 @@ class KeptLine(Line):
         message = self._running.pop(offset, None) or self.open.pop(offset, None)
         if message is None:
             return
+        self._index = None
         if self._waiting:
-            self._forget(message)
-        if self._kept and (id := _id(message)) in self._kept:
-            self._kept.discard(id)
+            self._waiting.discard(message.activation_id)
+        if self._kept and (id := self._kept.pop(message.activation_id, None)) is not None:
             self.left.discard(offset)
             self._journal.ended(id)
 
     def close(self) -> None:
-        self._waiting.update(each.activation_id for each in self.open.values() if isinstance(each, ActivationMessage))
+        self._waiting.update(each.activation_id for each in self.open.values())
+        self._index = None
         super().close()
 
     def _wait(self, message: Message) -> int:
@@ -110,13 +120,7 @@ class KeptLine(Line):
             self._waiting.add(message.activation_id)
         return super()._wait(message)
 
-    def _forget(self, message: Message) -> None:
-        if isinstance(message, ActivationMessage):
-            self._waiting.discard(message.activation_id)
 
-
-def _id(message: Message) -> str:
+def _id(message: ActivationMessage) -> str:
     """That of the activation's record."""
-    if not isinstance(message, ActivationMessage):
-        return ""
     return f"{message.user.namespace.name}/{message.activation_id}"

@@ -1,9 +1,11 @@
 """Activations in memory and in the journal: what is safe when, and what the next life gets."""
 
 import logging
+from typing import Any
 
 import pytest
 
+from upcall.bus.kept import KeptLine
 from upcall.bus.memory import MemoryBus
 from upcall.errors import Unavailable
 from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
@@ -236,3 +238,42 @@ async def test_what_cannot_be_encoded_is_its_senders_error() -> None:
     stage.bus.send(TOPIC, message, stage.told.append)
     assert [type(error) for error in stage.told] == [UnicodeEncodeError]
     assert stage.rows == []
+
+
+class Counting(dict[int, ActivationMessage]):
+    """Counts how often it is looked through."""
+
+    passes = 0
+
+    def values(self) -> Any:
+        self.passes += 1
+        return super().values()
+
+
+async def test_waits_that_end_together_do_not_each_look_through_all_that_runs() -> None:
+    stage = Stage()
+    await stage.consume()
+    running = [stage.send(blocking=True) for _ in range(50)]
+    for message in running[:25]:
+        stage.start(message)
+    line = next(iter(stage.bus._lines[TOPIC.name].values()))
+    assert isinstance(line, KeptLine)
+    line._running = counting = Counting(line._running)
+    for message in running:
+        stage.keep(message)
+    assert counting.passes == 1
+    assert stage.rows == [row(message, number < 25) for number, message in enumerate(running)]
+
+
+async def test_what_has_started_since_another_was_kept_is_kept_as_started() -> None:
+    stage = Stage()
+    await stage.consume()
+    first, second, third = (stage.send(blocking=True) for _ in range(3))
+    stage.keep(first)
+    stage.start(second)
+    stage.keep(second)
+    stage.done(third)
+    stage.keep(third)
+    fourth = stage.send(blocking=True)
+    stage.keep(fourth)
+    assert stage.rows == [row(first), row(second, True), row(fourth)]
