@@ -3,6 +3,7 @@
 Run by root, a test of test_sandbox.py runs this file as an ordinary user, too.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.remains import Remains, process, processes_of, wait_until
+from tests.system.remains import Remains, family, process, processes_of, wait_until
 from tests.system.serving import Platform, running
 from tests.system.trials import is_cold, record
 
+DIED = "The action did not {} and exited unexpectedly."
 NAMED = """
 import ctypes, os, sys, time
 def main(args):
@@ -71,13 +73,13 @@ def test_a_zygote_killed_under_load_ends_each_activation_once(
     environment = {"LIMITS_ACTIONS_INVOKES_CONCURRENT": "100"}
     with running(tmp_path / "data", "--memory", "1024", environment=environment) as platform:
         platform.create("named", NAMED, limits={"memory": 128})
-        calls = [threads.submit(platform.invoke, "named", {"mark": mark, "s": 0.3}) for _ in range(30)]
+        calls = [threads.submit(platform.invoke, "named", {"mark": mark, "s": 0.6}) for _ in range(30)]
         wait_until(lambda: len(processes_of(mark)) == 8)
         remains = Remains(platform)
-        os.kill(zygote_of(platform, mark), signal.SIGKILL)
+        os.kill(zygote_of(processes_of(mark)[0]), signal.SIGKILL)
         answers = [call.result() for call in calls]
         texts = {answer.status: answer.body["response"]["result"] for answer in answers}
-        assert texts.get(502) == {"error": "The action did not produce a valid response and exited unexpectedly."}
+        assert texts.get(502) == {"error": DIED.format("produce a valid response")}
         assert {200, 502} >= {answer.status for answer in answers}
         assert sum(answer.status == 502 for answer in answers) == 8
         for answer in answers:
@@ -88,9 +90,40 @@ def test_a_zygote_killed_under_load_ends_each_activation_once(
     remains.check()
 
 
-def zygote_of(platform: Platform, mark: str) -> int:
+def test_a_zygote_killed_again_and_again_fails_nothing_that_had_not_begun(
+    tmp_path: Path, mark: str, threads: ThreadPoolExecutor
+) -> None:
+    """Cold starts of many actions all the while, so that it dies at every step of making a container."""
+    environment = {"LIMITS_ACTIONS_INVOKES_CONCURRENT": "200", "LIMITS_ACTIONS_INVOKES_PERMINUTE": "1000"}
+    with running(tmp_path / "data", "--memory", "1024", environment=environment) as platform:
+        names = [f"named{number}" for number in range(60)]
+        for name in names:
+            platform.create(name, NAMED, limits={"memory": 128})
+        remains = Remains(platform)
+        calls = [threads.submit(platform.invoke, name, {"mark": mark, "s": 0.02}) for name in names]
+        kills = 0
+        while not all(call.done() for call in calls):
+            if kills < 8 and (found := processes_of(mark)):
+                with contextlib.suppress(OSError, IndexError):  # its runtime has ended meanwhile
+                    zygote = zygote_of(found[0])
+                    if process(zygote) in family(platform.process.pid):  # or that has ended, too
+                        os.kill(zygote, signal.SIGKILL)
+                        kills += 1
+            time.sleep(0.03)
+        answers = [call.result() for call in calls]
+        assert kills >= 3
+        errors = {answer.body["response"]["result"]["error"] for answer in answers if answer.status != 200}
+        assert errors <= {DIED.format("produce a valid response"), DIED.format("initialize")}, errors
+        assert sum(answer.status == 200 for answer in answers) >= len(names) - 8 * kills
+        assert platform.call("GET", "activations?count=true").body == {"activations": len(names)}
+        assert platform.invoke("named0", {"mark": mark}).status == 200
+        platform.stop()
+    remains.check()
+
+
+def zygote_of(runtime: int) -> int:
     """The parent of a container's init, which is the parent of its runtime."""
-    init = int(process(processes_of(mark)[0]).parts[1])
+    init = int(process(runtime).parts[1])
     return int(process(init).parts[1])
 
 
