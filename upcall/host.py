@@ -1,6 +1,7 @@
 """What the host lets this process have."""
 
 import logging
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from upcall.model.sizes import MB, Bounds
 log = logging.getLogger(__name__)
 
 _NO_LIMIT = 1 << 60
+_FILES, _FILES_EACH = 128, 6
+"""Descriptors of the platform, and of each container."""
 
 
 def usable_memory() -> int:
@@ -48,6 +51,24 @@ def remark_on_others(memory: int, others: Mapping[str, int]) -> None:
             " and ".join(f"{name} ({size} MB)" for name, size in others.items()),
             usable,
         )
+
+
+def within_files(memory: int, action: Bounds) -> int:
+    """The same MB, or less: of what the smallest containers could be, each has files open that this process may have.
+    Without this the last of them could not be started, and no caller be answered."""
+    may = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = max((may - _FILES) // _FILES_EACH * action.min, action.std)
+    if memory <= most:
+        return memory
+    log.warning(
+        "--memory: %d MB are used of %d MB: containers take %d open files each, and this process may have %d; raise "
+        "the limit (ulimit -n, LimitNOFILE= of systemd)",
+        most,
+        memory,
+        _FILES_EACH,
+        may,
+    )
+    return most
 
 
 def _total() -> int:

@@ -2,11 +2,12 @@
 
 import logging
 import re
+import resource
 
 import pytest
 
 from upcall.errors import Misconfigured
-from upcall.host import default_pool_memory, pool_memory, remark_on_others, usable_memory
+from upcall.host import default_pool_memory, pool_memory, remark_on_others, usable_memory, within_files
 from upcall.model.sizes import Bounds
 
 ACTION = Bounds(128, 512, 256)
@@ -48,3 +49,13 @@ def test_invokers_that_promise_more_than_there_is_together_are_remarked_on(caplo
     remark_on_others(part, {"invoker0": part, "invoker2": part + 9})
     (text,) = caplog.messages
     assert f"{part} MB here and those of invoker0 ({part} MB) and invoker2 ({part + 9} MB)" in text
+
+
+def test_no_more_memory_is_used_than_containers_may_have_files_open(caplog: pytest.LogCaptureFixture) -> None:
+    may = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = (may - 128) // 6 * 128
+    assert within_files(most, ACTION) == most
+    assert not caplog.messages
+    assert within_files(most + 1, ACTION) == most
+    assert f"{most} MB are used of {most + 1} MB" in caplog.text
+    assert within_files(1 << 40, Bounds(1, 1 << 40, 1 << 39)) == 1 << 39
