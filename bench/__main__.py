@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from bench import document, plot, report
-from bench.row import Row
+from bench.row import Incomplete, Row, first_line
 
 BUDGETS = {
     "pure": (20, 8),
@@ -46,9 +46,12 @@ def run(name: str, result: report.Result, rounds: int) -> None:
     began, load, error = time.monotonic(), os.getloadavg()[0], ""
     try:
         result.rows += asyncio.run(measured(name, result.quick, rounds))
+    except Incomplete as rest:
+        result.rows += rest.rows
+        error = str(rest)
     except Exception as failure:  # noqa: BLE001 - the other parts are still of use
         traceback.print_exc()
-        error = f"{type(failure).__name__}: {failure}"
+        error = first_line(failure)
     result.parts.append(report.Part(name, time.monotonic() - began, (load, os.getloadavg()[0]), error))
 
 

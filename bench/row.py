@@ -44,3 +44,15 @@ class Row(msgspec.Struct):
         if self.target is None:
             return None
         return self.median <= self.target if self.better == "less" else self.median >= self.target
+
+
+class Incomplete(Exception):
+    """Some of a part failed; these are the rows of the rest."""
+
+    def __init__(self, rows: list[Row], failures: list[str]) -> None:
+        super().__init__("; ".join(failures))
+        self.rows = rows
+
+
+def first_line(failure: Exception) -> str:
+    return f"{type(failure).__name__}: {failure}".splitlines()[0]

@@ -7,16 +7,18 @@ may be: no action uses its 128 MB.
 """
 
 import asyncio
+import traceback
 from base64 import b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
 from bench import floors
 from bench.load import post
 from bench.processes import below, proportional, resident
-from bench.row import Row
+from bench.row import Incomplete, Row, first_line
 from bench.served import BODY, make, node_kind, served
 from bench.sides import Samples, Side, by_turns, ratio, rows_of
 from tests.system.serving import Platform
@@ -41,14 +43,27 @@ class Pace(msgspec.Struct, frozen=True):
     seconds: float
 
 
+Group = Callable[[Pace], Awaitable[list[Row]]]
+"""A comparison, whose sides take turns."""
+
+
 async def rows(quick: bool, rounds: int = 0) -> list[Row]:
+    """Raises Incomplete where one of the comparisons fails: they know nothing of each other."""
     from bench import mixed
 
     pace = Pace(rounds or (1 if quick else 3), 0.3 if quick else 1.5)
-    found = await python(pace)
-    if kind := node_kind():
-        found += await node(pace, kind)
-    return found + await mixed.rows(pace, quick)
+    kind = node_kind()
+    groups: list[Group] = [python, *([partial(node, kind=kind)] if kind else []), *mixed.groups(quick)]
+    found, failures = [], []
+    for group in groups:
+        try:
+            found += await group(pace)
+        except Exception as failure:  # noqa: BLE001 - it is told
+            traceback.print_exc()
+            failures.append(first_line(failure))
+    if failures:
+        raise Incomplete(found, failures)
+    return found
 
 
 def invoke(platform: Platform, action: str, body: bytes = BODY, query: str = "blocking=true&result=true") -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from bench import __main__ as frame
 from bench import document, plot, report
 from bench.report import Machine, Part, Result
-from bench.row import Row
+from bench.row import Incomplete, Row
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROWS = [
@@ -92,12 +92,14 @@ def test_the_marks_are_in_the_document() -> None:
 def test_a_part_that_fails_is_told_and_the_others_are_kept(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     async def measured(name: str, quick: bool, rounds: int) -> list[Row]:
         if name == "cold":
-            raise RuntimeError("no sandbox")
+            raise RuntimeError("no sandbox\nfor you")
+        if name == "density":
+            raise Incomplete(ROWS[1:2], ["ValueError: a", "KeyError: b"])
         return ROWS[:1]
 
     monkeypatch.setattr(frame, "measured", measured)
     found = report.new(True)
-    for name in ("cold", "life"):
+    for name in ("cold", "life", "density"):
         frame.run(name, found, 0)
-    assert [part.error for part in found.parts] == ["RuntimeError: no sandbox", ""]
-    assert found.rows == ROWS[:1]
+    assert [part.error for part in found.parts] == ["RuntimeError: no sandbox", "", "ValueError: a; KeyError: b"]
+    assert found.rows == ROWS[:2]
