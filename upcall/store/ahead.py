@@ -1,9 +1,9 @@
 """A log ahead of the database: what is written here outlives the process though no transaction holds it yet.
 
-One `os.pwrite` into the page cache is enough against kill -9, and takes 1 us where a commit takes 100. So whatever was
-told to a client is here before it is told, and in the database some milliseconds later; the next start puts into the
-database what it finds here (`upcall.store.replay`). A loss of power is another matter: with `durability="full"` there
-is no such log, and everything waits for its commit.
+The page cache is enough against kill -9, and takes 1 us where a commit takes 100. So whatever was told to a client is
+here before it is told, and in the database some milliseconds later; the next start puts into the database what it finds
+here (`upcall.store.replay`). A loss of power is another matter: with `durability="full"` there is no such log, and
+everything waits for its commit.
 
 Two files take turns. When a group of writes is formed that has all entries of the current file (`turn`), what comes
 next goes to the other one; when the group is committed (`clear`) the first is empty. A group that fails leaves both as
@@ -14,9 +14,14 @@ they are, and the turn waits for the one that succeeds. Who can wait with a turn
 
 What lies behind the last entry is of an earlier pass or torn, and its sum says so. The first 512 KiB of each file are
 taken from the disk at the start, so that a disk that fills up does not break promises. Emptying keeps the file's size.
+
+Where the file system keeps room that is taken, the files are mapped into memory, and an entry is no system call, of
+which an activation has but four otherwise. A disk that breaks so that a page cannot be read back kills the process.
 """
 
 import contextlib
+import errno
+import mmap
 import os
 from collections.abc import Iterable, Iterator
 from glob import escape
@@ -32,17 +37,21 @@ _ENTRY = Struct("<II")
 BOUND = 8 * 1024 * 1024
 """Bytes of one file."""
 RESERVED = 512 * 1024
+IN_PLACE = ("ext4", "tmpfs")
+MOUNTS = Path("/proc/self/mountinfo")
 
 
 class _File:
-    """One of the two."""
+    """One of the two, its head and `RESERVED` bytes on the disk. Raises OSError."""
 
-    __slots__ = ("end", "fd", "seed")
+    __slots__ = ("_room", "end", "fd", "seed")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.end = 0
         self.seed = 0
+        self._room = RESERVED
+        os.posix_fallocate(fd, 0, RESERVED)
 
     @property
     def empty(self) -> bool:
@@ -50,21 +59,82 @@ class _File:
 
     def begin(self, number: int) -> None:
         """Raises OSError."""
-        os.pwrite(self.fd, _HEAD.pack(MAGIC, number), 0)
+        self._write(_HEAD.pack(MAGIC, number), 0)
         self.end, self.seed = _HEAD.size, _seed(number)
 
     def append(self, data: bytes) -> bool:
         entry = _ENTRY.pack(len(data), crc32(data, self.seed)) + data
-        size, end = len(entry), self.end
-        if end + size > BOUND:
+        at = self.end
+        end = at + len(entry)
+        if end > self._room and not self._grow(end):
             return False
         try:
-            if os.pwrite(self.fd, entry, end) != size:
-                return False
+            self._write(entry, at)
         except OSError:
             return False
-        self.end = end + size
+        self.end = end
         return True
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    def _write(self, data: bytes, at: int) -> None:
+        """Raises OSError."""
+        if os.pwrite(self.fd, data, at) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _grow(self, end: int) -> bool:
+        """Whether there is room up to `end` now."""
+        room = min(BOUND, max(2 * self._room, end))
+        if end > room:
+            return False
+        try:
+            self._take(room)
+        except OSError:
+            return False
+        self._room = room
+        return True
+
+    def _take(self, room: int) -> None:
+        """Take room from the disk. Raises OSError."""
+        os.posix_fallocate(self.fd, 0, room)
+
+
+class _Mapped(_File):
+    """The same without a system call."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._map = mmap.mmap(fd, RESERVED)
+
+    def close(self) -> None:
+        self._map.close()
+        super().close()
+
+    def _write(self, data: bytes, at: int) -> None:
+        self._map[at : at + len(data)] = data
+
+    def _take(self, room: int) -> None:
+        super()._take(room)
+        self._map.resize(room)
+
+
+def _file(fd: int) -> _File:
+    return _Mapped(fd) if _stays_allocated(fd) else _File(fd)
+
+
+def _stays_allocated(fd: int) -> bool:
+    """Whether the file system writes where the file has its room, and so never refuses: it could only kill us then.
+    Not where it writes elsewhere (btrfs, ZFS, XFS after a copy by reference), nor what we do not know."""
+    device = os.fstat(fd).st_dev
+    with contextlib.suppress(OSError):
+        for line in MOUNTS.read_text().splitlines():
+            mount, _, kind = line.partition(" - ")
+            if mount.split()[2] == f"{os.major(device)}:{os.minor(device)}":
+                return kind.split()[0] in IN_PLACE
+    return False
 
 
 class Ahead:
@@ -72,10 +142,9 @@ class Ahead:
     OSError where they cannot be made."""
 
     def __init__(self, paths: Iterable[Path], number: int = 1) -> None:
-        self._current, self._other = (_File(private_file(path)) for path in paths)
+        self._current, self._other = (_file(private_file(path)) for path in paths)
         self._number = number
         for file in (self._current, self._other):
-            os.posix_fallocate(file.fd, 0, RESERVED)
             self._begin(file)
 
     @property
@@ -105,7 +174,7 @@ class Ahead:
 
     def close(self) -> None:
         for file in (self._current, self._other):
-            os.close(file.fd)
+            file.close()
 
     def _begin(self, file: _File) -> None:
         file.begin(self._number)

@@ -106,6 +106,11 @@ class Batch:
         found = self._waiting.get(key) or self._writing.get(key)
         return None if found is None else found[5]
 
+    @property
+    def weight(self) -> int:
+        """See `upcall.store.writer.Source`."""
+        return self._writing_bytes
+
     async def room(self) -> None:
         """Return when `record` takes records again."""
         while self.full:

@@ -131,6 +131,11 @@ class SqliteJournal:
         """Bytes of the messages of all rows."""
         return self._bytes
 
+    @property
+    def weight(self) -> int:
+        """See `upcall.store.writer.Source`."""
+        return sum(row.size for row in self._writing.values())
+
     def left(self) -> Sequence[Left]:
         left, self._left = self._left, ()
         return left

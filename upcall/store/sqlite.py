@@ -1,8 +1,9 @@
 """The Store in one SQLite file: the embedded default.
 
-Two threads, each with a connection: the writer, whose transactions are groups (`upcall.store.writer`), and the reader;
-with the write-ahead log neither waits for the other. Documents are written by their callers' jobs, activation records
-by the batch; whoever awaits a write gets back control when its transaction is committed.
+Three threads, each with a connection: the writer, whose transactions are groups (`upcall.store.writer`), the reader,
+and one for checkpoints (`upcall.store.checkpoint`); with the write-ahead log none waits for another. The writer's
+connection is the loop's while it commits a small group itself. Documents are written by their callers' jobs, activation
+records by the batch; whoever awaits a write gets back control when its transaction is committed.
 
 `durability="normal"` does not sync at each commit: what is committed survives the end of the process, however it comes,
 and not always a loss of power; records and the journal have a log ahead of the database, so that a kill between two
@@ -32,9 +33,11 @@ from upcall.model.documents import Document
 from upcall.model.entities import Identity, Limits, UserLimits, identity_of
 from upcall.ownership import private_file
 from upcall.ports import D, Query, Stored
-from upcall.store import accounts, tables
+from upcall.store import accounts, checkpoint, tables
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Batch
+from upcall.store.calm import Calm
 from upcall.store.changes import Changes, changes_file
+from upcall.store.checkpoint import Checkpoints
 from upcall.store.coding import checked, decode, exactly, record_rev, space_of
 from upcall.store.journal import SqliteJournal, write_steps
 from upcall.store.migrate import migrate
@@ -47,9 +50,6 @@ T = TypeVar("T")
 Durability = Literal["normal", "full"]
 
 SOLE = Sole()
-LINGER = 0.005
-"""Seconds between two commits of records alone: at 10,000 records a second 50 share one."""
-
 LOCKED = "database is locked"
 """What SQLite says where another program does not let go of the file in time."""
 
@@ -77,7 +77,7 @@ class SqliteStore:
         *,
         max_records: int = MAX_RECORDS,
         max_bytes: int = MAX_BYTES,
-        linger: float = LINGER,
+        linger: float | None = None,
         on_trouble: OnTrouble | None = None,
         part: Part = SOLE,
     ) -> None:
@@ -85,10 +85,11 @@ class SqliteStore:
         self._part = part
         self._durability = durability
         self._bounds = max_records, max_bytes
-        self._linger = linger
+        self._linger = part.linger if linger is None else linger
         self._on_trouble = on_trouble
         self._writing = Worker("store-writer", self._connect_writer)
         self._reading = Worker("store-reader", self._connect_reader)
+        self._emptying = Worker("store-checkpoint", self._connect_checkpoint)
         self._writer: Writer
         self._batch: Batch
         self._taken = TakenOver()
@@ -100,14 +101,23 @@ class SqliteStore:
 
     async def open(self) -> Self:
         """Make or migrate the file. Raises Misconfigured."""
-        await self._writing.open()
-        try:
-            await self._reading.open()
-        except BaseException:
-            await self._writing.close()
-            self._release()
-            raise
-        self._writer = Writer(self._writing, self._linger, self._on_trouble, self._part.patience)
+        async with contextlib.AsyncExitStack() as opened:
+            for worker in (self._writing, self._reading, self._emptying):
+                await worker.open()
+                opened.push_async_callback(worker.close)
+                if worker is self._writing:
+                    opened.callback(self._release)
+            opened.pop_all()
+        checkpoints = Checkpoints(self._emptying, self._path)
+        calm = Calm(ever=self._durability == "normal")
+        self._writer = Writer(
+            self._writing,
+            self._linger,
+            self._on_trouble,
+            patience=self._part.patience,
+            calm=calm,
+            on_commit=checkpoints.look,
+        )
         ahead = self._taken.ahead
         self._batch = Batch(self._writer.wake, *self._bounds, ahead.get(RECORDS))
         self.journal = SqliteJournal(self._writer.wake, ahead.get(JOURNAL), self._taken.left)
@@ -129,6 +139,7 @@ class SqliteStore:
             _tell_unwritten(len(self._batch) - self.lost, self.lost, self._writer.trouble)
         self._writer.stop()
         await self._writing.close()
+        await self._emptying.close()
         await self._reading.close()
         await asyncio.gather(*self._changing, return_exceptions=True)
         self._release()
@@ -286,8 +297,7 @@ class SqliteStore:
                     f"{self._path} is on a file system without shared memory (a network share?), which SQLite's log "
                     "needs. Choose a folder on a local disk with --data."
                 )
-            connection.execute(f"PRAGMA synchronous = {self._durability}")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            self._settle(connection)
             connection.execute("PRAGMA journal_size_limit = 67108864")
             self._take_over(connection)
             self._changes = self._open_changes()
@@ -314,6 +324,17 @@ class SqliteStore:
         connection.execute("PRAGMA query_only = on")
         return connection
 
+    def _connect_checkpoint(self) -> sqlite3.Connection:
+        connection = self._connect()
+        self._settle(connection)
+        connection.execute(f"PRAGMA busy_timeout = {checkpoint.PATIENCE}")
+        return connection
+
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        """For one that writes."""
+        connection.execute(f"PRAGMA synchronous = {self._durability}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+
     def _connect(self) -> sqlite3.Connection:
         """The file is made here and not by SQLite, for it holds everybody's keys. One that is there must not be opened
         beside SQLite: closing it would drop the locks that this process has on it, and another process that leaves
@@ -321,7 +342,9 @@ class SqliteStore:
         try:
             if not self._path.exists():
                 os.close(private_file(self._path))
-            return sqlite3.connect(self._path, timeout=self._part.patience, isolation_level=None)
+            return sqlite3.connect(
+                self._path, timeout=self._part.patience, isolation_level=None, check_same_thread=False
+            )
         except (OSError, sqlite3.Error) as error:
             raise _unusable(self._path, error) from error
 

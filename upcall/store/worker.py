@@ -5,8 +5,8 @@ order of the calls. A round trip costs two wake-ups (about 37 us at rest), so wh
 over as one job (`upcall.store.writer`).
 
 A busy loop and the thread fight for the interpreter's lock: the loop lets go of it for a moment after each callback,
-which wakes the thread in vain, some ten times for each statement. A caller whose job is short can have the loop stand
-still meanwhile (`patience`): with 50 records a commit that saves each activation 8 % of its CPU.
+which wakes the thread in vain, some ten times for each statement. Whoever knows that a job is short and the thread at
+rest has it done `here`, on the loop; the connection is then the caller's.
 
 The thread is a daemon: a process whose loop died does not hang on it. In order, `close` ends it after the last job.
 """
@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Connect = Callable[[], sqlite3.Connection]
 Job = Callable[[sqlite3.Connection], T]
+Settle = Callable[[asyncio.Future[Any], object, Exception | None], None]
 
 
 class Worker:
@@ -29,7 +30,10 @@ class Worker:
 
     def __init__(self, name: str, connect: Connect) -> None:
         self._connect = connect
-        self._jobs: SimpleQueue[tuple[Job[Any], asyncio.Future[Any], threading.Lock] | None] = SimpleQueue()
+        self._connection: sqlite3.Connection
+        self._jobs: SimpleQueue[tuple[Job[Any], asyncio.Future[Any]] | None] = SimpleQueue()
+        self._asked = 0
+        """Jobs that the thread has not answered."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._ready: asyncio.Future[None]
@@ -42,16 +46,18 @@ class Worker:
         self._thread.start()
         await self._ready
 
-    def call(self, job: Job[T], patience: float = 0.0) -> asyncio.Future[T]:
-        """Run `job` in the thread. A caller who is cancelled leaves its job to run all the same. The loop stands still
-        until the job is done, but no longer than `patience` seconds."""
+    def call(self, job: Job[T]) -> asyncio.Future[T]:
+        """Run `job` in the thread. A caller who is cancelled leaves its job to run all the same."""
         future: asyncio.Future[T] = self._loop.create_future()
-        running = threading.Lock()
-        running.acquire()
-        self._jobs.put((job, future, running))
-        if patience > 0:
-            running.acquire(timeout=patience)
+        self._asked += 1
+        self._jobs.put((job, future))
         return future
+
+    def here(self, job: Job[T]) -> T:
+        """Run `job` at once, on the loop; only while the thread has answered all that it was asked for, and with a
+        connection that threads may share (`check_same_thread=False`). Raises what the job raises."""
+        assert self._asked == 0, "the thread is using the connection"
+        return job(self._connection)
 
     async def close(self) -> None:
         """Finish what was asked for, then disconnect and end the thread."""
@@ -61,21 +67,24 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            connection = self._connect()
+            self._connection = connection = self._connect()
         except Exception as error:  # noqa: BLE001 — raised again where `open` waits
-            self._tell(self._ready, None, error)
+            self._tell(_settle, self._ready, None, error)
             return
-        self._tell(self._ready, None, None)
+        self._tell(_settle, self._ready, None, None)
         with contextlib.closing(connection):
             while (work := self._jobs.get()) is not None:
-                job, future, running = work
-                self._tell(future, *_outcome(job, connection))
-                running.release()
-        self._tell(self._ended, None, None)
+                job, future = work
+                self._tell(self._answered, future, *_outcome(job, connection))
+        self._tell(_settle, self._ended, None, None)
 
-    def _tell(self, future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
+    def _tell(self, settle: Settle, future: asyncio.Future[Any], result: object, error: Exception | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_settle, future, result, error)
+            self._loop.call_soon_threadsafe(settle, future, result, error)
+
+    def _answered(self, future: asyncio.Future[Any], result: object, error: Exception | None) -> None:
+        self._asked -= 1
+        _settle(future, result, error)
 
 
 def _outcome(job: Job[T], connection: sqlite3.Connection) -> tuple[T | None, Exception | None]:

@@ -1,7 +1,8 @@
 """Group commit: everything that waits to be written is one transaction.
 
-All state lives on the event loop; the worker's thread gets one closed group at a time and answers once, so a group
-costs two wake-ups, however many writes it holds.
+All state lives on the event loop. A small group of rows that nobody has a function for is committed there, too, while
+the disk is quick (`Calm`): 300 records take 1 ms, and nothing changes hands. Everything else, and what finds another
+process writing, goes to the worker's thread, which gets one closed group at a time and answers once.
 
     idle ── a write arrives ──► due ── next loop turn ──► busy ── committed ──► idle, or due again
                                  ▲                         └──── failed ────► due after a pause
@@ -13,8 +14,6 @@ rows may linger for some milliseconds after the last commit, so that they share 
 A job that raises has its own changes undone and its own caller told; the group goes on. An OperationalError (disk full,
 locked, I/O) undoes the whole group: callers of jobs get Unavailable, sources keep their rows and are asked again after
 50 ms, doubled up to 2 s. Until a group succeeds, `trouble` says what is wrong.
-
-While many rows come, the loop stands still for a group as long as groups are quick: see `upcall.store.worker`.
 """
 
 import asyncio
@@ -27,15 +26,16 @@ from typing import Any, Protocol, TypeVar, cast
 
 from upcall.errors import Unavailable
 from upcall.model import texts
+from upcall.store.calm import Calm
 from upcall.store.worker import Job, Worker
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
 Outcome = tuple[Any, Exception | None]
-Group = tuple[list[Outcome], float]
-"""What the jobs came to, and the seconds that the transaction took."""
 Work = Callable[[sqlite3.Connection], None]
+Taken = tuple["Source[Any]", Work, int]
+"""A source, what writes that which was taken from it, and how many rows that is."""
 OnTrouble = Callable[[str | None], None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
@@ -43,8 +43,6 @@ LOOK = 0.0005
 """Seconds between two looks whether another process has ended its turn."""
 TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 """What SQLite says where another process writes, or has just died at it."""
-MANY, QUICK = 16, 0.001
-"""The loop waits for a group of so many rows, if the last one took no more than so many seconds, and as long."""
 
 log = logging.getLogger(__name__)
 
@@ -56,24 +54,37 @@ class Source(Protocol[Row_co]):
     def take(self) -> Sequence[Row_co]:
         """All that waits. The source keeps it until `done`."""
 
+    @property
+    def weight(self) -> int:
+        """Bytes of what was taken."""
+
     def done(self, error: Exception | None) -> None:
         """What was taken is durable, or (with an error) is to be given again by the next `take`."""
 
 
 class Writer:
     """`linger` is the least time in seconds between a commit and the next one that nobody awaits, `patience` how long
-    a group waits for other processes' turns."""
+    a group waits for other processes' turns. `calm` says when the loop may wait for one; `on_commit` follows each."""
 
     def __init__(
-        self, worker: Worker, linger: float, on_trouble: OnTrouble | None = None, patience: float = 1.0
+        self,
+        worker: Worker,
+        linger: float,
+        on_trouble: OnTrouble | None = None,
+        *,
+        patience: float = 1.0,
+        calm: Calm | None = None,
+        on_commit: Callable[[], None] | None = None,
     ) -> None:
         self.trouble: str | None = None
+        self._calm = calm or Calm()
+        self._on_commit = on_commit
         self._worker = worker
         self._linger = linger
         self._patience = patience
         self._on_trouble = on_trouble
         self._loop = asyncio.get_running_loop()
-        self._sources: list[Callable[[], tuple[Source[Any], Work, int] | None]] = []
+        self._sources: list[Callable[[], Taken | None]] = []
         self._jobs: list[tuple[Job[Any], asyncio.Future[Any]]] = []
         self._busy = self._stopped = False
         self._missed: bool | None = None
@@ -81,13 +92,11 @@ class Writer:
         self._due: asyncio.Handle | None = None
         self._not_before = 0.0
         self._pause = FIRST_PAUSE
-        self._seconds = 0.0
-        """What the last group took."""
 
     def attach(self, source: Source[Row], write: Callable[[sqlite3.Connection, Sequence[Row]], None]) -> None:
-        """From now on rows of `source` go through `write`, in the writer's thread."""
+        """From now on rows of `source` go through `write`, in the writer's thread or on the loop."""
 
-        def take() -> tuple[Source[Row], Work, int] | None:
+        def take() -> Taken | None:
             rows = source.take()
             return (source, lambda connection: write(connection, rows), len(rows)) if rows else None
 
@@ -132,23 +141,44 @@ class Writer:
         if not jobs and not taken:
             return
         self._busy = True
-        works = [work for _, work, _ in taken]
-        group = partial(_commit, jobs=[job for job, _ in jobs], works=works, patience=self._patience)
-        futures = [future for _, future in jobs]
-        sources = [source for source, _, _ in taken]
-        many = sum(count for _, _, count in taken) >= MANY
-        stand = QUICK if many and self._seconds <= QUICK else 0.0
-        self._worker.call(group, stand).add_done_callback(partial(self._done, futures, sources))
+        futures, sources = [future for _, future in jobs], [source for source, _, _ in taken]
+        commit = partial(_commit, jobs=[job for job, _ in jobs], works=[work for _, work, _ in taken])
+        allowed = not jobs and self._calm.allows(_count(taken), sum(source.weight for source in sources))
+        if allowed and self.trouble is None and self._commit_here(commit, sources):
+            return
+        done = partial(self._answered, futures, sources)
+        self._worker.call(partial(commit, patience=self._patience)).add_done_callback(done)
 
-    def _done(
-        self, futures: list[asyncio.Future[Any]], sources: list[Source[Any]], group: asyncio.Future[Group]
+    def _commit_here(self, commit: Callable[..., list[Outcome]], sources: list[Source[Any]]) -> bool:
+        """On the loop; False where another process writes, for which only the thread may wait."""
+        error: Exception | None = None
+        self._calm.begin()
+        try:
+            self._worker.here(partial(commit, patience=0.0))
+        except Exception as reason:  # noqa: BLE001 — told to the sources, which give the same rows again
+            if _taken(reason):
+                return False
+            error = reason
+        self._calm.end(failed=error is not None)
+        self._finish([], sources, [], error)
+        return True
+
+    def _answered(
+        self, futures: list[asyncio.Future[Any]], sources: list[Source[Any]], group: asyncio.Future[list[Outcome]]
+    ) -> None:
+        """By the thread."""
+        error = cast(Exception | None, group.exception())
+        outcomes: list[Outcome] = group.result() if error is None else [(None, _unavailable(error)) for _ in futures]
+        self._finish(futures, sources, outcomes, error)
+
+    def _finish(
+        self,
+        futures: list[asyncio.Future[Any]],
+        sources: list[Source[Any]],
+        outcomes: list[Outcome],
+        error: Exception | None,
     ) -> None:
         self._busy = False
-        error = cast(Exception | None, group.exception())
-        if error is None:
-            outcomes, self._seconds = group.result()
-        else:
-            outcomes = [(None, _unavailable(error)) for _ in futures]
         self._judge(error)
         for source in sources:
             source.done(error)
@@ -162,6 +192,8 @@ class Writer:
         missed, self._missed = self._missed, None
         if missed is not None:
             self.wake(missed)
+        if error is None and self._on_commit is not None:
+            self._on_commit()
 
     def _judge(self, error: Exception | None) -> None:
         """Set the pace of the next group, and say so when trouble comes, changes or goes."""
@@ -188,9 +220,7 @@ def _unavailable(error: Exception) -> Unavailable:
     return reason
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Work], patience: float) -> Group:
-    """Runs in the writer's thread."""
-    began = time.perf_counter()
+def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Work], patience: float) -> list[Outcome]:
     _begin(connection, patience)
     try:
         outcomes = [_attempt(connection, job) for job in jobs]
@@ -201,7 +231,7 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]], works: list[Wo
         if connection.in_transaction:  # after some errors SQLite has rolled back by itself
             connection.execute("ROLLBACK")
         raise
-    return outcomes, time.perf_counter() - began
+    return outcomes
 
 
 def _begin(connection: sqlite3.Connection, patience: float) -> None:
@@ -212,11 +242,21 @@ def _begin(connection: sqlite3.Connection, patience: float) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in TAKEN or time.monotonic() > deadline:
+            if not _taken(error) or time.monotonic() >= deadline:
                 raise
             time.sleep(LOOK)
         else:
             return
+
+
+def _count(taken: list[Taken]) -> int:
+    return sum(rows for _, _, rows in taken)
+
+
+def _taken(error: Exception) -> bool:
+    """Whether it is another process's turn."""
+    code = getattr(error, "sqlite_errorcode", 0)  # errors of Python's own module have none
+    return isinstance(error, sqlite3.OperationalError) and code & 0xFF in TAKEN
 
 
 def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -96,24 +97,66 @@ def test_a_damaged_entry_ends_the_file(log: Ahead, files: list[Path]) -> None:
     assert entries(files) == [b"one"]
 
 
-def test_the_bound_and_the_disk_say_no_and_the_next_may_fit(
+def full(*_: object) -> int:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_says_no_and_the_next_may_fit(
     log: Ahead, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead, "BOUND", 1000)
-    assert not log.append(b"x" * 1000)
-    assert log.append(b"x" * 500)
-
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
+    size = ahead.RESERVED // 2
+    assert log.append(b"x" * size)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", full)
-        assert not log.append(b"lost")
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", lambda fd, data, at: 3)
-        assert not log.append(b"half")
-    assert log.append(b"fits")
-    assert entries(files) == [b"x" * 500, b"fits"]
+        patch.setattr(os, "posix_fallocate", full)
+        assert not log.append(b"y" * size)
+        assert log.append(b"fits")
+    assert log.append(b"z" * size)
+    assert entries(files) == [b"x" * size, b"fits", b"z" * size]
+    assert files[0].stat().st_size == 2 * ahead.RESERVED
+
+
+def test_its_files_are_bounded(log: Ahead, files: list[Path]) -> None:
+    assert not log.append(b"x" * ahead.BOUND)
+    assert files[0].stat().st_size == ahead.RESERVED
+    assert log.append(b"x" * (ahead.BOUND - 100))
+    assert not log.append(b"y" * 100)
+    assert [len(entry) for entry in entries(files)] == [ahead.BOUND - 100]
+    assert ahead.BOUND - 100 < files[0].stat().st_size <= ahead.BOUND
+
+
+def test_a_write_that_fails_or_is_short_is_no_entry(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "IN_PLACE", ())
+    with closing(Ahead(files)) as log:
+        assert log.append(b"first")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", full)
+            assert not log.append(b"lost")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", lambda fd, data, at: 3)
+            assert not log.append(b"half")
+        assert log.append(b"fits")
+        assert entries(files) == [b"first", b"fits"]
+
+
+def test_where_room_may_be_lost_again_nothing_is_mapped(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Ahead(files)):
+        assert any(str(files[0]) in line for line in mappings()), "ext4 or tmpfs"
+    monkeypatch.setattr(ahead, "MOUNTS", files[0].with_name("mountinfo"))
+    for mounts in ("", "36 35 0:1 / /x rw - btrfs /dev/x rw\n", "21 1 8:1 / / rw shared:1 - xfs /dev/sda rw\n"):
+        ahead.MOUNTS.write_text(mounts.replace("8:1", device(files[0].parent)))
+        with closing(Ahead(files)) as log:
+            assert log.append(b"entry")
+            assert not any(str(files[0]) in line for line in mappings())
+            assert entries(files) == [b"entry"]
+
+
+def mappings() -> list[str]:
+    return Path("/proc/self/maps").read_text().splitlines()
+
+
+def device(folder: Path) -> str:
+    number = folder.stat().st_dev
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def test_a_file_that_cannot_take_what_is_carried_over_is_not_turned_to(
@@ -121,8 +164,8 @@ def test_a_file_that_cannot_take_what_is_carried_over_is_not_turned_to(
 ) -> None:
     log.append(b"first")
     with monkeypatch.context() as patch:
-        patch.setattr(ahead, "BOUND", 30)
-        log.turn([b"a", b"b" * 100])
+        patch.setattr(os, "posix_fallocate", full)
+        log.turn([b"a", b"b" * ahead.RESERVED])
     log.clear()
     assert entries(files)[0] == b"first"
     log.turn()
