@@ -9,6 +9,9 @@ TWICE = "Cannot initialize the action more than once."
 UNINITIALISED = "Cannot invoke an uninitialized action."
 EXHAUSTED = "The action exhausted its memory and was aborted."
 """Upstream's text where the kernel kills; here also where it refuses memory, and the code could not do without."""
+_COMPACT = (",", ":")
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=_COMPACT).encode  # `dumps` makes one each time
+_ascii = json.JSONEncoder(allow_nan=False, separators=_COMPACT).encode
 
 
 class Refused(Exception):
@@ -31,11 +34,11 @@ class Action(Protocol):
 
 def encode(value: Any) -> bytes:
     """Compact JSON in UTF-8; what UTF-8 cannot hold (lone surrogates) is escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _json(value)
     try:
         return text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+        return _ascii(value).encode()
 
 
 def check_code(code: str | None) -> None:
