@@ -112,7 +112,6 @@ class KeptLine(Line):
 
     def close(self) -> None:
         self._waiting.update(each.activation_id for each in self.open.values())
-        self._index = None
         super().close()
 
     def _wait(self, message: Message) -> int:
