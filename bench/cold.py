@@ -152,11 +152,12 @@ async def paused(platform: Platform, count: int) -> list[Row]:
     """One container that sleeps after each call; what a pause took is told by the platform's own clock."""
     (action,) = make(platform, ["sleepy"], KIND, PYTHON)
     await call(platform, action)
-    pauses, times = [], []
+    before, pauses, times = 0.0, [], []
     for done in range(1, count + 1):
-        before = metric(platform, SUM, PAUSE)
         await reached(platform, COUNT, PAUSE, done)
-        pauses.append((metric(platform, SUM, PAUSE) - before) * 1e3)
+        took = metric(platform, SUM, PAUSE)
+        pauses.append((took - before) * 1e3)
+        before = took
         times.append(await call(platform, action))
     return [
         Row("cold", "pause", "ms", pauses, 0.3),
