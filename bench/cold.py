@@ -18,6 +18,7 @@ from importlib import metadata
 from bench.processes import cpu
 from bench.row import Row
 from bench.served import call, call_all, make, metric, node_kind, reached, served
+from tests.system.operating import upcall
 from tests.system.serving import Platform
 from upcall import metrics as names
 
@@ -40,6 +41,7 @@ async def rows(quick: bool) -> list[Row]:
         found += await one_by_one(platform, 30 if quick else 200)
         found += await abreast(platform, 40 if quick else 200)
         found += await imports(platform, 10 if quick else 40)
+        found += await tenants(platform, 4 if quick else 20)
     with served(*PLENTY, "--prewarm", "none") as platform:
         found += await burst(platform, 100 if quick else 500, "burst of Python")
     with served("--memory", "2 GB" if quick else "8 GB", "--prewarm", "none") as platform:
@@ -82,6 +84,16 @@ async def one_by_one(platform: Platform, count: int) -> list[Row]:
 async def abreast(platform: Platform, count: int) -> list[Row]:
     actions = make(platform, numbered("abreast", count), KIND, PYTHON)
     return latencies("Python, 20 at a time", await call_all(platform, actions, 20))
+
+
+async def tenants(platform: Platform, count: int) -> list[Row]:
+    """Each has a network of its own, which is made with its first container."""
+    times = []
+    for number in range(count):
+        auth = upcall("user", "create", f"tenant{number}", data=platform.data).out.strip()
+        (action,) = make(platform, ["first"], KIND, PYTHON, auth=auth)
+        times.append(await call(platform, action, auth))
+    return latencies("Python, a new tenant's first", times)
 
 
 async def imports(platform: Platform, count: int) -> list[Row]:
