@@ -20,6 +20,7 @@ from bench.row import Incomplete, Row, first_line
 BUDGETS = {
     "pure": (20, 8),
     "calls": (15, 5),
+    "stalls": (35, 7),
     "life": (60, 10),
     "density": (60, 10),
     "cold": (90, 15),
