@@ -279,6 +279,8 @@ TRIED = [
     "tests/system/test_escape_kernel.py",
     "tests/system/test_sandbox.py",
     "tests/system/test_sandbox_life.py",
+    "tests/system/test_zygote_loss.py",
+    "tests/system/test_preload.py",
     "tests/system/test_python_action.py",
     "tests/system/test_faults_life.py",
     "tests/system/test_faults_resources.py",
