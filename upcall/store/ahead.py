@@ -109,6 +109,11 @@ class _Mapped(_File):
         super().__init__(fd)
         self._map = mmap.mmap(fd, RESERVED)
 
+    def begin(self, number: int) -> None:
+        super().begin(number)
+        if self._room > RESERVED:  # else what a burst has touched would count as this process's memory for good
+            self._map.madvise(mmap.MADV_DONTNEED, RESERVED, self._room - RESERVED)
+
     def close(self) -> None:
         self._map.close()
         super().close()

@@ -150,6 +150,24 @@ def test_where_room_may_be_lost_again_nothing_is_mapped(files: list[Path], monke
             assert entries(files) == [b"entry"]
 
 
+def test_what_a_burst_has_touched_is_no_memory_of_the_process_afterwards(log: Ahead, files: list[Path]) -> None:
+    assert log.append(b"x" * (4 * 1024 * 1024))
+    assert resident(files[0]) > 4000
+    log.turn()
+    log.clear()
+    assert resident(files[0]) <= ahead.RESERVED // 1024
+    log.turn()
+    assert log.append(b"y" * (4 * 1024 * 1024))
+    assert entries(files) == [b"y" * (4 * 1024 * 1024)]
+
+
+def resident(file: Path) -> int:
+    """kB of its mapping."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    next(line for line in lines if line.endswith(str(file)))
+    return int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+
+
 def mappings() -> list[str]:
     return Path("/proc/self/maps").read_text().splitlines()
 
