@@ -53,7 +53,7 @@ class Sink(FakeStore):
 @contextmanager
 def stubbed(invoker: Invoker) -> Iterator[None]:
     """The one connection to the one container, which nobody uses, has its peer here."""
-    connection = invoker._runner.boxes[1].runtime._free[0]
+    connection = invoker._runner.boxes[1].runtime.free[0]
     real, connection._transport = connection._transport, Socket(connection)  # type: ignore[assignment]
     try:
         yield

@@ -82,7 +82,7 @@ def init_response(outcome: Outcome, timeout: int, limit: int, exhausted: bool = 
 
 def run_response(outcome: Outcome, timeout: int, limit: int, exhausted: bool = False) -> Response:
     """The activation's response after /run; `limit` is in bytes."""
-    if timed_out(outcome, timeout):
+    if outcome.elapsed * 1000 >= timeout or outcome.ending is TIMED_OUT:  # as `timed_out`, without the call
         return error(DEVELOPER_ERROR, texts.run_timeout(timeout))
     if outcome.ending is not ANSWERED:
         return error(DEVELOPER_ERROR, texts.MEMORY_EXHAUSTED if exhausted else texts.RUN_DIED)
@@ -96,12 +96,12 @@ def run_response(outcome: Outcome, timeout: int, limit: int, exhausted: bool = F
         size = len(body.decode().encode("utf-16-le")) // 2
     members, body = _object(body)
     if members is not None:
+        if outcome.status == 200 and "error" not in members:
+            return Response(SUCCESS, Raw(body), size)
         if "error" in members:
             return Response(
                 APPLICATION_ERROR if outcome.status == 200 else DEVELOPER_ERROR, _wrap(members["error"]), size
             )
-        if outcome.status == 200:
-            return Response(SUCCESS, Raw(body), size)
     elif outcome.status == 200 and _is_array(body):
         return Response(SUCCESS, Raw(body), size)
     return Response(DEVELOPER_ERROR, error(0, texts.run_invalid(body.decode())).result, size)

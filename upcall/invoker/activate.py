@@ -226,16 +226,16 @@ class Work:
             self._doubt(outcome, lambda exhausted: self._judge(outcome, now, exhausted))
 
     def _judge(self, outcome: Outcome, now: int, exhausted: bool = False) -> None:
-        timeout, init = self.recipe.timeout, self._init_ms
+        timeout, init, ending, elapsed = self.recipe.timeout, self._init_ms, outcome.ending, outcome.elapsed
         response = self._abandoned or run_response(outcome, timeout, self.known.run.limit, exhausted)
-        refused = outcome.status == 503 or (self._fresh and outcome.ending is REFUSED)
+        refused = outcome.status == 503 or (ending is REFUSED and self._fresh)
         if refused and self._abandoned is None:
             self.refuse(self._slot, response)
             return
-        elapsed = outcome.elapsed
-        (self.tally.times if outcome.ending is ANSWERED else self._desk.counters.run_error_times).observe(elapsed)
-        late = elapsed * 1000 >= timeout or outcome.ending is TIMED_OUT
-        self._respond(response, Times(self._asked, self._run_start - (init or 0), now, init, late))
+        (self.tally.times if ending is ANSWERED else self._desk.counters.run_error_times).observe(elapsed)
+        late = elapsed * 1000 >= timeout or ending is TIMED_OUT
+        start = self._run_start - init if init else self._run_start
+        self._respond(response, Times(self._asked, start, now, init, late))
 
     def _doubt(self, outcome: Outcome, then: Callable[[bool], None]) -> None:
         """Whether a lost connection is the memory's fault; silence until the time-out is not (container.md §2.5)."""
@@ -254,20 +254,20 @@ class Work:
         self._cause = cause
         self._kept = self._large = self._split = False
         self._told = True
-        status = response.status_code
+        message, status, counters = self.message, response.status_code, desk.counters
         self._reusable = status < DEVELOPER_ERROR
         self.tally.outcomes[status] += 1
         if times.waited > 1:
-            desk.counters.waits.observe(times.waited / 1000)
+            counters.waits.observe(times.waited / 1000)
         else:
-            desk.counters.unwaited += 1
+            counters.unwaited += 1
         if status:
-            desk.counters.note(record, self.message.action.id)
-        self._stored = is_stored(self.message, response, desk.levels)
-        blocking = self.message.blocking
-        self._promised = None if blocking and self._stored else True
+            counters.note(record, message.action.id)
+        stored = self._stored = is_stored(message, response, desk.levels)
+        blocking = message.blocking
+        self._promised = None if blocking and stored else True
         limit = self.recipe.log_limit
-        if limit == 0:
+        if not limit:
             self._finish()
             return
         if blocking and desk.apart:

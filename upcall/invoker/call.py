@@ -90,10 +90,10 @@ class Call:
                 self.connection.close()
             done(Outcome(ending, elapsed))
             return
-        body, length = self.body, self.length
+        body, length, allowance = self.body, self.length, self._allowance
         if type(body) is not bytes:
             body = bytes(body)
-        truncated = length > self._allowance.limit
-        if truncated:
-            body = body[: self._allowance.truncation]
-        done(Outcome(ending, elapsed, status, body, length, truncated))
+        if length > allowance.limit:
+            done(Outcome(ending, elapsed, status, body[: allowance.truncation], length, truncated=True))
+        else:
+            done(Outcome(ending, elapsed, status, body, length))

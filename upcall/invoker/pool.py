@@ -115,15 +115,15 @@ class PoolRunner:
         finally:
             self._stepping = False
 
-    def arrive(self, job: Job) -> None:
+    def arrive(self, work: Work) -> None:
         """`feed` a JobArrived; a warm hit needs neither event nor command."""
+        job = work.job
         if self._stepping or self._closed:
             self._events.append(JobArrived(job))
             return
         try:
             slot = take(self.pool, job, self._time())
             if slot is not None:
-                work = cast(Work, job.task)
                 work.tally.starts["warmed"] += 1
                 work.run(slot.id, self.boxes[slot.id], init=False, fresh=len(slot.running) == 1)
                 return

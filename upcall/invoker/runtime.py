@@ -66,14 +66,14 @@ class Runtime:
         "_address",
         "_calls",
         "_dead",
-        "_foreign",
-        "_free",
         "_heads",
         "_keeps",
         "_loop",
         "_newcomers",
         "_time",
         "deadlines",
+        "free",
+        "is_foreign",
         "is_local",
         "retries",
     )
@@ -83,11 +83,12 @@ class Runtime:
         self.deadlines = deadlines
         self.is_local = bool(address.path)
         """Whether it is reached by a unix socket."""
-        self._foreign = foreign
+        self.is_foreign = foreign
         self._keeps = True
         """Whether its server keeps connections that it does not say it will close."""
         self._dead = False
-        self._free: list[_Connection] = []
+        self.free: list[_Connection] = []
+        """Connections that rest; the last is taken first."""
         self._calls: set[Call] = set()
         self._newcomers: set[Call] = set()
         """Those that have made a connection."""
@@ -107,10 +108,10 @@ class Runtime:
         if size > _LARGE:
             body, rest = rest, body
         data = b"%b%d\r\n\r\n%b" % (self._heads[path], size, body)
-        free = self._free
+        free = self.free
         while free:
             connection = free.pop()
-            if self._foreign:
+            if self.is_foreign:
                 self.deadlines.drop(connection)
                 if call.begun - connection.idle > IDLE:
                     connection.close()
@@ -134,10 +135,10 @@ class Runtime:
 
     def close(self) -> None:
         """Close every connection; what is in flight ends as CLOSED."""
-        for connection in self._free:
+        for connection in self.free:
             self.deadlines.drop(connection)
             connection.close()
-        self._free.clear()
+        self.free.clear()
         for call in list(self._calls):
             call.end(Ending.CLOSED)
 
@@ -184,25 +185,25 @@ class Runtime:
             self._newcomers.discard(call)
         return self._time()
 
-    def freed(self, connection: "_Connection", call: Call | None) -> None:
-        if self._foreign:
-            if not self._keeps:
-                connection.close()
-                return
-            connection.idle = self._loop.time()
-            if self._newcomers - {call}:
-                self.deadlines.set(connection, connection.idle + _STEP_ASIDE)
-        self._free.append(connection)
+    def freed(self, connection: "_Connection", call: Call) -> None:
+        """Of a foreign server, which may close it."""
+        if not self._keeps:
+            connection.close()
+            return
+        connection.idle = self._time()
+        if self._newcomers - {call}:
+            self.deadlines.set(connection, connection.idle + _STEP_ASIDE)
+        self.free.append(connection)
 
     def closed(self, connection: "_Connection") -> None:
         """Its server has."""
-        if self._foreign and self._loop.time() - connection.idle < _STEP_ASIDE:
+        if self.is_foreign and self._loop.time() - connection.idle < _STEP_ASIDE:
             self._keeps = False
         self.lost(connection)
 
     def lost(self, connection: "_Connection") -> None:
-        if connection in self._free:
-            self._free.remove(connection)
+        if connection in self.free:
+            self.free.remove(connection)
             self.deadlines.drop(connection)
 
 
@@ -321,10 +322,13 @@ class _Connection(asyncio.Protocol):
 
     def _answered(self, call: Call, status: int) -> None:
         self._call, self._status, self._sent = None, 0, _NOTHING
+        runtime = self._runtime
         if self.closing:
             self.close()
+        elif runtime.is_foreign:
+            runtime.freed(self, call)
         else:
-            self._runtime.freed(self, call)
+            runtime.free.append(self)
         call.connection = None
         call.end(ANSWERED, status)
 

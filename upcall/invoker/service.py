@@ -300,7 +300,7 @@ class Invoker:
             tell_unfit(action, message, cause)
             refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
         if refusal is None:
-            self._runner.arrive(work.job)
+            self._runner.arrive(work)
         else:
             self._refuse(offset, message, refusal)
 

@@ -221,7 +221,7 @@ async def test_an_idle_container_that_refuses_gives_its_job_back(stage: Stage) -
         await stage.call(an_action())
         first = stage.container
         await first.refuse()
-        await until(lambda: not invoker._runner.boxes[1].runtime._free)
+        await until(lambda: not invoker._runner.boxes[1].runtime.free)
         record = await stage.result(an_action(), content={"a": 1})
         assert value(record) == {"a": 1}
         assert stage.container is not first

@@ -25,7 +25,7 @@ async def test_a_head_that_comes_again_needs_no_parser(bench: Bench) -> None:
     await bench.answer(HEAD + b"{}", HEAD + b"[]")
     assert (await bench.post()).body == b"{}"
     assert heads.known == {HEAD: 2}
-    (connection,) = bench.runtime._free
+    (connection,) = bench.runtime.free
     connection._parser = None  # type: ignore[assignment]
     outcome = await bench.post()
     assert (outcome.ending, outcome.status, outcome.body, outcome.length) == (Ending.ANSWERED, 200, b"[]", 2)

@@ -167,7 +167,7 @@ async def test_a_server_that_closes_after_each_answer(bench: Bench) -> None:
     await bench.answer(OK, close=True)
     for _ in range(3):
         assert (await bench.post()).status == 200
-        while bench.runtime._free:
+        while bench.runtime.free:
             await asyncio.sleep(0)
     assert bench.connections == 3
 
@@ -203,7 +203,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection(bench: Bench) 
     await bench.post()
     speak.set()
     await spoken.wait()
-    while bench.runtime._free:
+    while bench.runtime.free:
         await asyncio.sleep(0)
     assert (await bench.post()).status == 200
     assert bench.connections == 2
@@ -290,7 +290,7 @@ async def test_a_connection_to_a_foreign_image_is_not_used_after_a_second(
     await bench.answer(OK)
     bench.runtime = Runtime(Address(path=bench.path), bench.deadlines, foreign=True)
     for expected, idle in ((1, 0.0), (1, 0.0), (2, 1.5)):
-        for connection in bench.runtime._free:
+        for connection in bench.runtime.free:
             connection.idle -= idle
         assert (await bench.post()).status == 200
         assert bench.connections == expected

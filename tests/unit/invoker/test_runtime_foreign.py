@@ -43,7 +43,7 @@ async def test_a_connection_that_is_in_nobodys_way_is_kept(bench: Bench) -> None
     await bench.post()
     assert not len(bench.deadlines)
     await asyncio.gather(*(bench.post() for _ in range(3)))
-    for connection in bench.runtime._free:
+    for connection in bench.runtime.free:
         connection.expire()
     await asyncio.gather(*(bench.post() for _ in range(3)))
     assert bench.connections == 3
@@ -86,7 +86,7 @@ async def test_the_head_of_an_answer_is_acknowledged_at_once(bench: Bench) -> No
         bench.runtime = Runtime(address, bench.deadlines, foreign=True)
         for _ in range(3):
             await bench.post()
-        (connection,) = bench.runtime._free
+        (connection,) = bench.runtime.free
         ours = connection._transport.get_extra_info("socket")
         assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 0
         asked = bench.begin()

@@ -141,7 +141,7 @@ def test_whatever_is_said_ends_the_request_once_and_harms_nobody(parts: list[byt
                 while not ends:
                     await asyncio.sleep(0.001)
             assert not bench.runtime._calls
-            assert all(one.closing is False for one in bench.runtime._free)
+            assert all(one.closing is False for one in bench.runtime.free)
         assert troubles == []
         return ends
 
