@@ -1,6 +1,6 @@
 """Cold starts through `upcall serve` with sandboxes: from the request of an action that never ran to its answer.
 
-    python -m bench.cold [--quick]
+    scripts/bench --only cold [--quick]
 
 One after another and 20 at a time; Python, Node.js from a process that waits and from nothing; with imports of its own;
 a burst of many at once, into free memory and into memory where idle containers have to go first; pause and resume.
@@ -191,8 +191,3 @@ async def prewarmed(platform: Platform, kind: str, count: int) -> list[Row]:
     if (waited := metric(platform, f"{names.STARTS}_total", WAITED)) < count:
         raise RuntimeError(f"{count - waited:.0f} of {count} found no process that waits")
     return latencies("Node.js from a process that waits", times, 15.0)
-
-
-if __name__ == "__main__":
-    for row in asyncio.run(rows("--quick" in sys.argv[1:])):
-        print(f"{row.name:56}{row.median:10.2f} {row.unit:4} of {row.least:.2f} to {row.most:.2f}")

@@ -1,6 +1,6 @@
 """Many idle containers: what each takes, what they cost the platform, and how fast they are back.
 
-    python -m bench.density [--quick]
+    scripts/bench --only density [--quick]
 
 Warm containers of one Python action each, all of one tenant, are added up to the most. A container is its init and its
 runtime; its PSS has its share of the zygote's pages, its cgroup's bytes have only what it has changed, with what the
@@ -8,7 +8,6 @@ kernel keeps for it. They sleep after two idle seconds.
 """
 
 import asyncio
-import sys
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -135,8 +134,3 @@ def _group(pid: int) -> Path | None:
         if not controllers and (found := _V2 / path.lstrip("/") / "memory.current").exists():
             return found
     return None
-
-
-if __name__ == "__main__":
-    for row in asyncio.run(rows("--quick" in sys.argv[1:])):
-        print(f"{row.name:56}{row.median:10.2f} {row.unit:4} of {row.least:.2f} to {row.most:.2f}")

@@ -1,13 +1,12 @@
 """The life of one `upcall serve`: how soon it is ready, what it takes idle, and whether it grows with what it has done.
 
-    python -m bench.life [--quick]
+    scripts/bench --only life [--quick]
 
 Activations are blocking calls of a warm action that prints a line, 10 at a time; each is recorded. Memory is compared
 after the first fifth of them, when caches are full, and after all.
 """
 
 import asyncio
-import sys
 
 from bench.cold import KIND
 from bench.load import run
@@ -61,8 +60,3 @@ async def _load(platform: Platform, action: str, count: int) -> tuple[float, int
         raise RuntimeError(f"{load.bad} of {count} calls were answered with an error")
     await asyncio.sleep(_SETTLED)
     return resident(platform.process.pid), (platform.data / "upcall.db").stat().st_size
-
-
-if __name__ == "__main__":
-    for row in asyncio.run(rows("--quick" in sys.argv[1:])):
-        print(f"{row.name:56}{row.median:10.2f} {row.unit:4} of {row.least:.2f} to {row.most:.2f} {row.note}")
