@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
-_PATIENCE = 10.0
+_PATIENCE = 8.0
+"""Seconds; the module is imported twice before the platform, which waits for 20, is answered."""
 _ENDING = 0.5
 """Seconds in which threads that have been joined are gone for the kernel, too."""
 _WORDS = 2000
