@@ -20,8 +20,8 @@ REQUEST = post("/x", b"{}")
 class Server:
     """Answers with `answer` in the pieces given; keeps bodies, and how many connections there were."""
 
-    def __init__(self, *answer: bytes, closes: bool = False) -> None:
-        self.answer, self.closes = answer, closes
+    def __init__(self, *answer: bytes, closes: bool = False, pause: float = 0.0) -> None:
+        self.answer, self.closes, self.pause = answer, closes, pause
         self.bodies: list[bytes] = []
         self.connections = 0
 
@@ -35,7 +35,7 @@ class Server:
                 for piece in self.answer:
                     writer.write(piece)
                     await writer.drain()
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(self.pause)
                 if self.closes:
                     break
         writer.close()
@@ -64,6 +64,14 @@ async def test_so_many_requests_over_so_many_connections() -> None:
     assert (len(server.bodies), server.connections) == (100, 7)
     assert 0 < found.percentile(0.5) <= found.percentile(0.99) <= found.percentile(1.0) <= found.seconds * 1.02
     assert found.cpu > 0
+
+
+async def test_latencies_are_from_the_request_to_the_end_of_the_answer() -> None:
+    async with tcp(Server(OK[:-1], OK[-1:], pause=0.005)) as address:
+        found = await load([address], [REQUEST], 1, count=20)
+    assert found.percentile(0) >= 0.0045
+    assert sum(ns * count for ns, count in found.latencies) / 1e9 <= found.seconds * 1.02
+    assert sum(count for _, count in found.latencies) == 20
 
 
 async def test_connections_are_spread_over_addresses_of_both_kinds() -> None:
