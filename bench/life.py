@@ -8,8 +8,8 @@ after the first fifth of them, when caches are full, and after all.
 
 import asyncio
 
+from bench.client import load
 from bench.cold import KIND
-from bench.load import run
 from bench.processes import cpu, proportional, resident
 from bench.row import Row
 from bench.served import make, request, served
@@ -55,8 +55,6 @@ async def grown(platform: Platform, count: int) -> list[Row]:
 
 async def _load(platform: Platform, action: str, count: int) -> tuple[float, int]:
     """So many calls; gives the MiB of memory and bytes of the database afterwards."""
-    load = await run([("127.0.0.1", platform.port)] * _CONNECTIONS, request(platform, action), count)
-    if load.bad:
-        raise RuntimeError(f"{load.bad} of {count} calls were answered with an error")
+    await load([("127.0.0.1", platform.port)], [request(platform, action)], _CONNECTIONS, count=count)
     await asyncio.sleep(_SETTLED)
     return resident(platform.process.pid), (platform.data / "upcall.db").stat().st_size
