@@ -35,6 +35,8 @@ from upcall.model.sizes import SystemLimits
 
 log = logging.getLogger(__name__)
 
+JSON = b"application/json"
+
 
 class Way(msgspec.Struct, frozen=True, eq=False):
     """What was found for a head: who asks, having the right to, and how to run the action. It is good until one of them
@@ -153,7 +155,8 @@ class InvokeRoute:
                 return
             now, identity = self.clock(), way.identity
             if self._admit(request, identity, now):
-                if request.size:
+                size = request.size
+                if size > way.payload or (size and request.head.content_type != JSON):
                     self._check_body(request, way.payload)
                 self._publish(request, identity, plan, way.wait, now)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
@@ -243,7 +246,7 @@ class InvokeRoute:
 
     def _check_body(self, request: Request, payload: int) -> None:
         size, content_type = request.size, request.head.content_type
-        if size and content_type != b"application/json":
+        if size and content_type != JSON:
             check_json(content_type.decode("latin-1"))
         if size > payload:
             raise TooLarge(texts.request_too_large(size, payload))

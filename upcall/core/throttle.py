@@ -125,7 +125,8 @@ class Throttles:
             concurrency = system.concurrent_invocations
         count = self.rates.charge(uuid, rate, now)
         if self.size == 1:
-            if self.running.own.get(uuid, 0) >= concurrency or self.running.others:
+            running = self.running
+            if running.others or running.own.get(uuid, 0) >= concurrency:
                 self._check_running(uuid, concurrency)
             return None
         self.rates.touched.add(uuid)
