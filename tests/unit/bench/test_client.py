@@ -24,6 +24,12 @@ class Server:
         self.answer, self.closes, self.pause = answer, closes, pause
         self.bodies: list[bytes] = []
         self.connections = 0
+        self.talks: set[asyncio.Task[None]] = set()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.create_task(self.talk(reader, writer))
+        self.talks.add(talk)
+        await talk
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -39,21 +45,25 @@ class Server:
                 if self.closes:
                     break
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
 async def tcp(server: Server) -> AsyncIterator[tuple[str, int]]:
-    made = await asyncio.start_server(server.talk, "127.0.0.1", 0)
+    made = await asyncio.start_server(server.accept, "127.0.0.1", 0)
     async with made:
         yield ("127.0.0.1", made.sockets[0].getsockname()[1])
+        await asyncio.gather(*server.talks)
 
 
 @contextlib.asynccontextmanager
 async def unix(server: Server) -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory(prefix="up") as folder:
-        made = await asyncio.start_unix_server(server.talk, f"{folder}/s")
+        made = await asyncio.start_unix_server(server.accept, f"{folder}/s")
         async with made:
             yield f"{folder}/s"
+            await asyncio.gather(*server.talks)
 
 
 async def test_so_many_requests_over_so_many_connections() -> None:
