@@ -37,10 +37,11 @@ OPEN = {"LIMITS_ACTIONS_INVOKES_CONCURRENT": "100000", "UPCALL_LIMITS_CONCURRENC
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """Rounds, and seconds of one side in a round."""
+    """Rounds, seconds of one side in a round, and connections of Node.js, whose processes take long to start."""
 
     rounds: int
     seconds: float
+    node: tuple[int, ...] = CONNECTIONS
 
 
 Group = Callable[[Pace], Awaitable[list[Row]]]
@@ -51,7 +52,7 @@ async def rows(quick: bool, rounds: int = 0) -> list[Row]:
     """Raises Incomplete where one of the comparisons fails: they know nothing of each other."""
     from bench import mixed
 
-    pace = Pace(rounds or (1 if quick else 3), 0.3 if quick else 1.5)
+    pace = Pace(rounds or 1, 0.3, CONNECTIONS[:2]) if quick else Pace(rounds or 3, 1.5)
     kind = node_kind()
     groups: list[Group] = [python, *([partial(node, kind=kind)] if kind else []), *mixed.groups(quick)]
     found, failures = [], []
@@ -139,9 +140,9 @@ async def node(pace: Pace, kind: str) -> list[Row]:
         shared = {"exec": {"kind": kind, "code": NODE}, "limits": {"memory": 128, "concurrency": ABREAST}}
         if (answer := made.call("PUT", "actions/abreast", shared)).status != 200:
             raise RuntimeError(answer.body)
-        sockets = await driver.sandboxes(kind, NODE, max(CONNECTIONS))
+        sockets = await driver.sandboxes(kind, NODE, max(pace.node))
         one = await driver.sandboxes(kind, NODE, 1, concurrency=ABREAST)
-        for number in CONNECTIONS:
+        for number in pace.node:
             sides.append(driver.side("Node.js direct", sockets[:number], number, BODY))
             sides += targets(
                 number, *(through(made, f"Node.js {each}", each, number) for each in ("quiet", "printing"))
@@ -151,7 +152,7 @@ async def node(pace: Pace, kind: str) -> list[Row]:
         samples = await by_turns(sides, pace.rounds, pace.seconds)
         printed(made, "printing")
         found = [row for side in sides for row in rows_of(side, samples[side.name])]
-        found += against("Node.js", "Node.js quiet", samples, {10: 0.6})
+        found += against("Node.js", "Node.js quiet", samples, {10: 0.6}, pace.node)
         shared_name = "Node.js {}, one container for all{}, c=10"
         ours, floor = samples[shared_name.format("quiet", "")], samples[shared_name.format("direct", ", unix")]
         return [*found, ratio("Node.js, one container for all, through / direct, c=10", ours, floor)]
@@ -164,10 +165,12 @@ def targets(connections: int, *sides: Side) -> Sequence[Side]:
     return sides
 
 
-def against(kind: str, ours: str, samples: Samples, wanted: dict[int, float]) -> list[Row]:
+def against(
+    kind: str, ours: str, samples: Samples, wanted: dict[int, float], connections: Sequence[int] = CONNECTIONS
+) -> list[Row]:
     """Rates, and what is added to p50, beside the direct ones."""
     found = []
-    for number in CONNECTIONS:
+    for number in connections:
         through, direct = samples[f"{ours}, c={number}"], samples[f"{kind} direct, unix, c={number}"]
         found.append(ratio(f"{kind}, through / direct, c={number}", through, direct, wanted.get(number)))
     pairs = zip(samples[f"{ours}, c=1"], samples[f"{kind} direct, unix, c=1"], strict=True)
