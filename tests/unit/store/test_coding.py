@@ -27,6 +27,21 @@ def test_the_name_that_lists_filter_by(annotations: bytes, name: str) -> None:
         assert record_name("hello", Raw(annotations)) == name
 
 
+@pytest.mark.parametrize(
+    ("after", "name"),
+    [
+        (b'{"key":"binding","value":"guest/mine"}', "mine/hello"),
+        (b'{"key":"path","value":"guest/other/hello"}', "other/hello"),
+        (b'{"key":"initTime","value":3}', "pkg/hello"),
+    ],
+)
+def test_what_the_last_record_was_called_is_no_reason_to_overlook_anything(after: bytes, name: str) -> None:
+    begin = b'[{"key":"path","value":"p/pkg/hello"},{"key":"waitTime","value":1}'
+    for _ in range(2):
+        assert record_name("hello", Raw(begin + b"]")) == "pkg/hello"
+        assert record_name("hello", Raw(begin + b"," + after + b"]")) == name
+
+
 def test_revisions_count_and_never_come_again() -> None:
     first = next_rev(None)
     assert first.startswith("1-")

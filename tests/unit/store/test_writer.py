@@ -94,7 +94,8 @@ async def test_a_small_group_of_rows_is_committed_on_the_loop(scene: Scene) -> N
 
 async def test_jobs_and_what_shares_their_group_are_the_threads(scene: Scene) -> None:
     scene.give(1)
-    assert await scene.writer.call(lambda connection: threading.get_ident()) != scene.loop
+    async with asyncio.timeout(30):
+        assert await scene.writer.call(lambda connection: threading.get_ident()) != scene.loop
     assert (scene.threads, scene.rows.ends) == ([False], [None])
 
 
