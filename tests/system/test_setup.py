@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/sh
 echo "python $*" >> "$CALLS"
 case "$*" in
+*sys.executable*) readlink -f "$0" ;;
+*enable-optimizations*) ! grep -q "^# slow" "$0"; exit ;;
 *--clear*) rm -rf .venv; mkdir -p .venv/bin; ln -s "$(readlink -f "$0")" .venv/bin/python ;;
 *install*) printf '#!/bin/sh\\necho "uv $*" >> "$CALLS"\\n' > .venv/bin/uv; chmod +x .venv/bin/uv ;;
 esac
@@ -45,19 +47,21 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def stand_in(real: Path, link: Path) -> None:
-    real.write_text(PYTHON)
+def stand_in(real: Path, link: Path, more: str = "") -> None:
+    real.parent.mkdir(exist_ok=True)
+    real.write_text(PYTHON + more)
     real.chmod(0o755)
     link.unlink(missing_ok=True)
     link.symlink_to(real)
 
 
-def setup(folder: Path, *arguments: str) -> list[str]:
+def setup(folder: Path, *arguments: str, said: str = "", **variables: str) -> list[str]:
     """Runs it with the PATH of an ordinary user's login; gives the calls that change something."""
     tools = folder.parent
     calls = tools / "calls"
     calls.write_text("")
-    environment = {"CALLS": str(calls), "PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tools)}
+    path = f"{tools}:{tools / 'more'}:/usr/local/bin:/usr/bin:/bin"
+    environment = {"CALLS": str(calls), "PATH": path, "HOME": str(tools), **variables}
     done = subprocess.run(
         [folder / "scripts" / "setup", *arguments],
         env=environment,
@@ -66,7 +70,7 @@ def setup(folder: Path, *arguments: str) -> list[str]:
         check=False,
         timeout=60,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
     return [line for line in calls.read_text().splitlines() if " -c " not in line]
 
 
@@ -109,6 +113,36 @@ def test_an_upgraded_python_gets_a_new_environment(checkout: Path) -> None:
     stand_in(checkout.parent / "python3.13", checkout.parent / "python3")
     assert setup(checkout) == MADE + SYNCED
     assert setup(checkout) == []
+
+
+def test_a_python_that_is_built_to_be_fast_is_taken_before_one_that_is_not(checkout: Path) -> None:
+    tools = checkout.parent
+    stand_in(tools / "python3.11", tools / "python3", "# slow\n")
+    stand_in(tools / "more" / "python3.12", tools / "more" / "python3")
+    said = f"setup: {tools}/more/python3 runs upcall (PYTHON=/another/python3 scripts/setup changes that)\n"
+    assert setup(checkout, said=said) == MADE + SYNCED
+    assert (checkout / ".venv/bin/python").resolve() == tools / "more" / "python3.12"
+    assert setup(checkout) == []
+    assert setup(checkout, "test") == [f"{SYNC} --extra dev", *COMPILED]
+
+
+def test_the_python_that_was_asked_for_stays(checkout: Path) -> None:
+    tools = checkout.parent
+    stand_in(tools / "python3.11", tools / "python3", "# slow\n")
+    stand_in(tools / "more" / "python3.12", tools / "more" / "python3")
+    assert setup(checkout, PYTHON="python3") == MADE + SYNCED
+    assert setup(checkout) == setup(checkout, PYTHON="python3") == []
+    assert setup(checkout, "test") == [f"{SYNC} --extra dev", *COMPILED]
+    assert (checkout / ".venv/bin/python").resolve() == tools / "python3.11"
+
+
+def test_another_python_that_is_asked_for_gets_a_new_environment(checkout: Path) -> None:
+    setup(checkout)
+    more = checkout.parent / "more" / "python3"
+    stand_in(more.with_name("python3.12"), more)
+    said = f"setup: {more} runs upcall (PYTHON=/another/python3 scripts/setup changes that)\n"
+    assert setup(checkout, PYTHON=str(more), said=said) == MADE + SYNCED
+    assert setup(checkout, PYTHON=str(more)) == setup(checkout) == []
 
 
 def test_without_root_it_prints_the_line_that_root_has_to_run(checkout: Path) -> None:
