@@ -52,7 +52,7 @@ async def rows(quick: bool, rounds: int = 0) -> list[Row]:
     """Raises Incomplete where one of the comparisons fails: they know nothing of each other."""
     from bench import mixed
 
-    pace = Pace(rounds or 1, 0.3, CONNECTIONS[:2]) if quick else Pace(rounds or 3, 1.5)
+    pace = Pace(rounds or 1, 0.2, CONNECTIONS[:2]) if quick else Pace(rounds or 3, 1.5)
     kind = node_kind()
     groups: list[Group] = [python, *([partial(node, kind=kind)] if kind else []), *mixed.groups(quick)]
     found, failures = [], []
