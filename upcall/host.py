@@ -25,8 +25,9 @@ def default_pool_memory() -> int:
     return max(usable_memory() * 3 // 4 // MB, 1)
 
 
-def pool_memory(wanted: int | None, action: Bounds) -> int:
-    """MB for actions: `wanted`, else the default. Raises Misconfigured where a usual action would not fit."""
+def pool_memory(wanted: int | None, action: Bounds, *, held: bool = False) -> int:
+    """MB for actions: `wanted`, else the default; no more than there are files for where this process has containers
+    `held` by some. Raises Misconfigured where a usual action would not fit."""
     memory = wanted or default_pool_memory()
     if memory < action.std:
         whose = "" if wanted else "75 % of the RAM, "
@@ -38,7 +39,7 @@ def pool_memory(wanted: int | None, action: Bounds) -> int:
         log.warning("--memory: actions of more than %d MB never run; %d MB are allowed", memory, action.max)
     if wanted and memory > (usable := usable_memory() // MB):
         log.warning("--memory: %d MB are more than the %d MB there are: actions may be killed", memory, usable)
-    return memory
+    return within_files(memory, action) if held else memory
 
 
 def remark_on_others(memory: int, others: Mapping[str, int]) -> None:

@@ -58,4 +58,5 @@ def test_no_more_memory_is_used_than_containers_may_have_files_open(caplog: pyte
     assert not caplog.messages
     assert within_files(most + 1, ACTION) == most
     assert f"{most} MB are used of {most + 1} MB" in caplog.text
+    assert (pool_memory(most + 1, ACTION), pool_memory(most + 1, ACTION, held=True)) == (most + 1, most)
     assert within_files(1 << 40, Bounds(1, 1 << 40, 1 << 39)) == 1 << 39

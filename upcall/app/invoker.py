@@ -20,7 +20,7 @@ from upcall.app.offer import Offer
 from upcall.app.parts import bus_condition, bus_metrics, freeze_heap, make_invoker, proven, topic_prefix
 from upcall.config import Settings
 from upcall.containers.choice import Driver
-from upcall.host import pool_memory, remark_on_others, within_files
+from upcall.host import pool_memory, remark_on_others
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Metrics
 from upcall.http.operator import Operator, machine_routes
@@ -43,9 +43,7 @@ log = logging.getLogger("upcall")
 
 async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
-    memory = pool_memory(settings.memory, settings.limits.memory)
-    if settings.driver != "docker":
-        memory = within_files(memory, settings.limits.memory)
+    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver != "docker")
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
         ground = await taken(settings, stack)

@@ -28,7 +28,7 @@ from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.controller.tls import PUBLIC
 from upcall.errors import Misconfigured, Unavailable
-from upcall.host import pool_memory, within_files
+from upcall.host import pool_memory
 from upcall.http.operator import Operator, machine_routes
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
@@ -46,9 +46,7 @@ log = logging.getLogger("upcall")
 
 async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
-    memory = pool_memory(settings.memory, settings.limits.memory)
-    if settings.driver != "docker":
-        memory = within_files(memory, settings.limits.memory)
+    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver != "docker")
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
         ground = await taken(settings, stack)
