@@ -128,3 +128,24 @@ async def test_the_next_zygote_has_loaded_what_the_first_had(folder: Path) -> No
         assert await result(await driver.create(spec()), code) == {"loaded": True}
     finally:
         await driver.close()
+
+
+async def test_a_module_under_which_the_zygote_ends_is_left_out_of_the_next(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Zygote.request
+
+    async def deadly(self: Zygote, message: dict[str, object], fds: list[int]) -> object:
+        if message.get("module") == "sndhdr":
+            self._kill()
+        return await request(self, message, fds)
+
+    monkeypatch.setattr(Zygote, "request", deadly)
+    driver = ProcessContainers(folder, preload=Preload(modules=("sndhdr", "colorsys")))
+    try:
+        await driver.start()
+        code = "import sys\nloaded = 'colorsys' in sys.modules\ndef main(args):\n    return {'loaded': loaded}\n"
+        assert await result(await driver.create(spec()), code) == {"loaded": True}
+    finally:
+        await driver.close()
+    assert caplog.text.count("preload: sndhdr is not loaded ahead: ") == 1

@@ -250,28 +250,54 @@ class ProcessContainers:
             return self._zygote
 
     async def _launch(self) -> Zygote:
-        keep = [self._userns] if self._userns >= 0 else []
-        node = self._node.program if self._node else ""
-        if self.mode == confine.WITHOUT_ISOLATION:
-            argv = launch.plain(self._api_host)
-        else:
-            userns, programs = keep[0] if keep else None, [node] if node else []
-            argv = launch.isolated(self.host.life, self._api_inside, userns, programs, network=not self._shared)
-            node = launch.seen(node)
-        zygote = Zygote(argv, keep, self._zygote_died)
-        hello = {"op": "hello", "mode": self.mode, "filter": self._filter, "node": node, "common": self._preload.common}
-        try:
-            await zygote.request(hello, [])
-            for name in self._preload.modules:
-                reply, _ = await zygote.request({"op": "preload", "module": name}, [])
-                if why := reply["refused"]:
-                    log.warning("preload: %s is not loaded ahead: %s", name, why)
-        except StartFailed as error:
-            await zygote.close()
-            raise ZygoteLost(zygote.complaint or str(error)) from error
+        """One that has loaded what it can: a module under which it ends is left out of the next."""
+        modules = list(self._preload.modules)
+        while True:
+            zygote = self._begin()
+            try:
+                await zygote.request(self._hello(), [])
+                fatal = await self._load(zygote, modules)
+            except BaseException as error:
+                await asyncio.shield(zygote.close())
+                if isinstance(error, StartFailed):
+                    raise ZygoteLost(zygote.complaint or str(error)) from error
+                raise
+            if not fatal:
+                break
+            modules.remove(fatal)
         if self.mode == confine.AS_ROOT and self._userns < 0:
             self._userns = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         return zygote
+
+    def _begin(self) -> Zygote:
+        keep = [self._userns] if self._userns >= 0 else []
+        if self.mode == confine.WITHOUT_ISOLATION:
+            argv = launch.plain(self._api_host)
+        else:
+            userns, programs = keep[0] if keep else None, [self._node.program] if self._node else []
+            argv = launch.isolated(self.host.life, self._api_inside, userns, programs, network=not self._shared)
+        return Zygote(argv, keep, self._zygote_died)
+
+    def _hello(self) -> dict[str, Any]:
+        node = self._node.program if self._node else ""
+        if self.mode != confine.WITHOUT_ISOLATION:
+            node = launch.seen(node)
+        return {"op": "hello", "mode": self.mode, "filter": self._filter, "node": node, "common": self._preload.common}
+
+    async def _load(self, zygote: Zygote, modules: list[str]) -> str:
+        """Gives the module under which it has ended."""
+        for name in modules:
+            try:
+                reply, _ = await zygote.request({"op": "preload", "module": name}, [])
+                why = str(reply["refused"])
+            except ZygoteLost as error:
+                await zygote.close()
+                why = (zygote.complaint or str(error)).splitlines()[-1]
+            if why:
+                log.warning("preload: %s is not loaded ahead: %s", name, why)
+            if not zygote.alive:
+                return name
+        return ""
 
     def _zygote_died(self) -> None:
         """Its containers die with it, once they are thawed; the next one gets a new zygote."""
