@@ -21,7 +21,6 @@ import signal
 import site
 import socket
 import sys
-import sysconfig
 from collections.abc import Callable
 from typing import Any
 
@@ -159,8 +158,7 @@ def _complete() -> None:
     """Have what `site` would have given actions."""
     site.setquit()
     site.sethelper()
-    for key in ("purelib", "platlib"):
-        path = sysconfig.get_path(key)
+    for path in site.getsitepackages():  # Debian's has the folder of its packages, which sysconfig does not name
         if path not in sys.path and os.path.isdir(path):
             sys.path.append(path)
     OUTPUT.follow()
