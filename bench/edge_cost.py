@@ -140,7 +140,7 @@ async def connected(store: Store, bus: Bus) -> AsyncIterator[tuple[EdgeProtocol,
         edge = Edge(InvokeRoute(invocations, auth, limits, throttles=Throttles(limits, acks.in_flight)))
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]
-        config = uvicorn.Config(lambda *_: None, ws="none", lifespan="off", log_config=None)
+        config = uvicorn.Config(lambda _scope, _receive, _send: None, ws="none", lifespan="off", log_config=None)
         protocol = EdgeProtocol(config, state, {}, edge=edge)
         transport = StubTransport()
         protocol.connection_made(transport)

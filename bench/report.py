@@ -50,15 +50,19 @@ class Result(msgspec.Struct):
 
 
 def this_machine() -> Machine:
-    flags = f"{sysconfig.get_config_var('CONFIG_ARGS')} {sysconfig.get_config_var('PY_CORE_CFLAGS')}"
     return Machine(
         platform.python_version(),
-        "--enable-optimizations" in flags or "-fprofile-use" in flags,
-        platform.release(),
+        optimised(str(sysconfig.get_config_var("CONFIG_ARGS")), sysconfig.get_scheme_names()),
+        platform.release().partition("-")[0],
         os.cpu_count() or 1,
         os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
         os.geteuid(),
     )
+
+
+def optimised(arguments: str, schemes: Sequence[str]) -> bool:
+    """Debian's and Ubuntu's are, and do not say so."""
+    return "--enable-optimizations" in arguments or "deb_system" in schemes
 
 
 def new(quick: bool) -> Result:

@@ -36,6 +36,12 @@ def test_a_row_knows_its_extremes_and_whether_it_is_good_enough() -> None:
         Row("a", "b", "c", [])
 
 
+def test_debians_python_counts_as_built_with_profiles() -> None:
+    assert report.optimised("'--enable-optimizations' '--with-lto'", ("posix_prefix",))
+    assert report.optimised("'--enable-shared'", ("deb_system", "posix_prefix"))
+    assert not report.optimised("'--enable-shared'", ("posix_prefix",))
+
+
 def test_a_result_is_read_as_it_was_written(result: Result, tmp_path: Path) -> None:
     report.write(result, tmp_path / "made" / "bench.json")
     assert report.read(tmp_path / "made" / "bench.json") == result
