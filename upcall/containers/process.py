@@ -158,7 +158,7 @@ class ProcessContainers:
         container = ProcessContainer(self, spec, number)
         self._containers[number] = container
         try:
-            await asyncio.to_thread(container.prepare)
+            await container.prepare()
             if spec.tenant:
                 await container.claim(spec.tenant)
             elif kinds.runtime_of(spec.kind) == confine.NODEJS:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -166,3 +167,25 @@ async def gone(output: Output, ends: list[int]) -> None:
         with contextlib.suppress(OSError):
             os.close(fd)
     await output.close()
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+async def test_where_no_more_files_may_be_open_those_of_half_an_output_are_closed(room: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = os.listdir("/proc/self/fd")
+    highest = max(map(int, before))
+    fill = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(fill) + 1, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fill.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(room):
+            os.close(fill.pop())
+        with pytest.raises(OSError, match="Too many open files"):
+            Output(asyncio.get_running_loop(), LogStream(LIMIT))
+    finally:
+        for fd in fill:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert os.listdir("/proc/self/fd") == before

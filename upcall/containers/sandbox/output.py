@@ -15,12 +15,17 @@ class Output:
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: LogStream) -> None:
         readers: dict[int, Stream] = {}
         self.write_ends: list[int] = []
-        for name in STREAMS:
-            reader, writer = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(reader, False)
-            widen(writer)
-            readers[reader] = name
-            self.write_ends.append(writer)
+        try:
+            for name in STREAMS:
+                reader, writer = os.pipe2(os.O_CLOEXEC)
+                readers[reader] = name
+                self.write_ends.append(writer)
+                os.set_blocking(reader, False)
+                widen(writer)
+        except OSError:  # too many open files
+            for fd in (*readers, *self.write_ends):
+                os.close(fd)
+            raise
         self._pipes = Pipes(loop, stream, readers, awaited=False)
 
     def started(self) -> None:

@@ -21,6 +21,10 @@ _PACKET, _DESCRIPTORS = 1 << 16, 4
 _PATIENCE = 20.0
 
 
+Reply = tuple[dict[str, Any], list[int]]
+"""With the descriptors that came along."""
+
+
 class ZygoteLost(StartFailed):
     """The zygote has ended, or does not answer and is ended: whatever was asked of it may be asked of the next one."""
 
@@ -35,7 +39,7 @@ class Zygote:
         self._died: Callable[[], None] | None = died
         self._lock = asyncio.Lock()
         self._number = 0
-        self._reply: asyncio.Future[tuple[dict[str, Any], list[int]]] | None = None
+        self._reply: asyncio.Future[Reply] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
@@ -60,17 +64,18 @@ class Zygote:
     def alive(self) -> bool:
         return self._died is not None
 
-    async def request(self, message: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
+    async def request(self, message: dict[str, Any], fds: list[int]) -> Reply:
         """Send one request with descriptors; gives the reply with its own. Raises StartFailed, and ZygoteLost."""
         async with self._lock:
             if not self.alive:
                 raise ZygoteLost("The zygote has ended.")
             self._number += 1
-            self._reply = self._loop.create_future()
+            promise: asyncio.Future[Reply] = self._loop.create_future()
+            self._reply = promise
             try:
                 socket.send_fds(self._socket, [json.dumps({"id": self._number, **message}).encode()], fds)
                 async with asyncio.timeout(_PATIENCE):
-                    reply, given = await self._reply
+                    reply, given = await _kept(promise)
             except TimeoutError as error:
                 self._lose("it does not answer")
                 self._kill()
@@ -116,10 +121,7 @@ class Zygote:
         if reply["id"] == self._number and self._reply is not None and not self._reply.done():
             self._reply.set_result((reply, fds))
             return
-        for fd in fds:  # nobody waits any more
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(fd, signal.SIGKILL)
-            os.close(fd)
+        _drop(fds)  # nobody waits any more
 
     def _kill(self) -> None:
         """Kill what hangs: bubblewrap's monitor and the zygote, which is its child."""
@@ -149,3 +151,20 @@ class Zygote:
             self._process.wait(_PATIENCE)
         self.complaint = self._read_complaint()
         self._errors.close()
+
+
+async def _kept(promise: asyncio.Future[Reply]) -> Reply:
+    try:
+        return await promise
+    except asyncio.CancelledError:
+        if not promise.cancelled() and promise.exception() is None:  # it came as we were told to wait no more
+            _drop(promise.result()[1])
+        raise
+
+
+def _drop(fds: list[int]) -> None:
+    """Close what nobody wants, and end what is a process."""
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        os.close(fd)
