@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.api.platform import INVOKE, PATH, Client, Platform, a_request, result
+from tests.api.platform import AUTH, INVOKE, PATH, Client, Platform, a_request, result
 from upcall.controller.exchange import KNOWN_HEADS, LONGEST_HEAD, Edge
 from upcall.model import texts
 from upcall.model.entities import Subject
@@ -13,7 +13,10 @@ from upcall.model.entities import Subject
 
 @pytest.fixture
 async def platform() -> AsyncIterator[Platform]:
+    """It knows who asks, and the action."""
     async with Platform().run() as running:
+        await running.auth.authenticate(AUTH)
+        await running.cache.fetch("guest/hello")
         yield running
 
 
@@ -135,6 +138,25 @@ async def test_heads_that_say_more_are_not_kept(platform: Platform, request_: by
     client.send(request_)
     await client.answer()
     assert edge.heads == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "auth", "status"),
+    [
+        (INVOKE, b"Basic c3RyYW5nZXI=", 401),
+        (f"{PATH}-of-none?blocking=true&result=true", AUTH, 404),
+        (INVOKE.replace("/_/", "/other/"), AUTH, 403),
+    ],
+    ids=["no caller", "no action", "no right"],
+)
+async def test_heads_that_lead_nowhere_are_not_kept(platform: Platform, path: str, auth: bytes, status: int) -> None:
+    client = await platform.connect()
+    await told(client, 1)
+    kept = dict((await edge_of(platform)).heads)
+    for number in range(3):
+        request = a_request(path, b"{}", auth=auth, headers={"X-Number": str(number)})
+        assert (await client.ask(request)).status == status
+    assert kept and (await edge_of(platform)).heads == kept
 
 
 async def test_as_many_are_kept_as_the_bound_says(platform: Platform) -> None:

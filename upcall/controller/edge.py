@@ -124,8 +124,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self.fresh = None
         self._parse(data)
         head = self.fresh
-        if head is not None and size - len(known) == head.length and not self.receiving:
-            self.edge.learn(known, head)
+        if head is not None and head.way and size - len(known) == head.length and not self.receiving:
+            self.edge.learn(known, head)  # where it led somewhere: a stranger's heads take no memory
 
     def _repeat(self, head: Head, body: bytes) -> None:
         """A whole request whose head is known, without the parser: it stands between two messages as before."""
