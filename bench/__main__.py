@@ -59,14 +59,16 @@ def run(name: str, result: report.Result, rounds: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--quick", action="store_true", help="a minute and a half instead of ten: one round, fewer calls"
+        "--quick", action="store_true", help="a minute and a half instead of eight: one round, fewer calls"
     )
     parser.add_argument("--only", action="append", choices=BUDGETS, metavar="PART", help=f"of {', '.join(BUDGETS)}")
     parser.add_argument("--rounds", type=int, default=0, help="of warm activations; 3, quick 1")
     parser.add_argument("--document", action="store_true", help="write the last results into docs/performance.md")
     options = parser.parse_args()
     if options.document:
-        document.replace(DOCUMENT, report.read(RESULTS / "bench.json"))
+        if not (found := RESULTS / "bench.json").exists():
+            sys.exit(f"bench: there is no {found}: scripts/bench makes it")
+        document.replace(DOCUMENT, report.read(found))
         return 0
     result = report.new(options.quick)
     for name in options.only or BUDGETS:

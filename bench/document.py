@@ -31,6 +31,8 @@ def markdown(result: Result) -> Iterator[str]:
     for part in result.parts:
         yield from ("", f"### {part.name.capitalize()}", "")
         yield f"{part.seconds:.0f} s, load {part.load[0]:.1f} to {part.load[1]:.1f}."
+        if part.error:
+            yield from ("", f"**Failed**: {part.error}. What was measured before:")
         yield from _part(result.of(part.name))
     yield ""
 

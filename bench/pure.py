@@ -164,7 +164,7 @@ async def rows(quick: bool) -> list[Row]:
     best, unit = await costs(40 if quick else 120)
     made = []
     for name, cost in best.items():
-        made.append(Row("pure", f"{name}: Python's share", "us", [cost], note="the best; no kernel, no commit"))
+        made.append(Row("pure", f"{name}: Python's share", "µs", [cost], note="the best; no kernel, no commit"))
         note = f"the unit takes {unit:.2f} us here"
         made.append(Row("pure", f"{name}: against the calibration", "times", [cost / unit], BOUNDS[name], note=note))
     return made

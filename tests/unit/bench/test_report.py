@@ -85,9 +85,17 @@ def test_the_document_gets_the_results_between_its_marks(result: Result, tmp_pat
     assert "| one <side>, c=10 | 9,000 | 0.900 | 2.00 | 56.0 | 39.0 | 5.00 |" in text
     assert "| through / direct | 0.500 | 0.500 to 0.500 | ratio | a note |" in text
     assert text.count("CPU of the platform |") == 1
+    assert "\n**Failed**: RuntimeError: no. What was measured before:\n" in text
     path.write_text("nothing\n")
     with pytest.raises(ValueError, match="has no place for results"):
         document.replace(path, result)
+
+
+def test_a_document_without_results_is_refused_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["bench", "--document"])
+    with pytest.raises(SystemExit, match=r"bench: there is no .*/bench\.json: scripts/bench makes it"):
+        frame.main()
 
 
 def test_the_marks_are_in_the_document() -> None:
