@@ -1,10 +1,12 @@
 """Lines of stdout and stderr in the order in which an action has written them (spec: logs.md §2)."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.contract.language import NODE
 from tests.unit.containers.calls import collected, init, run, spec
 from upcall.containers.process import ProcessContainers
+from upcall.logs import watch
 from upcall.ports import Container
 
 CODE = """
@@ -79,3 +81,29 @@ async def test_lines_of_node_come_as_they_were_printed(driver: ProcessContainers
         assert await collected(container) == expected(count)
     await run(container, {"n": 3})
     assert (await collected(container))[:4] == [*expected(3), "stderr: Error: no"]
+
+
+RAW = """
+import subprocess
+def main(args):
+    subprocess.run(["sh", "-c", "for n in 0 2 4; do echo $n; sleep 0.1; echo $((n + 1)) >&2; sleep 0.1; done"])
+    return {}
+"""
+TURNS = [f"{('stdout', 'stderr')[number % 2]}: {number}" for number in range(6)]
+
+
+async def test_what_a_container_leaves_to_who_reads_is_read_as_it_comes(
+    driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is known of a container of Python, and of native programs at once."""
+    monkeypatch.setattr(watch, "REST", 3600.0)
+    python = await driver.create(spec())
+    await init(python, RAW)
+    await run(python)
+    assert sorted(await collected(python)) == sorted(TURNS)
+    await run(python)
+    assert await collected(python) == TURNS
+    shell = await driver.create(replace(spec(kind="blackbox"), image="openwhisk/dockerskeleton"))
+    await init(shell, "#!/bin/sh\n" + RAW.partition('"-c", "')[2].partition('"]')[0] + "\necho {}")
+    await run(shell)
+    assert await collected(shell) == TURNS

@@ -92,6 +92,13 @@ class Pipes:
             else:
                 self._watch.add(fd, self._read)
 
+    def attend(self) -> None:
+        """From now on read as soon as anything comes."""
+        if self._watch is not None:
+            self._unwatch(*self._readers)
+            self._awaited = True
+            self.watch()
+
     def drain(self) -> bool:
         """Read what is there now, but no more than bounds the time that it takes; true when that was all."""
         ready = self._ready.poll(0)  # mostly there is nothing: one system call where two reads would fail

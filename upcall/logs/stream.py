@@ -38,6 +38,8 @@ class LogStream:
         self._clock = clock
         self._partial: dict[Stream, bytes] = dict.fromkeys(STREAMS, b"")
         self._turns = order.Turns()
+        self.guessed = False
+        """Whether the last activation that wrote to both streams left their order to whoever reads them."""
         self._begin()
 
     def _begin(self) -> None:
@@ -46,6 +48,7 @@ class LogStream:
         self._unended: set[int] = set()
         """Entries that no newline follows."""
         self._size = 0
+        self._fed: set[Stream] = set()
 
     @property
     def ended(self) -> bool:
@@ -62,6 +65,7 @@ class LogStream:
         if self.full:
             self._partial[stream] = self._searched(stream, self._partial[stream] + data)
             return
+        self._fed.add(stream)
         head = entry(self._clock(), stream, "")
         if self._partial[stream]:
             data = self._partial[stream] + data
@@ -86,8 +90,8 @@ class LogStream:
         if partial:
             self._end_lines()
         shown = self._over(complete)
-        if self._turns:
-            self._put_in_order()
+        if self._turns or len(self._fed) > 1:
+            self.guessed = not self._put_in_order()
         lines, cut = self._lines, self._size > limit
         if cut:
             del lines[bisect_right(self._sums, limit) :]
@@ -170,14 +174,17 @@ class LogStream:
             )
         return self._sentinels.over(due) or not due
 
-    def _put_in_order(self) -> None:
-        """Arrange the lines by the turns, where these fit. The times stay where they are: none is earlier than the one
-        before it."""
+    def _put_in_order(self) -> bool:
+        """Arrange the lines by the turns, where these fit; whether they do. The times stay where they are: none is
+        earlier than the one before it."""
+        if not self._turns:
+            return False
         stamps = [line[:STAMPED] for line in self._lines]
         found = self._turns.ordered(self._lines, self._unended)
         if found is not None:
             self._arrange(found)
             self._lines = [stamp + line[STAMPED:] for stamp, line in zip(stamps, self._lines, strict=True)]
+        return found is not None
 
     def _arrange(self, numbers: list[int]) -> None:
         """Keep these entries, in this order."""

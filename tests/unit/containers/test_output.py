@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from upcall.containers.sandbox.output import Output
+from upcall.logs import watch
 from upcall.logs.pipes import TURNS
 from upcall.logs.stream import LogStream
-from upcall.logs.streams import Stream
+from upcall.logs.streams import STAMPED, Stream
 
 LIMIT = 10 << 20
 PIPE = 64 << 10
@@ -189,3 +190,63 @@ async def test_where_no_more_files_may_be_open_those_of_half_an_output_are_close
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert os.listdir("/proc/self/fd") == before
+
+
+@contextlib.contextmanager
+def rested(output: Output, ends: list[int]) -> Iterator[Callable[[int, bytes], Awaitable[None]]]:
+    """Writes to one stream, and waits until that can be read or the loop rests."""
+    for fd in output.write_ends:
+        os.close(fd)
+    output.write_ends = []
+    output.started()
+
+    async def write(stream: int, data: bytes) -> None:
+        os.write(ends[stream], data)
+        for _ in range(5):
+            await asyncio.sleep(0.001)
+
+    try:
+        yield write
+    finally:
+        for fd in ends:
+            os.close(fd)
+
+
+TURNS_OF_BOTH = b"0\n", b"1\n", b"2\n"
+AS_WRITTEN = ["stdout: 0", "stderr: 1", "stdout: 2"]
+
+
+async def printed(write: Callable[[int, bytes], Awaitable[None]], output: Output, stream: LogStream) -> list[str]:
+    for number, data in enumerate(TURNS_OF_BOTH):
+        await write(number % 2, data)
+    assert output.drain()
+    return [line[STAMPED:] for line in stream.take(LIMIT).lines]
+
+
+async def test_streams_whose_order_nobody_tells_are_read_as_they_fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "REST", 3600.0)
+    stream = LogStream(LIMIT)
+    output = Output(asyncio.get_running_loop(), stream, told=False)
+    ends = [os.dup(fd) for fd in output.write_ends]
+    with rested(output, ends) as write:
+        for _ in range(3):
+            assert await printed(write, output, stream) == AS_WRITTEN
+        await output.close()
+
+
+async def test_so_are_those_whose_order_is_told_wrongly_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subprocesses write beside a runtime that counts what it writes itself."""
+    monkeypatch.setattr(watch, "REST", 3600.0)
+    stream = LogStream(LIMIT)
+    output, ends = filled(stream, b"before\n")
+    with rested(output, ends) as write:
+        await write(1, b"\0order 1 0\n")
+        output.drain()
+        assert [line[STAMPED:] for line in stream.take(LIMIT).lines] == ["stdout: before"]
+        assert not stream.guessed, "it was told"
+        assert await printed(write, output, stream) != AS_WRITTEN, "the loop rests"
+        assert stream.guessed
+        output.attend()
+        for _ in range(3):
+            assert await printed(write, output, stream) == AS_WRITTEN
+        await output.close()

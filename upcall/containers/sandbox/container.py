@@ -96,7 +96,7 @@ class ProcessContainer(Mortal):
         await asyncio.shield(self._making)
 
     def _make(self) -> None:
-        self._output = Output(self._loop, self._logs)
+        self._output = Output(self._loop, self._logs, told=kinds.runtime_of(self._spec.kind) != confine.NATIVE)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.bind(self.address.path)
         self._listening.listen(64)
@@ -253,7 +253,10 @@ class ProcessContainer(Mortal):
         if turns and self._output is not None and not self._output.drain():
             self._loop.call_soon(self._collect, limit, complete, done, turns - 1)
         else:
-            done(self._logs.take(limit, complete))
+            lines = self._logs.take(limit, complete)
+            if self._logs.guessed and self._output is not None:
+                self._output.attend()
+            done(lines)
 
     def _count_kills(self) -> None:
         if self._group is not None:
