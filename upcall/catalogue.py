@@ -175,7 +175,7 @@ SETTINGS: tuple[Setting, ...] = (
         "preload",
         parse_preload,
         "",
-        "modules that Python sandboxes have loaded besides the common ones; none,MODULES: instead of them",
+        "Python modules loaded once for all sandboxes, besides the common ones, as in numpy,yaml; none,yaml: instead",
         form="MODULES",
         roles=RUNS,
     ),
