@@ -109,6 +109,11 @@ class Drained(msgspec.Struct, frozen=True):
     ends first; the pool is empty when `pool.slots` is."""
 
 
+class Strained(msgspec.Struct, frozen=True):
+    """No container can be made, perhaps for want of what those at rest hold: the half of these that has rested longest
+    is removed."""
+
+
 Event = (
     JobArrived
     | Created
@@ -122,6 +127,7 @@ Event = (
     | Removed
     | Tick
     | Drained
+    | Strained
 )
 
 # --- commands

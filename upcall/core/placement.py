@@ -217,6 +217,12 @@ def _make_room(pool: Pool, need: int) -> list[Command]:
     return []
 
 
+def relieve(pool: Pool) -> list[Command]:
+    """Half of what is paused or idle goes, the longest first."""
+    resting = [*pool.paused.values(), *pool.idle.values()]
+    return [command for slot in resting[: (len(resting) + 1) // 2] for command in remove(pool, slot)]
+
+
 def claimants(slot: Slot) -> list[Job]:
     """Those that wait for the slot, taken from it."""
     waiting, slot.waiting = slot.waiting, []

@@ -65,10 +65,11 @@ from upcall.core.events import (
     Run,
     SlotId,
     Start,
+    Strained,
     Tick,
 )
 from upcall.core.invariants import check
-from upcall.core.placement import abort, claimants, enqueue, give_back, serve
+from upcall.core.placement import abort, claimants, enqueue, give_back, relieve, serve
 from upcall.core.prewarm import Reactive, StemCell, lose
 from upcall.core.slots import (
     CREATING,
@@ -190,6 +191,8 @@ def _step_cold(pool: Pool, event: Event, now: float) -> list[Command]:
             commands = pass_time(pool, now)
         case Drained():
             commands = _drain(pool)
+        case Strained():
+            commands = relieve(pool)
         case _:
             slot = _taker(pool, event)
             action = slot.action if slot else STEM

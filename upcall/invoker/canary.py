@@ -4,7 +4,8 @@ after several containers in a row could not be made.
 Everything that an activation needs is tried, in a container outside the pool, and no bus, no record: create, /init,
 /run with a line printed, the line read back, pause, resume, a second /run, destroy. Of a kind that there is no code for
 here, only create, connect and destroy. What fails is told in one line that names the step; the next try comes `AGAIN`
-seconds later, and `LOGGED` of them are told, then one in a while.
+seconds later, and `LOGGED` of them are told, then one in a while. Where no container could be made, idle ones may hold
+what is short, and nothing can use them while the gate is shut: some go before the next try.
 """
 
 import asyncio
@@ -52,9 +53,13 @@ class Failed(Exception):
     """The canary's; names step and cause."""
 
 
+class NotMade(Failed):
+    """There was no container to try."""
+
+
 async def fly(containers: Containers, spec: ContainerSpec) -> None:
     """One activation. Raises Failed."""
-    with _step("create"):
+    with _step("create", NotMade):
         container = await containers.create(spec)
     deadlines = Deadlines()
     runtime = Runtime(container.address, deadlines, container.foreign)
@@ -137,12 +142,12 @@ def _settle(done: asyncio.Future[Outcome], outcome: Outcome) -> None:
 
 
 @contextmanager
-def _step(name: str) -> Iterator[None]:
+def _step(name: str, failed: type[Failed] = Failed) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         behind = f" ({error.__cause__})" if str(error.__cause__ or "") else ""
-        raise Failed(f"{name}: {str(error) or type(error).__name__}{behind}") from error
+        raise failed(f"{name}: {str(error) or type(error).__name__}{behind}") from error
 
 
 def provable(kind: str) -> bool:
@@ -155,10 +160,19 @@ Canary = Callable[[Containers, ContainerSpec], Awaitable[None]]
 
 
 class Proof:
-    """Whether containers work: while they do not, `gate` is shut. Without a canary they are trusted."""
+    """Whether containers work: while they do not, `gate` is shut. Without a canary they are trusted. `relieve` removes
+    some that are idle."""
 
-    def __init__(self, canary: Canary | None, containers: Containers, spec: ContainerSpec, gate: Gate) -> None:
+    def __init__(
+        self,
+        canary: Canary | None,
+        containers: Containers,
+        spec: ContainerSpec,
+        gate: Gate,
+        relieve: Callable[[], None],
+    ) -> None:
         self._canary = canary
+        self._relieve = relieve
         self._containers = containers
         self._spec = spec
         self._gate = gate
@@ -222,6 +236,8 @@ class Proof:
                 if failures <= LOGGED or failures % RARELY == 0:
                     log.error("%s; nothing is fetched, and it is tried again each %g s", self.trouble, AGAIN)
                 self._known.set()
+                if isinstance(error, NotMade):
+                    self._relieve()
                 await asyncio.sleep(AGAIN)
             else:
                 break

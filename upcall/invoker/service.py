@@ -23,7 +23,7 @@ import time
 from collections.abc import Coroutine
 from typing import Self
 
-from upcall.core.events import Drained
+from upcall.core.events import Drained, Strained
 from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import StoreLevels, fallback_record, is_stored
 from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
@@ -104,7 +104,8 @@ class Invoker:
         self._unstarted: set[asyncio.Task[None]] = set()
         """What comes before the pool, and waits perhaps for the store."""
         self._gate = Gate(self._deliver, self._pull)
-        self.proof = Proof(canary, containers, self._specs.canary(limits.memory.std, containers.kinds), self._gate)
+        trial = self._specs.canary(limits.memory.std, containers.kinds)
+        self.proof = Proof(canary, containers, trial, self._gate, lambda: self._runner.feed(Strained()))
         self.supply = Supply(containers, self._gate)
         self._pings = Pings(bus, instance, prefix, self._look)
         self.counters = Counters()

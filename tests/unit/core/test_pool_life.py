@@ -40,6 +40,7 @@ from upcall.core.events import (
     Resume,
     Resumed,
     Run,
+    Strained,
     Tick,
 )
 from upcall.core.pool import deadline, load
@@ -304,6 +305,15 @@ def test_draining_removes_what_is_idle_and_aborts_what_waits() -> None:
     for slot in (1, 2, 3, 4):
         assert play(pool, Removed(slot), 22.0) == []
     assert (pool.slots, load(pool), deadline(pool)) == ({}, 0, None)
+
+
+def test_where_no_container_can_be_made_half_of_those_at_rest_go_the_longest_first() -> None:
+    pool = a_pool(
+        paused("d"), busy(job("a")), warm("b", at=20.0), warm("c", at=21.0), prewarm=stem("go:1"), memory=2048
+    )
+    assert play(pool, Strained(), 22.0) == [Remove(2), Remove(4)]
+    assert play(pool, Strained(), 22.0) == [Remove(5)]
+    assert play(pool, Strained(), 22.0) == [], "what runs stays, and what waits to be used"
 
 
 def test_a_draining_pool_takes_no_job_and_drains_once() -> None:

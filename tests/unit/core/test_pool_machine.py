@@ -36,6 +36,7 @@ from upcall.core.events import (
     Resumed,
     Run,
     SlotId,
+    Strained,
     Tick,
 )
 from upcall.core.pool import PoolConfig, Reactive, StemCell, check, deadline, load, new_pool, step
@@ -178,6 +179,10 @@ class World:
         if pick % 32 == 0:
             self.feed(Drained())
 
+    def strain(self, pick: int) -> None:
+        if pick % 4 == 0:
+            self.feed(Strained())
+
     def settle(self) -> None:
         """All goes well from now on; then the pool has done what was asked of it, and time empties it."""
         for _ in range(10_000):
@@ -220,6 +225,7 @@ MOVES: dict[str, tuple[int, Callable[[World, int], None]]] = {
     "fail run": (1, partial(World.run_answers, good=False)),
     "die": (1, World.dies),
     "drain": (1, World.drain),
+    "strain": (1, World.strain),
 }
 WEIGHTED = [name for name, (weight, _) in MOVES.items() for _ in range(weight)]
 

@@ -175,6 +175,29 @@ async def test_after_three_failures_in_a_row_it_flies_again_and_nothing_is_taken
         assert invoker.proof.trouble is None
 
 
+async def test_where_idle_containers_hold_what_is_short_some_go_before_the_next_try(
+    stage: Stage, cage: Birdcage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "AGAIN", 0.05)
+    create = cage.create
+
+    async def scarce(spec: ContainerSpec) -> FakeContainer:
+        if sum("destroy" not in container.story for container in cage.made) >= 4:
+            raise StartFailed("too many open files")
+        return await create(spec)
+
+    monkeypatch.setattr(cage, "create", scarce)
+    async with stage.started(PoolConfig(memory=4096), units=8, canary=fly) as invoker:
+        assert await invoker.proof.known(10)
+        for n in range(4):
+            await stage.call(an_action(f"idle{n}", limits=NO_LOGS))
+        for n in range(canary.IN_A_ROW):
+            await stage.call(an_action(f"refused{n}", limits=NO_LOGS))
+        assert "too many open files" in str(invoker.proof.trouble)
+        await stage.call(an_action("served", limits=NO_LOGS))
+        assert invoker.proof.trouble is None
+
+
 async def test_a_stop_does_not_wait_for_it(stage: Stage, cage: Birdcage) -> None:
     cage.answers["/init"] = Reply(after=asyncio.Event())
     async with stage.started(canary=fly):
