@@ -23,8 +23,8 @@ class Pooling(msgspec.Struct, frozen=True, kw_only=True):
 
 def _some_time(text: str) -> float:
     seconds = parse_duration(text)
-    if seconds <= 0:
-        raise ValueError(f"'{text}' is not more than nothing")
+    if seconds < 1:  # rounds without end would leave the loop no time
+        raise ValueError(f"'{text}' is less than 1 s")
     return seconds
 
 

@@ -36,6 +36,7 @@ def test_rounds_of_invokers_that_are_set_alike_are_apart() -> None:
     assert all(one.prewarm_check - one.prewarm_delay == pytest.approx(60.0) for one in found)
 
 
-def test_rounds_without_a_time_between_them_are_refused() -> None:
-    with pytest.raises(Misconfigured, match="expiration-check-interval: '0 s' is not more than nothing"):
-        load({}, {"CONFIG_whisk_containerPool_prewarmExpirationCheckInterval": "0 s"})
+@pytest.mark.parametrize("interval", ["0 s", "1 ns", "999 ms"])
+def test_rounds_without_a_time_between_them_are_refused(interval: str) -> None:
+    with pytest.raises(Misconfigured, match=f"expiration-check-interval: '{interval}' is less than 1 s"):
+        load({}, {"CONFIG_whisk_containerPool_prewarmExpirationCheckInterval": interval})
