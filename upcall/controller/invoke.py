@@ -106,9 +106,9 @@ class Invocations:
         user: Identity,
         arguments: tuple[Raw, dict[str, str]],
         transid: Transid,
-        *,
         start: int,
         wait: float | None,
+        *,
         cause: str | UnsetType = UNSET,
     ) -> str:
         """Send one activation on its way and give its id. The caller waits `wait` seconds for the result, None: not at

@@ -264,7 +264,7 @@ class InvokeRoute:
         start = int(now * 1000)
         transid = [request.tid, start, True] if request.head.extra_logging else [request.tid, start]
         arguments = merge(plan.defaults, request.body)
-        self._invocations.publish(request, plan, identity, arguments, transid, start=start, wait=wait)
+        self._invocations.publish(request, plan, identity, arguments, transid, start, wait)
 
 
 def _refuse(request: Request, error: Exception) -> None:

@@ -7,6 +7,8 @@ process must not fork after the first id: the children would share what is left 
 
 import os
 import time
+from collections.abc import Callable
+from itertools import chain
 
 _BLOCK = 4096
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -16,30 +18,34 @@ _UNEVEN = bytes(range(248, 256))
 
 
 class Ids:
-    """A source of both kinds."""
+    """A source of both kinds. What is random comes from iterators in C: an activation takes one of each."""
 
     def __init__(self) -> None:
-        self._letters = ""
-        self._letter = 0
-        self._digits = ""
-        self._digit = 0
-
-    def transaction(self) -> str:
-        start = self._letter
-        if start + 32 > len(self._letters):
-            self._letters = os.urandom(_BLOCK).translate(_TABLE, _UNEVEN).decode("ascii")
-            start = 0
-        self._letter = start + 32
-        return self._letters[start : start + 32]
+        self.transaction: Callable[[], str] = chain.from_iterable(iter(_transactions, None)).__next__
+        self._random: Callable[[], str] = chain.from_iterable(iter(_digits, None)).__next__
+        self._ms = -1
+        self._time = ""
 
     def activation(self, ms: int | None = None) -> str:
         """`ms` is the time, where it is at hand."""
-        start = self._digit
-        if start + 20 > len(self._digits):
-            self._digits = os.urandom(_BLOCK).hex()
-            start = 0
-        self._digit = start + 20
-        return f"{time.time_ns() // 1_000_000 if ms is None else ms:012x}{self._digits[start : start + 20]}"
+        if ms is None:
+            ms = time.time_ns() // 1_000_000
+        if ms != self._ms:
+            self._ms = ms
+            self._time = f"{ms:012x}"
+        return self._time + self._random()
+
+
+def _transactions() -> list[str]:
+    """A block of them."""
+    letters = os.urandom(_BLOCK).translate(_TABLE, _UNEVEN).decode("ascii")
+    return [letters[start : start + 32] for start in range(0, len(letters) - 31, 32)]
+
+
+def _digits() -> list[str]:
+    """The random ends of activation ids."""
+    digits = os.urandom(_BLOCK).hex()
+    return [digits[start : start + 20] for start in range(0, len(digits) - 19, 20)]
 
 
 ids = Ids()
