@@ -9,7 +9,7 @@ journal gets it with the state that it has.
 from collections.abc import Callable
 
 from upcall.bus.codec import encode
-from upcall.bus.line import Line
+from upcall.bus.line import Line, own
 from upcall.model.messages import ActivationMessage, Message
 from upcall.ports import Journal, Sent
 
@@ -20,6 +20,8 @@ class KeptLine(Line):
     __slots__ = ("_accepting", "_index", "_journal", "_kept", "_running", "_topic", "_waiting")
     open: dict[int, ActivationMessage]  # type: ignore[assignment]
     left: set[int]
+    take = own(Line.take)
+    pull = own(Line.pull)
 
     def __init__(self, bound: int, journal: Journal, topic: str) -> None:
         super().__init__(bound)

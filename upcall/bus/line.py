@@ -5,10 +5,20 @@ from overtaking or from growing the stack: what arrives meanwhile waits for the 
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
 from upcall.model.messages import Message
 from upcall.ports import Deliver
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def own(method: Method) -> Method:
+    """A copy for a subclass: the interpreter fits the code of a method to one class, and else anew all the time."""
+    code = cast(FunctionType, method).__code__.replace()
+    return cast(Method, FunctionType(code, method.__globals__, method.__name__))
 
 
 class Line:
@@ -35,13 +45,14 @@ class Line:
     def take(self, message: Message) -> bool:
         """Hand over or keep; False when full."""
         offset = self._next
-        if self._credit and not self._queue and not self._busy and self.deliver is not None:
+        deliver = self.deliver
+        if self._credit and not self._queue and not self._busy and deliver is not None:
             self._next = offset + 1
             self._credit -= 1
             self.open[offset] = message
             self._busy = True
             try:
-                self.deliver(offset, message, False)
+                deliver(offset, message, False)
             finally:
                 self._busy = False
             if self._queue and self._credit:

@@ -24,7 +24,7 @@ from upcall.controller.plan import Plan
 from upcall.controller.recent import Recent
 from upcall.core.balance import Job
 from upcall.core.health import Outcome
-from upcall.deadlines import PERIOD, Deadlines
+from upcall.deadlines import PERIOD, Deadlines, clock
 from upcall.errors import Internal, TooLarge, UpcallError
 from upcall.model.activation import Activation
 from upcall.model.entities import Identity
@@ -141,7 +141,7 @@ class Acks:
         self._ending: asyncio.Event | None = None
         """Set with each wait that is over, in the end."""
         self._deadlines = Deadlines(period)
-        self._time = asyncio.get_running_loop().time
+        self._time = clock(asyncio.get_running_loop())
         self.recent = Recent(self._time)
         self._feed: Feed | None = None
         self._used = 0

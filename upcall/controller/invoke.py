@@ -99,7 +99,7 @@ class Invocations:
         """How to run an action. Raises what `Store.get` raises."""
         return self._plan_of(await self._cache.fetch_entry(id))
 
-    def publish(
+    def publish(  # noqa: PLR0917 - by place, as a call by name takes longer
         self,
         caller: Caller,
         plan: Plan,

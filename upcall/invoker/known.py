@@ -30,6 +30,11 @@ ENTRIES = 4096
 _UNLIMITED = UserLimits()
 
 
+_Key = tuple[str, str, str, str]
+"""Namespace (with the package), name and revision of the action, as they stand in it: to put its id together takes
+longer than to find it. Then the caller's namespace, where that has limits of its own, or nothing."""
+
+
 class Known(msgspec.Struct, frozen=True, eq=False):
     """What holds for one action, and for one caller's limits."""
 
@@ -49,28 +54,28 @@ class Knowledge:
     def __init__(self, manifest: Manifest, limits: SystemLimits) -> None:
         self._manifest = manifest
         self._limits = limits
-        self._entries: OrderedDict[tuple[str, str, str], Known] = OrderedDict()
-        self._learning: dict[tuple[str, str], asyncio.Future[Recipe]] = {}
+        self._entries: OrderedDict[_Key, Known] = OrderedDict()
+        self._learning: dict[tuple[str, str, str], asyncio.Future[Recipe]] = {}
 
     def of(self, action: Action, rev: str, user: Identity) -> Known | None:
         """None for large code that is to be learnt first. Raises ValueError for limits that are no limits."""
         limits = user.limits
         namespace = "" if limits == _UNLIMITED else user.namespace.name
-        known = self._entries.get((action.id, rev, namespace))
+        known = self._entries.get((action.namespace, action.name, rev, namespace))
         if known is not None and (not namespace or known.limits == limits):
             return known
-        common = self._entries.get((action.id, rev, ""))
+        common = self._entries.get((action.namespace, action.name, rev, ""))
         if common is None and is_large(action):
             return None
         recipe = common.recipe if common else recipe_of(action, self._kind(action))
-        return self._keep((action.id, rev, namespace), self._known(action, recipe, limits))
+        return self._keep((action.namespace, action.name, rev, namespace), self._known(action, recipe, limits))
 
     async def learn(self, action: Action, rev: str, user: Identity) -> Known:
         """What `of` gives, for large code too. Those who ask at one time share the work. Raises as `of` does."""
         known = self.of(action, rev, user)
         if known is not None:
             return known
-        key = (action.id, rev)
+        key = (action.namespace, action.name, rev)
         learning = self._learning.get(key)
         if learning is None:
             learning = asyncio.ensure_future(asyncio.to_thread(recipe_of, action, self._kind(action)))
@@ -82,7 +87,7 @@ class Knowledge:
         assert known is not None
         return known
 
-    def _keep(self, key: tuple[str, str, str], known: Known) -> Known:
+    def _keep(self, key: _Key, known: Known) -> Known:
         self._entries[key] = known
         if len(self._entries) > ENTRIES:
             self._entries.popitem(last=False)

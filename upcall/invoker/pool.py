@@ -43,7 +43,7 @@ from upcall.core.events import (
 )
 from upcall.core.pool import Pool, deadline, leave, load, step, take
 from upcall.core.slots import STEM
-from upcall.deadlines import Deadlines
+from upcall.deadlines import Deadlines, clock
 from upcall.errors import StartFailed
 from upcall.invoker.aborts import start_response
 from upcall.invoker.activate import Work
@@ -83,7 +83,7 @@ class PoolRunner:
         self._failed = failed
         self._made = made
         self._loop = asyncio.get_running_loop()
-        self._time = self._loop.time
+        self._time = clock(self._loop)
         self._deadlines = Deadlines()
         self.boxes: dict[SlotId, Box] = {}
         """Containers that there are, for who looks."""

@@ -32,7 +32,7 @@ from typing import cast
 import httptools
 
 from upcall.core.outcome import ANSWERED, Ending
-from upcall.deadlines import Deadlines
+from upcall.deadlines import Deadlines, clock
 from upcall.invoker.acknowledgements import hurry, missing
 from upcall.invoker.call import Allowance, Call, Done
 from upcall.invoker.heads import BLANK, known, learn
@@ -96,7 +96,7 @@ class Runtime:
         name = f"{host}:{address.port}".encode() if host else b"runtime"
         self._heads = {path: _HEAD % (path, name) for path in (b"/init", b"/run")}
         self._loop = asyncio.get_running_loop()
-        self._time = self._loop.time
+        self._time = clock(self._loop)
         self.retries = 0
         """connections tried again, for the metric"""
 

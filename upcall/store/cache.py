@@ -50,12 +50,13 @@ class ActionCache:
         """What is here of that revision, at once."""
         if rev is None:
             return None
-        entry = self._entries.get((id, rev))
+        key = id, rev
+        entry = self._entries.get(key)
         now = self._now()
         if entry is None or entry.expires <= now:
             return None
         entry.expires = now + self._lifetime
-        self._entries.move_to_end((id, rev))
+        self._entries.move_to_end(key)
         return entry.stored
 
     async def fetch(self, id: str, rev: str | None) -> Stored:
