@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
-from upcall.deadlines import Deadlines
+from upcall.deadlines import Deadlines, clock
 
 
 class Item:
@@ -95,3 +96,17 @@ async def test_closed_nothing_expires() -> None:
     deadlines.close()
     assert deadlines._timer is None
     assert len(deadlines) == 0
+
+
+def test_the_clock_is_the_loops_own_where_that_has_one() -> None:
+    class Still(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return 7.0
+
+    plain, still = asyncio.SelectorEventLoop(), Still()
+    try:
+        assert clock(plain) is monotonic
+        assert clock(still)() == 7.0
+    finally:
+        plain.close()
+        still.close()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from upcall.bus.kept import KeptLine
+from upcall.bus.line import Line
 from upcall.bus.memory import MemoryBus
 from upcall.errors import Unavailable
 from upcall.model.messages import ActivationMessage, Message, PingMessage, Topic, invoker_topic
@@ -277,3 +278,9 @@ async def test_what_has_started_since_another_was_kept_is_kept_as_started() -> N
     fourth = stage.send(blocking=True)
     stage.keep(fourth)
     assert stage.rows == [row(first), row(second, True), row(fourth)]
+
+
+def test_messages_and_acks_go_through_code_of_their_own() -> None:
+    """Which the interpreter fits to one class each."""
+    assert KeptLine.take.__code__ is not Line.take.__code__
+    assert KeptLine.pull.__code__ is not Line.pull.__code__
