@@ -8,7 +8,8 @@ is no promise of anything (`promise` is always False). Subjects and limits notif
 While the server is away, records wait and reads fail with the cause; new activations are turned away when that takes
 longer than `RESTART`. The database's own settings say what survives a loss of power (`synchronous_commit`).
 
-Reading one's writes: as with SQLite, a record is looked up in the batch first, and lists wait for what was taken.
+Reading one's writes: as with SQLite, a record that is not here is looked up in the batch, and lists wait for what was
+taken.
 Another process sees records when they are committed.
 """
 
@@ -116,10 +117,12 @@ class PostgresStore:
 
     async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
         waiting = self._batch.get(id) if kind is Activation else None
-        if waiting is not None:
-            found = Stored(decode(Activation, waiting), record_rev(id))
-        else:
+        try:
             found = await self._link.read(lambda connection: postgres_tables.read(connection, kind, id))
+        except (errors.NotFound, errors.Unavailable):
+            if waiting is None:
+                raise
+            found = Stored(decode(Activation, waiting), record_rev(id))
         return exactly(found, id, rev)
 
     async def put(self, doc: Document, rev: str | None = None) -> str:

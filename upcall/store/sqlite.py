@@ -9,8 +9,9 @@ records by the batch; whoever awaits a write gets back control when its transact
 and not always a loss of power; records and the journal have a log ahead of the database, so that a kill between two
 commits loses nothing that was told. `"full"` syncs each group, and everything waits for it.
 
-Reading one's writes: documents are read after their commit; a record is looked up in the batch first, and lists of
-activations wait until what was taken is written. While the disk refuses writes, lists show what is committed.
+Reading one's writes: documents are read after their commit; a record that is not here is looked up in the batch (of
+two with one id the first stays, so the durable one counts), and lists of activations wait until what was taken is
+written. While the disk refuses writes, lists show what is committed.
 
 Secondary indexes are what a record costs most, and random ids are the dearest: beyond some 100,000 records each insert
 dirties a page of its own (17 us against 4 for ids that begin with the time, bench/store.py).
@@ -162,10 +163,12 @@ class SqliteStore:
 
     async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
         waiting = self._batch.get(id) if kind is Activation else None
-        if waiting is not None:
-            found = Stored(decode(Activation, waiting), record_rev(id))
-        else:
+        try:
             found = await self._read(lambda connection: tables.read(connection, kind, id))
+        except (errors.NotFound, errors.Unavailable):
+            if waiting is None:
+                raise
+            found = Stored(decode(Activation, waiting), record_rev(id))
         return exactly(found, id, rev)
 
     async def put(self, doc: Document, rev: str | None = None) -> str:
