@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.unit.containers.calls import result, spec
 from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox import launch
 from upcall.containers.sandbox.container import Fork
-from upcall.containers.sandbox.zygote import Zygote
+from upcall.containers.sandbox.zygote import Zygote, ZygoteLost
 from upcall.errors import StartFailed
 from upcall.model.preload import Preload
 from upcall.ports import Container
@@ -46,6 +47,20 @@ async def test_a_container_is_made_by_the_next_zygote_where_one_dies_when_asked(
     monkeypatch.setattr(Zygote, "request", deadly)
     assert await result(await driver.create(spec("new")), OK) == {"ok": 1}
     assert len(asked) >= 2
+
+
+async def test_a_zygote_found_dead_when_it_is_asked_is_not_asked_again(driver: ProcessContainers) -> None:
+    """Though its end has not been read: else all tries of a container could go to the same dead one."""
+    zygote = driver._zygote
+    assert zygote is not None
+    pid = child_of(driver.zygote_pid())
+    kill(driver)
+    while os.path.exists(f"/proc/{pid}"):
+        time.sleep(0.001)  # the loop stands still
+    with pytest.raises(ZygoteLost):
+        await zygote.request({"op": "net"}, [])
+    assert not zygote.alive
+    assert await result(await driver.create(spec("new")), OK) == {"ok": 1}
 
 
 async def test_a_container_whose_process_dies_with_its_zygote_before_it_is_ready_is_made_again(

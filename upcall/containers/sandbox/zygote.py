@@ -80,6 +80,9 @@ class Zygote:
                 self._lose("it does not answer")
                 self._kill()
                 raise ZygoteLost("The zygote does not answer.") from error
+            except ConnectionError as error:
+                self._lose("it has ended")  # before its end was read: whoever tries again gets another one
+                raise ZygoteLost(f"The zygote does not answer: {error}") from error
             except OSError as error:
                 raise ZygoteLost(f"The zygote does not answer: {error}") from error
             finally:
