@@ -89,12 +89,11 @@ class Invoker:
         blacklist_interval: float = 300.0,
         full: bool = False,
     ) -> None:
-        self._instance, self._bus = instance, bus
+        self._instance, self._bus, self._events = instance, bus, events
         self._store, self._actions = store, actions
         self._containers, self._pool_config, self._levels = containers, pool, levels
         self._units = units or default_units(pool, limits)
         self._prefix, self._grace, self._full = prefix, grace, full
-        self._events = events
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
         self.asking = Asking(store)
