@@ -26,7 +26,8 @@ SEED = 9
 
 def groups(quick: bool) -> list[Group]:
     """Of all in this file."""
-    return [not_waited_for, payloads, connections, partial(many_actions, count=200 if quick else 1000)]
+    crowds = [partial(connections, gigabytes=gigabytes) for gigabytes in (2, 16)]
+    return [not_waited_for, payloads, *crowds, partial(many_actions, count=200 if quick else 1000)]
 
 
 async def not_waited_for(pace: Pace) -> list[Row]:
@@ -77,19 +78,22 @@ async def payloads(pace: Pace) -> list[Row]:
         return found
 
 
-async def connections(pace: Pace) -> list[Row]:
-    """Many callers beside few."""
+async def connections(pace: Pace, gigabytes: int) -> list[Row]:
+    """Many callers beside few, for as many sandboxes as `--memory` allows: what all of them cost is another matter than
+    what callers do."""
     sides: list[Side] = []
-    async with platform(16, sides) as made:
+    async with platform(gigabytes, sides) as made:
         make(made, ["quiet"], KIND, PYTHON)
-        sides += [through(made, "Python quiet beside c=1000", "quiet", number) for number in (10, 50)]
-        sides.append(through(made, "Python quiet", "quiet", MANY))
+        what = f"Python, --memory {gigabytes} GB"
+        sides += [through(made, f"{what}, beside c=1000", "quiet", number) for number in (10, 50)]
+        sides.append(through(made, what, "quiet", MANY))
         sides[-1].before = 5 * MANY
         samples = await by_turns(sides, pace.rounds, pace.seconds)
-        found = [row for side in sides for row in rows_of(side, samples[side.name], "at most 128 sandboxes")]
+        note = f"at most {gigabytes * 8} sandboxes"
+        found = [row for side in sides for row in rows_of(side, samples[side.name], note)]
         *few, many = samples.values()
         best = [max(each, key=lambda sample: sample.load.rate) for each in zip(*few, strict=True)]
-        return [*found, ratio("Python, c=1000 / the best of c=10 and 50", many, best, 0.9)]
+        return [*found, ratio(f"{what}, c=1000 / the best of c=10 and 50", many, best, 0.9)]
 
 
 async def many_actions(pace: Pace, count: int) -> list[Row]:
