@@ -151,10 +151,14 @@ def serve_api(listener: socket.socket) -> Callable[[], None]:
     """Answers everybody."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(ANSWER)
-        await writer.drain()
-        writer.close()
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(ANSWER)
+            await writer.drain()
+        except asyncio.IncompleteReadError:
+            pass  # it came only to see whether it may
+        finally:
+            writer.close()
 
     listener.setblocking(False)
     task = asyncio.get_running_loop().create_task(asyncio.start_server(answer, sock=listener))

@@ -63,6 +63,23 @@ async def test_a_zygote_found_dead_when_it_is_asked_is_not_asked_again(driver: P
     assert await result(await driver.create(spec("new")), OK) == {"ok": 1}
 
 
+async def test_zygotes_that_end_before_their_turn_comes_are_no_tries(
+    driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, request = [], Zygote.request
+
+    async def late(self: Zygote, message: dict[str, object], fds: list[int]) -> object:
+        if message["op"] == "spawn" and len(ended) < 5:
+            ended.append(self)
+            self._kill()
+            self._lose("it has ended")
+        return await request(self, message, fds)
+
+    monkeypatch.setattr(Zygote, "request", late)
+    assert await result(await driver.create(spec("new")), OK) == {"ok": 1}
+    assert len(ended) == 5
+
+
 async def test_a_container_whose_process_dies_with_its_zygote_before_it_is_ready_is_made_again(
     driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from upcall.containers.sandbox.freezing import freeze
 from upcall.containers.sandbox.host import Host
 from upcall.containers.sandbox.network import Namespace
 from upcall.containers.sandbox.output import Output
-from upcall.containers.sandbox.zygote import Zygote, ZygoteLost
+from upcall.containers.sandbox.zygote import Zygote, ZygoteGone, ZygoteLost
 from upcall.errors import Failed, StartFailed
 from upcall.logs.pipes import TURNS
 from upcall.logs.stream import LogStream
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 _FIRST_USER = 1000
 _PATIENCE = 10.0
 _WORDS = 1024
-_TRIES = 3
-"""Of as many zygotes."""
+_TRIES, _ENDED = 3, 20
+"""How many zygotes are asked for a container, and how many more may have ended while it waited for its turn."""
 
 
 class Fork(NamedTuple):
@@ -130,12 +130,14 @@ class ProcessContainer(Mortal):
         """Anew where the zygote is lost meanwhile, for nothing has been asked of the container yet."""
         assert self._listening is not None
         assert self._output is not None
-        for left in reversed(range(_TRIES)):
+        asked = 0
+        for left in reversed(range(_ENDED)):
             try:
                 await self._fork(tenant, [self._listening.fileno(), *self._output.write_ends])
                 break
-            except ZygoteLost:
-                if not left or self._gone is not None:
+            except ZygoteLost as error:
+                asked += not isinstance(error, ZygoteGone)
+                if not left or asked == _TRIES or self._gone is not None:
                     raise
                 self._disown()
         self._output.started()

@@ -29,6 +29,10 @@ class ZygoteLost(StartFailed):
     """The zygote has ended, or does not answer and is ended: whatever was asked of it may be asked of the next one."""
 
 
+class ZygoteGone(ZygoteLost):
+    """It had ended before anything was asked of it."""
+
+
 class Zygote:
     """One running zygote. `died` is called once, unless `close` was called first."""
 
@@ -68,7 +72,7 @@ class Zygote:
         """Send one request with descriptors; gives the reply with its own. Raises StartFailed, and ZygoteLost."""
         async with self._lock:
             if not self.alive:
-                raise ZygoteLost("The zygote has ended.")
+                raise ZygoteGone("The zygote has ended.")
             self._number += 1
             promise: asyncio.Future[Reply] = self._loop.create_future()
             self._reply = promise
