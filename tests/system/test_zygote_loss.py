@@ -66,7 +66,8 @@ async def test_a_zygote_found_dead_when_it_is_asked_is_not_asked_again(driver: P
 async def test_zygotes_that_end_before_their_turn_comes_are_no_tries(
     driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended, request = [], Zygote.request
+    ended: list[Zygote] = []
+    request = Zygote.request
 
     async def late(self: Zygote, message: dict[str, object], fds: list[int]) -> object:
         if message["op"] == "spawn" and len(ended) < 5:
