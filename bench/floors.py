@@ -43,8 +43,8 @@ def run_request(body: bytes) -> bytes:
 class OverTcp(ProcessContainer):
     """Listens at a port of this host, which the platform does not do; for comparison."""
 
-    def prepare(self) -> None:
-        super().prepare()
+    async def prepare(self) -> None:
+        await super().prepare()
         assert self._listening is not None
         self._listening.close()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
