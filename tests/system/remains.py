@@ -96,11 +96,18 @@ def mounts() -> set[str]:
     return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
 
 
+def others(where: str, folder: Path) -> bool:
+    """Whether it lies in the folder of a test that runs beside the one with this folder."""
+    base = next((parent for parent in folder.parents if parent.name.startswith("popen-gw")), folder).parent
+    return Path(where).is_relative_to(base) and not Path(where).is_relative_to(folder)
+
+
 class Remains:
     """Looks at a running platform; `left` says later what of that, and of what it made since, is still there."""
 
     def __init__(self, platform: Platform) -> None:
         self._run = run_folder(platform.data)
+        self._folder = platform.data.parent
         self._mounts = mounts()
         self.family = family(platform.process.pid)
         self._networks = networks(self.family)
@@ -112,8 +119,11 @@ class Remains:
     def left(self) -> list[str]:
         alive = [f"process {one.pid}" for one in self.family if one.alive]
         everybody = {process(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
-        found = [*alive, *(self._networks & networks(everybody)), *(mounts() - self._mounts)]
+        found = [*alive, *(self._networks & networks(everybody)), *self._mounted()]
         return found + groups(self._run) + [str(path) for path in self._run.glob("*") if path.name != "lock"]
+
+    def _mounted(self) -> list[str]:
+        return [where for where in mounts() - self._mounts if not others(where, self._folder)]
 
     def check(self) -> None:
         """Fails when something is left for long."""

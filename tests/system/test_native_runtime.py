@@ -196,7 +196,8 @@ async def test_a_killed_program_without_result_ends_the_container(container: Con
 
 
 async def test_what_a_program_leaves_running_is_not_waited_for(container: Container) -> None:
-    code = sh("(trap '' PIPE; while sleep 0.01; do echo more; done) &\necho '{\"x\": 1}'\n")
+    """It keeps both outputs open, and writes to the one in which no result is looked for."""
+    code = sh("(trap '' PIPE; while sleep 0.01; do echo more >&2; done) &\necho '{\"x\": 1}'\n")
     async with asyncio.timeout(20):
         assert await ran(container, code) == (200, {"x": 1})
         assert await run(container) == (200, {"x": 1})
