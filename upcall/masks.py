@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from upcall.model.store_url import PostgresUrl, parse_store
+from upcall.model.store_url import SqliteUrl, parse_store
 
 HIDDEN = "***"
 _SECRET = re.compile(r"password|secret|token|credential|jaas|passphrase|\.key$|\.key\.pem$", re.IGNORECASE)
@@ -29,7 +29,7 @@ def store_shown(text: str) -> str:
         url = parse_store(text) if text else None
     except ValueError:
         return HIDDEN
-    return url.masked if isinstance(url, PostgresUrl) else text
+    return text if url is None or isinstance(url, SqliteUrl) else url.masked
 
 
 def pairs_shown(text: str) -> str:

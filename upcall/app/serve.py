@@ -33,7 +33,7 @@ from upcall.http.operator import Operator, machine_routes
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
 from upcall.model.names import Json
-from upcall.model.store_url import PostgresUrl
+from upcall.model.store_url import SqliteUrl
 from upcall.ownership import unusable
 from upcall.places import GUEST, default_data
 from upcall.store.choice import Storage, retained
@@ -122,7 +122,7 @@ async def _guest(store: Storage, data: Path, settings: Settings) -> str:
     try:
         return await ensure_subject(store, GUEST, settings.auth)
     except Unavailable as error:
-        if isinstance(settings.store, PostgresUrl):
+        if settings.store is not None and not isinstance(settings.store, SqliteUrl):
             raise Misconfigured(f"the store {settings.store.masked} cannot be used: {error}") from error
         raise unusable(data, store.trouble or "it takes no writes") from error
 

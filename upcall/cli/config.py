@@ -15,7 +15,7 @@ from upcall.catalogue import settings_of
 from upcall.cli.role import options
 from upcall.config import Finding, Settings, Survey, listed, survey
 from upcall.errors import Misconfigured
-from upcall.model.store_url import PostgresUrl, SqliteUrl
+from upcall.model.store_url import SqliteUrl, StoreUrl
 from upcall.places import default_data
 from upcall.setting import ROLES, Role
 from upcall.store.choice import store_url
@@ -77,7 +77,7 @@ def _chosen(field: str, settings: Settings | None) -> str:
     return ""
 
 
-def _url(url: SqliteUrl | PostgresUrl) -> str:
+def _url(url: StoreUrl) -> str:
     return f"sqlite:///{url.path}" if isinstance(url, SqliteUrl) else url.masked
 
 

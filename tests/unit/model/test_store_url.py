@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from upcall.model.store_url import PostgresUrl, SqliteUrl, parse_store
+from upcall.model.store_url import CouchUrl, PostgresUrl, SqliteUrl, parse_store
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,11 @@ def test_a_database_is_shown_without_its_password(text: str, masked: str) -> Non
         "postgresql://h:99999/db",
         "postgresql://u:secret@[::1/db",
         "postgresql://u:secret\n@h/db",
+        "couchdb://u:sec/ret@h/",
+        "couchdb://u:secret@h:port/x_",
+        "couchdb://u:secret@/x_",
+        "couchdb://u:secret@h/x_/y",
+        "couchdb://u:secret@h/x_?a=b",
     ],
 )
 def test_what_is_none_is_refused_without_quoting_a_password(text: str) -> None:
@@ -55,3 +60,21 @@ def test_what_is_none_is_refused_without_quoting_a_password(text: str) -> None:
     if not text.startswith("sqlite"):
         assert "secret" not in str(refused.value)
         assert "sec" not in str(refused.value).replace("second", "")
+
+
+def test_databases_of_couchdb() -> None:
+    found = parse_store("couchdb://who:p%40w@h:5985/whisk_local_")
+    assert isinstance(found, CouchUrl)
+    assert (found.url, found.username, found.password) == ("http://h:5985", "who", "p@w")
+    assert (found.subjects, found.entities) == ("whisk_local_subjects", "whisk_local_whisks")
+    assert found.activations == "whisk_local_activations"
+    assert found.masked == "couchdb://who:***@h:5985/whisk_local_"
+    assert "p@w" not in repr(found)
+
+
+def test_databases_of_couchdb_over_https_and_with_names_of_their_own() -> None:
+    found = parse_store("couchdbs://[::1]")
+    assert isinstance(found, CouchUrl)
+    assert (found.url, found.masked) == ("https://[::1]:6984", "couchdbs://[::1]:6984/")
+    named = CouchUrl(host="h", port=1, username="u", password="pw", subjects="s", entities="e", activations="a")
+    assert named.masked == "couchdb://u:***@h:1/s,e,a"
