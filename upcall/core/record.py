@@ -19,6 +19,7 @@ from upcall.model.names import FIRST_VERSION
 from upcall.model.sizes import SystemLimits
 
 _encode = msgspec.json.Encoder().encode
+_CAUSED = {"key": "causedBy", "value": "sequence"}
 
 StoreLevel = Literal["STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS"]
 
@@ -28,6 +29,8 @@ class StoreLevels(msgspec.Struct, frozen=True):
 
     blocking: StoreLevel = "STORE_ALWAYS"
     non_blocking: StoreLevel = "STORE_ALWAYS"
+    told: bool = False
+    """Whether the log tells of each that is not kept."""
 
 
 class Times(msgspec.Struct, eq=False, gc=False):
@@ -79,9 +82,12 @@ def activation_record(recipe: Recipe, message: ActivationMessage, response: Resp
 
 
 def fallback_record(message: ActivationMessage, response: Response, now: int) -> Activation:
-    """The record of an activation that never reached the pool; `now` in epoch ms."""
+    """The record of an activation that never reached the pool; `now` in epoch ms. As upstream's, it does not tell the
+    binding."""
     action, user = message.action, message.user
-    known = _encode([{"key": "path", "value": action.id}, {"key": "kind", "value": "unknown"}])
+    known = [{"key": "path", "value": action.id}, {"key": "kind", "value": "unknown"}]
+    if isinstance(message.cause, str):
+        known.append(_CAUSED)
     return Activation(
         namespace=user.namespace.name,
         name=action.name,
@@ -93,7 +99,7 @@ def fallback_record(message: ActivationMessage, response: Response, now: int) ->
         cause=message.cause,
         response=response,
         version=action.version or FIRST_VERSION,
-        annotations=Raw(_with_origin(known, message)),
+        annotations=Raw(_encode(known)),
     )
 
 
@@ -127,7 +133,7 @@ def limit_error(limits: ActionLimits, allowed: SystemLimits) -> str | None:
 def _with_origin(annotations: bytes, message: ActivationMessage) -> bytes:
     """Adds what tells where the call came from: a sequence, a package binding."""
     if isinstance(message.cause, str):
-        annotations = annotations[:-1] + b',{"key":"causedBy","value":"sequence"}]'
+        annotations = annotations[:-1] + b",%b]" % _encode(_CAUSED)
     if message.action.binding is not None:
         annotations = annotations[:-1] + b',{"key":"binding","value":%b}]' % _encode(message.action.binding)
     return annotations

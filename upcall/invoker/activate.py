@@ -32,7 +32,7 @@ from upcall.core.outcome import (
     timed_out,
     unavailable,
 )
-from upcall.core.record import Times, activation_record, is_stored, with_logs
+from upcall.core.record import Times, activation_record, with_logs
 from upcall.core.run import context_of, init_body, run_body
 from upcall.invoker.aborts import abort_response, is_excused
 from upcall.invoker.desk import Box, Desk
@@ -139,7 +139,7 @@ class Work:
         now = self._desk.clock()
         record = activation_record(self.recipe, self.message, response, Times(now, now, now))
         self._record = self._logged = record
-        self._stored = is_stored(self.message, response, self._desk.levels)
+        self._stored = self._desk.stores(self.message, record)
         self._desk.counters.aborted += 1
         self._desk.counters.note(record, self.message.action.id)
         acks = self._desk.acks
@@ -263,7 +263,7 @@ class Work:
             counters.unwaited += 1
         if status:
             counters.note(record, message.action.id)
-        stored = self._stored = is_stored(message, response, desk.levels)
+        stored = self._stored = desk.stores(message, record)
         blocking = message.blocking
         self._promised = None if blocking and stored else True
         limit = self.recipe.log_limit

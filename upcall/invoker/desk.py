@@ -1,17 +1,22 @@
 """What the activations of one Invoker work with: where their records and acks go, the containers that they run in."""
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from upcall.core.events import Event, Job, SlotId
-from upcall.core.record import StoreLevels
+from upcall.core.record import StoreLevels, is_stored
 from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
 from upcall.invoker.runtime import Runtime
-from upcall.model.activation import Activation
+from upcall.model.activation import STATUS, Activation
+from upcall.model.messages import ActivationMessage
 from upcall.ports import Container, Feed
+from upcall.telemetry import about
+
+log = logging.getLogger(__name__)
 
 
 class Keeper(Protocol):
@@ -80,3 +85,12 @@ class Desk:
         """Feeds the pool."""
         self.end: Callable[[SlotId, Job, bool, object], None]
         """Feeds it what a JobDone says."""
+
+    def stores(self, message: ActivationMessage, record: Activation) -> bool:
+        """Whether the record is kept; the log tells of one that is not, where that is asked for (spec: store.md
+        §6.2)."""
+        kept = is_stored(message, record.response, self.levels)
+        if not kept and self.levels.told:
+            status = STATUS[record.response.status_code]
+            log.info("its record is not kept: %s, %s ms", status, record.duration, extra=about(message))
+        return kept

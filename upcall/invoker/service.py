@@ -25,7 +25,7 @@ from typing import Self
 
 from upcall.core.events import Drained, Strained
 from upcall.core.pool import PoolConfig, load, new_pool
-from upcall.core.record import StoreLevels, fallback_record, is_stored
+from upcall.core.record import StoreLevels
 from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
 from upcall.invoker.acks import Acks
 from upcall.invoker.activate import Work
@@ -38,15 +38,17 @@ from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
+from upcall.invoker.keys import Keys
 from upcall.invoker.known import Knowledge, tell_unfit
 from upcall.invoker.pings import Pings
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
+from upcall.invoker.refusals import Refusals
 from upcall.invoker.specs import DEPLOYMENT, Specs, default_units
 from upcall.invoker.supply import Supply
 from upcall.invoker.told import Said, Told
 from upcall.model import texts
-from upcall.model.activation import APPLICATION_ERROR, WHISK_ERROR, Activation, Response, error
+from upcall.model.activation import APPLICATION_ERROR, DEVELOPER_ERROR, WHISK_ERROR, error
 from upcall.model.entities import Action
 from upcall.model.messages import ActivationMessage, Message, Topic, invoker_topic
 from upcall.model.names import InvokerId
@@ -66,7 +68,7 @@ LAST_WORDS = 5.0
 class Invoker:
     """`async with` starts and stops it. `units` is how many activations it takes from the feed at a time. `canary`
     proves that containers work, as `proof` says; without it they are trusted. `full`: a result waits for its record,
-    whatever the bus keeps."""
+    whatever the bus keeps. `keys` open arguments that come encrypted."""
 
     def __init__(
         self,
@@ -88,12 +90,13 @@ class Invoker:
         events: Topic | None = None,
         blacklist_interval: float = 300.0,
         full: bool = False,
+        keys: Keys | None = None,
     ) -> None:
         self._instance, self._bus, self._events = instance, bus, events
         self._store, self._actions = store, actions
         self._containers, self._pool_config, self._levels = containers, pool, levels
         self._units = units or default_units(pool, limits)
-        self._prefix, self._grace, self._full = prefix, grace, full
+        self._prefix, self._grace, self._full, self._keys = prefix, grace, full, keys or Keys()
         self._blacklist = Blacklist(store, blacklist_interval)
         self._knowledge = Knowledge(manifest, limits)
         self.asking = Asking(store)
@@ -125,6 +128,7 @@ class Invoker:
             following = self._tasks.create_task(self._blacklist.follow())
             stack.callback(following.cancel)
             self._desk = Desk(acks, self._records, self.counters, self._levels, epoch_ms, apart=self._bus.recalls)
+            self._refusals = Refusals(self._desk, self._release)
             self._runner = self._make_runner()
             self.inside = Inspection(self._runner)
             stack.callback(self._runner.close)
@@ -243,7 +247,7 @@ class Invoker:
         self.counters.activations += 1
         if self._blacklist.refuses(message.user.namespace.name):
             self.counters.blocked += 1
-            self._refuse(offset, message, error(APPLICATION_ERROR, texts.NAMESPACE_BLOCKED), record=False)
+            self._refusals.refuse(offset, message, error(APPLICATION_ERROR, texts.NAMESPACE_BLOCKED), record=False)
             return
         stored = self._actions.cached(message.action.id, message.revision)
         if stored is None:
@@ -264,7 +268,7 @@ class Invoker:
             self._deliver(offset, message, False)
         elif not isinstance(past, Said):
             self.counters.activations += 1
-            self._answer(offset, message, past, keep=False)
+            self._refusals.answer(offset, message, past, keep=False)
         elif past.freed:
             self._release(offset)
         else:
@@ -284,7 +288,7 @@ class Invoker:
         else:
             self._admit(offset, message, stored)
             return
-        self._refuse(offset, message, response)
+        self._refusals.refuse(offset, message, response)
 
     def _admit(self, offset: int, message: ActivationMessage, stored: Stored) -> None:
         action = stored.doc
@@ -295,14 +299,18 @@ class Invoker:
                 self._tasks.create_task(self._learn(offset, message, stored))
                 return
             refusal = known.refusal
+            if message.locked_args and refusal is None:
+                message = self._keys.unlock(message)
             work = Work(self._desk, offset, message, known, action)
+        except Unreadable as locked:
+            refusal = error(DEVELOPER_ERROR, str(locked))
         except Exception as cause:  # noqa: BLE001 - the boundary of one message: its sender is another process
             tell_unfit(action, message, cause)
             refusal = error(WHISK_ERROR, texts.ACTION_FETCH)
         if refusal is None:
             self._runner.arrive(work)
         else:
-            self._refuse(offset, message, refusal)
+            self._refusals.refuse(offset, message, refusal)
 
     async def _learn(self, offset: int, message: ActivationMessage, stored: Stored) -> None:
         """Off the loop, as its code is large; then admit."""
@@ -312,31 +320,9 @@ class Invoker:
             await self._knowledge.learn(action, stored.rev, message.user)
         except Exception as cause:  # noqa: BLE001 - the same
             tell_unfit(action, message, cause)
-            self._refuse(offset, message, error(WHISK_ERROR, texts.ACTION_FETCH))
+            self._refusals.refuse(offset, message, error(WHISK_ERROR, texts.ACTION_FETCH))
         else:
             self._admit(offset, message, stored)
-
-    def _refuse(self, offset: int, message: ActivationMessage, response: Response, record: bool = True) -> None:
-        """Answer what does not reach the pool (spec: store.md §5). Where a record says so it has started: else a next
-        life could run it."""
-        fallback = fallback_record(message, response, epoch_ms())
-        if record:
-            self._feed.started(offset, lambda: self._answer(offset, message, fallback))
-        else:
-            self._answer(offset, message, fallback, keep=False)
-
-    def _answer(self, offset: int, message: ActivationMessage, record: Activation, keep: bool = True) -> None:
-        """Record, last ack, and the unit goes back."""
-        self.counters.refused += 1
-        self.counters.note(record, message.action.id)
-
-        def kept() -> None:
-            self._acks.combined(message, record, lambda: self._release(offset))
-
-        if keep and is_stored(message, record.response, self._levels):
-            (self._records.tell if message.blocking else self._records.keep)(record, kept)
-        else:
-            kept()
 
     def _release(self, offset: int) -> None:
         self._feed.done(offset)

@@ -268,6 +268,21 @@ def executable_missing(image: str) -> str:
     return f"executable file not found in image {image}"
 
 
+# --- arguments that came encrypted (container.md §2.4); ours, upstream gives no answer at all
+def parameter_sealed(name: str, algorithm: str) -> str:
+    return (
+        f"The value of the parameter '{name}' cannot be decrypted ({algorithm}): it is damaged, or was encrypted with "
+        "another key. Set the parameter again."
+    )
+
+
+def parameter_keyless(name: str, algorithm: str) -> str:
+    return (
+        f"The value of the parameter '{name}' is encrypted, and the platform has no key for {algorithm}: "
+        "ask its operator, or set the parameter again."
+    )
+
+
 # --- logs (logs.md §4)
 LOGS_MISSING = "There was an issue while collecting your logs. Data might be missing."
 LOGS_DEVELOPER = "The action did not initialize or run as expected. Log data might be missing."

@@ -43,7 +43,6 @@ async def test_an_action_that_is_gone_is_answered_with_a_fallback_record(
             "path": "guest/hello",
             "kind": "unknown",
             "causedBy": "sequence",
-            "binding": "guest/bound",
         }
         assert (record.duration, record.cause, record.version) == (0, "c" * 32, "0.0.1")
 
