@@ -27,10 +27,10 @@ from upcall.model.resolvers import parse_resolvers
 from upcall.model.sizes import parse_duration
 from upcall.model.store_url import parse_store
 from upcall.pooling import POOL_SETTINGS
+from upcall.recording import RECORD_SETTINGS
 from upcall.roles import IDENTITY, ROLE_SETTINGS
+from upcall.secured import SECURED_SETTINGS
 from upcall.setting import ANSWERS, APART, RUNS, Role, Setting
-
-LEVELS = one_of("STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATION_ERRORS")
 
 ADDRESS = (
     Setting(
@@ -61,7 +61,8 @@ PLACE = (
         "store",
         optional(parse_store),
         "",
-        "database: sqlite:////FILE or postgresql://USER@HOST/NAME  [default: upcall.db in the data folder]",
+        "database: sqlite:////FILE, postgresql://USER@HOST/NAME or couchdb://USER@HOST:PORT/PREFIX  "
+        "[default: upcall.db in the data folder]",
         form="URL",
         show=store_shown,
     ),
@@ -239,7 +240,7 @@ SETTINGS: tuple[Setting, ...] = (
         switch,
         "on",
         "labels of OpenWhisk's metrics (namespace, action, state); off: the state is part of the name",
-        ("METRICS_KAMON_TAGS", "whisk.metrics.kamon-tags-enabled"),
+        ("whisk.metrics.kamon-tags-enabled", "METRICS_KAMON_TAGS"),
     ),
     *OPERATOR,
     *POOL_SETTINGS,
@@ -263,22 +264,8 @@ SETTINGS: tuple[Setting, ...] = (
         "header with the transaction's id",
         ("whisk.transactions.header",),
     ),
-    Setting(
-        "store-level.blocking",
-        LEVELS,
-        "STORE_ALWAYS",
-        "which blocking activations are recorded",
-        ("whisk.activation.store-blocking-result-level",),
-        roles=RUNS,
-    ),
-    Setting(
-        "store-level.non-blocking",
-        LEVELS,
-        "STORE_ALWAYS",
-        "which other activations are recorded",
-        ("whisk.activation.store-non-blocking-result-level",),
-        roles=RUNS,
-    ),
+    *RECORD_SETTINGS,
+    *SECURED_SETTINGS,
 )
 
 

@@ -36,7 +36,9 @@ from upcall.model.sizes import SystemLimits
 from upcall.model.store_url import SqliteUrl, StoreUrl
 from upcall.places import DATABASE, default_data
 from upcall.pooling import Pooling, take_pooling
+from upcall.recording import LogStore, take_keys
 from upcall.roles import function_pulling, unencrypted, well_known
+from upcall.secured import Https, take_https
 from upcall.setting import Role, Setting
 from upcall.sources import Found, Sources, Texts, upstream_keys
 
@@ -83,6 +85,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     transactions_header: str
     store_level_blocking: StoreLevel
     store_level_non_blocking: StoreLevel
+    store_level_tell_unstored: bool
+    store_spill: int
+    """Bytes."""
+    logs_store: LogStore
+    logs_folder: Path
+    log_markers: bool
+    parameter_keys: dict[str, str]
+    """In base64, by algorithm."""
+    https: Https
+    zookeeper_hosts: str
+    """Empty where none are named."""
     bus: Literal["memory", "kafka"]
     brokers: Brokers | None
     limits: SystemLimits
@@ -173,6 +186,7 @@ def survey(
     brokers = take_brokers(values)
     values |= {"role": role, "limits": limits, "brokers": brokers, "bus": values["bus"] if role == "serve" else "kafka"}
     values |= {"balancing": take_balancing(values), "docker": take_docker(values), "pool": take_pooling(values)}
+    values |= {"https": take_https(values), "parameter_keys": take_keys(values)}
     if values["bus"] == "kafka" and brokers is None and "kafka_hosts" not in wrong:
         faults.append(missing_brokers(role))
     faults += _identify(values, wrong, around or surroundings(environment))

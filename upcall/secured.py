@@ -1,0 +1,102 @@
+"""Settings of an Invoker's or controller's https as OpenWhisk has them, by a keystore, and of ZooKeeper (spec:
+invoker.md §2.2, §2.3)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from upcall.masks import hidden
+from upcall.model.forms import folder, one_of, optional, switch
+from upcall.setting import Role, Setting
+
+
+class Https(msgspec.Struct, frozen=True, kw_only=True):
+    """`keystore` is None where none was named."""
+
+    protocol: Literal["http", "https"]
+    keystore: Path | None
+    keystore_password: str
+    keystore_flavor: str
+    client_auth: bool
+
+    def __repr__(self) -> str:
+        return f"Https({self.protocol}, {self.keystore}, {self.keystore_flavor})"
+
+
+def zookeepers(text: str) -> str:
+    """`a:2181,b:2181`, blanks taken out; what is after the last port, as in `/whisk`, is a path to begin from."""
+    hosts, slash, path = text.partition("/")
+    found = [part.strip() for part in hosts.split(",") if part.strip()]
+    for host in found:
+        name, colon, port = host.rpartition(":")
+        if not name or not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"'{host}' is no ZooKeeper; write it as zookeeper.example.org:2181")
+    return ",".join(found) + slash + path if found else ""
+
+
+def _of(role: Role) -> tuple[Setting, ...]:
+    at = f"whisk.{role}"
+    return (
+        Setting(
+            "https.protocol",
+            one_of("http", "https"),
+            "http",
+            "what this port speaks, https with the certificate of https.keystore",
+            (f"{at}.protocol",),
+            roles=(role,),
+        ),
+        Setting(
+            "https.keystore",
+            optional(folder),
+            "",
+            "file with the certificate and its key",
+            (f"{at}.https.keystore-path",),
+            roles=(role,),
+        ),
+        Setting(
+            "https.keystore-password",
+            str,
+            "",
+            "the file's password",
+            (f"{at}.https.keystore-password",),
+            roles=(role,),
+            show=hidden,
+        ),
+        Setting(
+            "https.keystore-flavor",
+            str,
+            "PKCS12",
+            "the file's form",
+            (f"{at}.https.keystore-flavor",),
+            roles=(role,),
+        ),
+        Setting(
+            "https.client-auth",
+            switch,
+            "off",
+            "whether clients must have a certificate that the file knows: on or off",
+            (f"{at}.https.client-auth",),
+            roles=(role,),
+        ),
+    )
+
+
+SECURED_SETTINGS: tuple[Setting, ...] = (
+    *_of("invoker"),
+    Setting(
+        "zookeeper.hosts",
+        zookeepers,
+        "",
+        "ZooKeeper's servers, which keep the ids of named Invokers, with commas between them",
+        ("ZOOKEEPER_HOSTS",),
+        form="HOST:PORT",
+        roles=("invoker",),
+    ),
+)
+
+
+def take_https(values: dict[str, Any]) -> Https:
+    """Made of the values of `https.…`, which are taken out."""
+    own = {name: values.pop(name) for name in list(values) if name.startswith("https_")}
+    return Https(**{name.removeprefix("https_"): value for name, value in own.items()})
