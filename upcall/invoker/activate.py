@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 
-from upcall.core.events import Inited, Job, JobReturned, Reason, SlotId
+from upcall.core.events import Inited, Job, JobReturned, Reason, SlotId, Start
 from upcall.core.outcome import (
     ANSWERED,
     REFUSED,
@@ -110,6 +110,10 @@ class Work:
         self._begun = False
 
     # --- the pool's commands
+
+    def found(self, start: Start) -> None:
+        """There is a container for it, found in this way; `run` follows. Of a warm one the pool counts itself."""
+        self.tally.starts[start] += 1
 
     def run(self, slot: SlotId, box: Box, init: bool, fresh: bool) -> None:
         """Run in this container; reports Inited, then JobDone or JobReturned."""

@@ -50,6 +50,7 @@ from upcall.invoker.activate import Work
 from upcall.invoker.counters import Counters, Operation
 from upcall.invoker.desk import Box
 from upcall.invoker.runtime import Runtime
+from upcall.markers import transaction
 from upcall.model import texts
 from upcall.ports import Containers, ContainerSpec
 from upcall.telemetry import about
@@ -225,7 +226,7 @@ class PoolRunner:
     def _run(self, command: Run) -> None:
         work = cast(Work, command.job.task)
         box = self.boxes[command.slot]
-        work.tally.starts[command.start] += 1
+        work.found(command.start)
         if command.init:
             self.counters.uninited += 1
             box.action = work.message.action.id
@@ -273,6 +274,8 @@ class PoolRunner:
         work = cast(Work, command.job.task) if command.job else None
         spec = self._specify(command, work)
         extra = about(work.message) if work else {}
+        if work:
+            transaction.set(work.message.transid)
         cell = command.kind, command.memory
         if work and cell in self.pool.cells:
             self.counters.coldstarts[cell] = self.counters.coldstarts.get(cell, 0) + 1

@@ -40,6 +40,7 @@ from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
 from upcall.invoker.keys import Keys
 from upcall.invoker.known import Knowledge, tell_unfit
+from upcall.invoker.marked import MarkedWork, marked
 from upcall.invoker.pings import Pings
 from upcall.invoker.pool import PoolRunner
 from upcall.invoker.records import Records
@@ -47,6 +48,7 @@ from upcall.invoker.refusals import Refusals
 from upcall.invoker.specs import DEPLOYMENT, Specs, default_units
 from upcall.invoker.supply import Supply
 from upcall.invoker.told import Said, Told
+from upcall.markers import are_on
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, DEVELOPER_ERROR, WHISK_ERROR, error
 from upcall.model.entities import Action
@@ -93,24 +95,23 @@ class Invoker:
         keys: Keys | None = None,
     ) -> None:
         self._instance, self._bus, self._events = instance, bus, events
-        self._store, self._actions = store, actions
-        self._containers, self._pool_config, self._levels = containers, pool, levels
+        self._store, self._actions, self._levels = store, actions, levels
+        self._containers, self._pool_config = containers, pool
         self._units = units or default_units(pool, limits)
         self._prefix, self._grace, self._full, self._keys = prefix, grace, full, keys or Keys()
-        self._blacklist = Blacklist(store, blacklist_interval)
+        self._blacklist, self.asking = Blacklist(store, blacklist_interval), Asking(store)
         self._knowledge = Knowledge(manifest, limits)
-        self.asking = Asking(store)
         self._specs = Specs(instance, manifest, deployment)
+        self._work = MarkedWork if are_on() else Work
         self._stack = contextlib.AsyncExitStack()
         self._held = self._drained = self._broken = False
         self._unstarted: set[asyncio.Task[None]] = set()
         """What comes before the pool, and waits perhaps for the store."""
-        self._gate = Gate(self._deliver, self._pull)
+        self._gate = gate = Gate(self._deliver, self._pull)
         trial = self._specs.canary(limits.memory.std, containers.kinds)
-        self.proof = Proof(canary, containers, trial, self._gate, lambda: self._runner.feed(Strained()))
-        self.supply = Supply(containers, self._gate)
+        self.proof = Proof(canary, containers, trial, gate, lambda: self._runner.feed(Strained()))
+        self.supply, self.counters = Supply(containers, gate), Counters()
         self._pings = Pings(bus, instance, prefix, self._look)
-        self.counters = Counters()
 
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
@@ -133,7 +134,8 @@ class Invoker:
             self.inside = Inspection(self._runner)
             stack.callback(self._runner.close)
             self._desk.report, self._desk.end = self._runner.feed, self._runner.end
-            self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, self._deliver, self._fail)
+            deliver = marked(self._deliver) if are_on() else self._deliver
+            self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, deliver, self._fail)
             stack.push_async_callback(self._feed.close)
             self._runner.start()
             self._pings.start(self._tasks)
@@ -301,7 +303,7 @@ class Invoker:
             refusal = known.refusal
             if message.locked_args and refusal is None:
                 message = self._keys.unlock(message)
-            work = Work(self._desk, offset, message, known, action)
+            work = self._work(self._desk, offset, message, known, action)
         except Unreadable as locked:
             refusal = error(DEVELOPER_ERROR, str(locked))
         except Exception as cause:  # noqa: BLE001 - the boundary of one message: its sender is another process
