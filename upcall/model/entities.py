@@ -1,4 +1,5 @@
-"""Documents of the entity and subject databases: actions, subjects, limits, identities (spec: entities.md).
+"""Documents of the entity and subject databases: actions, packages, triggers, rules, subjects, limits, identities
+(spec: entities.md, triggers-rules.md).
 
 Each struct is the document as REST returns it; a store adds `_id`, `_rev` and `entityType`. Reading is tolerant:
 unknown members are dropped, members that old documents lack get their defaults. Members that are left out rather than
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from upcall.model.documents import KeyValue
-from upcall.model.names import FIRST_VERSION, Json
+from upcall.model.names import FIRST_VERSION, FullyQualifiedName, Json
 
 SEQUENCE, BLACKBOX = "sequence", "blackbox"
 
@@ -68,6 +69,84 @@ class Action(msgspec.Struct):
     def annotation(self, key: str, default: Json = None) -> Json:
         """The value under `key`; the last one where a document has the key twice."""
         return next((entry.value for entry in reversed(self.annotations) if entry.key == key), default)
+
+
+class Binding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The package that a package stands for; `{}` in one that has its own actions (spec: entities.md §4)."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+class Package(msgspec.Struct):
+    """`namespace` is one name; `publish` shares it. The actions in it are found by their own namespace."""
+
+    entity_type: ClassVar[str] = "package"
+
+    namespace: str
+    name: str
+    version: str = FIRST_VERSION
+    publish: bool = False
+    binding: Binding = Binding()
+    parameters: list[Parameter] = msgspec.field(default_factory=list)
+    annotations: list[KeyValue] = msgspec.field(default_factory=list)
+    updated: int = 0
+    other: dict[str, Json] | UnsetType = UNSET
+    """Members that a copied document has and this release does not know (`upcall.transfer`)."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class RuleLink(msgspec.Struct, frozen=True):
+    """What a trigger knows of a rule: its action, and whether it is `active` or `inactive`."""
+
+    action: FullyQualifiedName
+    status: str
+
+
+class Trigger(msgspec.Struct):
+    """`rules` by `namespace/rule`; a rule's state is nowhere else (spec: triggers-rules.md §2)."""
+
+    entity_type: ClassVar[str] = "trigger"
+
+    namespace: str
+    name: str
+    version: str = FIRST_VERSION
+    publish: bool = False
+    parameters: list[Parameter] = msgspec.field(default_factory=list)
+    annotations: list[KeyValue] = msgspec.field(default_factory=list)
+    limits: dict[str, Json] = msgspec.field(default_factory=dict)
+    rules: dict[str, RuleLink] | UnsetType = UNSET
+    updated: int = 0
+    other: dict[str, Json] | UnsetType = UNSET
+    """As a package's."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Rule(msgspec.Struct):
+    """Which action a trigger's firing calls (spec: triggers-rules.md §4)."""
+
+    entity_type: ClassVar[str] = "rule"
+
+    namespace: str
+    name: str
+    trigger: FullyQualifiedName
+    action: FullyQualifiedName
+    version: str = FIRST_VERSION
+    publish: bool = False
+    annotations: list[KeyValue] = msgspec.field(default_factory=list)
+    updated: int = 0
+    other: dict[str, Json] | UnsetType = UNSET
+    """As a package's."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 class NamespaceKey(msgspec.Struct):
