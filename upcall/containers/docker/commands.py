@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from upcall import metrics as names
+from upcall.markers import marked
 from upcall.measures import Histogram, many
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Commands:
         began = perf_counter()
         times = self.failed
         try:
-            yield
+            with marked(f"invoker_docker.{command}", f"docker {command}"):
+                yield
             times = self.ended
         finally:
             times[command].observe(perf_counter() - began)
