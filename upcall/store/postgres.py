@@ -29,7 +29,7 @@ from upcall.model.store_url import PostgresUrl
 from upcall.ports import D, Query, Stored
 from upcall.store import accounts, postgres_tables
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Record
-from upcall.store.coding import checked, decode, exactly, record_rev, space_of
+from upcall.store.coding import Space, checked, decode, exactly, record_rev, space_of
 from upcall.store.postgres_changes import CHANNEL, Changes
 from upcall.store.postgres_link import FAILURES, Connection, Job, Link, cause
 from upcall.store.postgres_migrate import migrate
@@ -186,6 +186,10 @@ class PostgresStore:
             return accounts.blocked(*await postgres_tables.accounts(connection))
 
         return await self._link.read(find)
+
+    async def ids(self, space: Space, after: str, limit: int) -> list[tuple[str, str]]:
+        """See `upcall.store.sqlite.SqliteStore.ids`."""
+        return await self._link.read(lambda connection: postgres_tables.ids(connection, space, after, limit))
 
     def changes(self) -> int | None:
         return self._changes.current

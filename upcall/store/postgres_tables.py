@@ -15,6 +15,7 @@ from upcall.ports import Query, Stored
 from upcall.store import coding
 from upcall.store.batch import Record
 from upcall.store.coding import (
+    Space,
     checked,
     decode,
     decoded,
@@ -176,6 +177,17 @@ async def subjects_by(connection: Connection, column: str, value: str) -> list[S
     rows = await connection.fetch(sql, _bytes(value))
     subjects = (decode(Subject, data) for (data,) in rows)
     return [subject for subject in subjects if isinstance(subject, Subject)]
+
+
+async def ids(connection: Connection, space: Space, after: str, limit: int) -> list[tuple[str, str]]:
+    """In the order of the ids, each with its document's kind."""
+    if space == "activations":
+        sql = "SELECT id, 'activation' FROM upcall.activations WHERE id > $1 ORDER BY id LIMIT $2"
+        rows = await connection.fetch(sql, _bytes(after), limit)
+    else:
+        sql = "SELECT id, kind FROM upcall.documents WHERE space = $1 AND id > $2 ORDER BY id LIMIT $3"
+        rows = await connection.fetch(sql, space, _bytes(after), limit)
+    return [(id.decode("utf-8", "surrogatepass"), kind) for id, kind in rows]
 
 
 async def accounts(connection: Connection) -> tuple[list[Subject], list[Limits]]:

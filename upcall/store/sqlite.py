@@ -39,7 +39,7 @@ from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Batch
 from upcall.store.calm import Calm
 from upcall.store.changes import Changes, changes_file
 from upcall.store.checkpoint import Checkpoints
-from upcall.store.coding import checked, decode, exactly, record_rev, space_of
+from upcall.store.coding import Space, checked, decode, exactly, record_rev, space_of
 from upcall.store.journal import SqliteJournal, write_steps
 from upcall.store.migrate import migrate
 from upcall.store.part import Part, Sole, TakenOver
@@ -229,6 +229,10 @@ class SqliteStore:
 
     async def blocked(self) -> frozenset[str]:
         return await self._read_accounts(lambda connection: accounts.blocked(*tables.accounts(connection)))
+
+    async def ids(self, space: Space, after: str, limit: int) -> list[tuple[str, str]]:
+        """Of what is durable, in the order of the ids, each with its document's kind."""
+        return await self._read(lambda connection: tables.ids(connection, space, after, limit))
 
     def changes(self) -> int | None:
         number = self._changes.number[0]

@@ -15,6 +15,7 @@ from upcall.model.entities import Limits, Subject
 from upcall.ports import Query, Stored
 from upcall.store.batch import Record
 from upcall.store.coding import (
+    Space,
     checked,
     decode,
     decoded,
@@ -153,6 +154,15 @@ def subjects_by(connection: sqlite3.Connection, column: str, value: str) -> list
     )
     subjects = (decode(Subject, data) for _, data in rows.fetchall())
     return [subject for subject in subjects if isinstance(subject, Subject)]
+
+
+def ids(connection: sqlite3.Connection, space: Space, after: str, limit: int) -> list[tuple[str, str]]:
+    """In the order of the ids, each with its document's kind."""
+    if space == "activations":
+        sql = "SELECT id, 'activation' FROM activations WHERE id > ? ORDER BY id LIMIT ?"
+        return connection.execute(sql, (after, limit)).fetchall()
+    sql = "SELECT id, kind FROM documents WHERE space = ? AND id > ? ORDER BY id LIMIT ?"
+    return connection.execute(sql, (space, after, limit)).fetchall()
 
 
 def accounts(connection: sqlite3.Connection) -> tuple[list[Subject], list[Limits]]:
