@@ -55,6 +55,7 @@ def make_controller(
         several=settings.bus == "kafka",
         events=events_topic(settings),
         ready=ready,
+        logs_elsewhere=settings.logs_store == "driver",
     )
 
 

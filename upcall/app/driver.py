@@ -89,7 +89,7 @@ class Drivers:
             dns=settings.dns,
             network=settings.action_network,
             network_range=settings.action_network_range,
-            log_bound=settings.limits.logs.max * MB,
+            log_bound=_log_bound(settings),
             preload=settings.preload,
         )
 
@@ -159,8 +159,13 @@ class Drivers:
             timeouts=Timeouts(**docker.times),
             api_host=api.url,
             registry_credentials=docker.registry_credentials,
-            log_bound=settings.limits.logs.max * MB,
+            log_bound=_log_bound(settings),
         )
+
+
+def _log_bound(settings: Settings) -> int:
+    """Bytes of its log that are ever kept of an activation."""
+    return settings.limits.logs.max * MB if settings.logs_store != "driver" else 0
 
 
 def _deployment(settings: Settings) -> Deployment:

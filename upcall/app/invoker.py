@@ -17,7 +17,7 @@ from upcall.app.driver import Api, Drivers
 from upcall.app.folders import write_properties
 from upcall.app.ground import Ground, taken, url_of
 from upcall.app.offer import Offer
-from upcall.app.parts import bus_condition, bus_metrics, freeze_heap, make_invoker, proven, topic_prefix
+from upcall.app.parts import bus_condition, bus_metrics, freeze_heap, log_place, make_invoker, proven, topic_prefix
 from upcall.config import Settings
 from upcall.containers.choice import Driver
 from upcall.host import pool_memory, remark_on_others
@@ -51,7 +51,8 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         _beside_others(ground, memory)
         drivers = Drivers(settings, ground, memory, stack)
         containers, offer = await drivers.make(*_api(settings, stack))
-        made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
+        logs_to = log_place(settings, stack)
+        made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer, logs=logs_to)
         worker = await stack.enter_async_context(made)
         facts = _facts(settings, url, bus, containers, offer)
         watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags, driver=drivers.metrics)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from upcall import markers
 from upcall.app.offer import Offer
 from upcall.bus.memory import MemoryBus
 from upcall.config import Settings
@@ -20,8 +21,11 @@ from upcall.errors import Misconfigured
 from upcall.extras import missing
 from upcall.http.metrics import Collect
 from upcall.invoker.canary import fly
+from upcall.invoker.keys import Keys
 from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
+from upcall.logs.files import LogFiles
+from upcall.logs.places import Place
 from upcall.model.messages import Topic
 from upcall.model.names import InvokerId, Json
 from upcall.model.sizes import MB, bytes_text
@@ -115,9 +119,10 @@ def pool_config(settings: Settings, memory: int, offer: Offer) -> PoolConfig:
 
 
 def make_invoker(
-    settings: Settings, bus: Bus, store: Storage, containers: Containers, *, memory: int, offer: Offer
+    settings: Settings, bus: Bus, store: Storage, containers: Containers, *, memory: int, offer: Offer, logs: Place
 ) -> Invoker:
     """`memory` of its pool in MB."""
+    markers.switch(settings.log_markers)
     pool = pool_config(settings, memory, offer)
     return Invoker(
         InvokerId(
@@ -136,7 +141,9 @@ def make_invoker(
         manifest=offer.manifest,
         deployment=offer.deployment,
         limits=settings.limits,
-        levels=StoreLevels(settings.store_level_blocking, settings.store_level_non_blocking),
+        levels=StoreLevels(
+            settings.store_level_blocking, settings.store_level_non_blocking, settings.store_level_tell_unstored
+        ),
         units=default_units(pool, settings.limits, settings.concurrent_peek_factor),
         grace=settings.grace,
         prefix=topic_prefix(settings),
@@ -144,7 +151,22 @@ def make_invoker(
         blacklist_interval=settings.blacklist_poll_interval,
         canary=fly,
         full=settings.durability == "full",
+        keys=Keys(settings.parameter_keys),
+        logs=logs,
     )
+
+
+def log_place(settings: Settings, stack: contextlib.AsyncExitStack) -> Place:
+    """Where actions' logs go; files are closed with the stack. Raises Misconfigured."""
+    match settings.logs_store:
+        case "activation":
+            return Place()
+        case "activation-file":
+            return Place(files=stack.enter_context(LogFiles(settings.logs_folder)))
+        case "driver":
+            if settings.driver != "docker":
+                log.warning("logs.store is driver: what actions print in sandboxes of this host is kept by nobody")
+            return Place(collected=False)
 
 
 async def proven(invoker: Invoker) -> None:

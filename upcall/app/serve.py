@@ -19,7 +19,7 @@ from upcall.app.driver import Api, Drivers
 from upcall.app.folders import write_properties
 from upcall.app.ground import Ground, taken, url_of
 from upcall.app.offer import Offer
-from upcall.app.parts import freeze_heap, make_invoker, proven
+from upcall.app.parts import freeze_heap, log_place, make_invoker, proven
 from upcall.app.readiness import Ready
 from upcall.config import Settings
 from upcall.containers.choice import Driver
@@ -55,7 +55,8 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
         doors = Doors()
         drivers = Drivers(settings, ground, memory, stack)
         containers, offer = await drivers.make(Api(url, doors.open), _outside(settings, doors))
-        made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer)
+        logs_to = log_place(settings, stack)
+        made = make_invoker(settings, bus, store, containers, memory=memory, offer=offer, logs=logs_to)
         invoker = await stack.enter_async_context(made)
         facts = _facts(settings, url, data, containers, offer)
         watch = InvokerWatch(invoker, store, logs, facts, settings.metrics_tags, driver=drivers.metrics)

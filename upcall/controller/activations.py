@@ -72,7 +72,8 @@ async def get_result(call: Call) -> Answer:
 
 
 async def get_logs(call: Call) -> Answer:
-    return ok({"logs": (await _read(call)).logs})
+    record = await _read(call)
+    return ok({"logs": [texts.LOGS_ELSEWHERE] if call.parts.logs_elsewhere else record.logs})
 
 
 def summary(record: Activation) -> ActivationSummary:

@@ -54,6 +54,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures
     recent: Container[str] = ()
     """Activations whose result was told a moment ago."""
+    logs_elsewhere: bool = False
+    """Whether records have no logs, because something else takes them (spec: logs.md §6)."""
     metrics: Metrics | None = None
     """What `GET /metrics` shows; without it there is no such route."""
     operator: "Operator | None" = None

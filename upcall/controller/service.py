@@ -67,6 +67,7 @@ class Controller:
         several: bool = False,
         events: Topic | None = None,
         ready: Callable[[], Awaitable[Answer]] | None = None,
+        logs_elsewhere: bool = False,
     ) -> None:
         self._name = name
         self._bus = bus
@@ -84,6 +85,7 @@ class Controller:
         self._events = events
         self._cluster: Cluster | None = None
         self._ready = ready
+        self._logs_elsewhere = logs_elsewhere
         self.hindrances: list[str] = []
         """Why it does not do its work, in sentences."""
         self._figures = Figures()
@@ -269,6 +271,7 @@ class Controller:
             metrics=self._make_metrics(acks),
             operator=self._operator,
             ready=self._ready,
+            logs_elsewhere=self._logs_elsewhere,
         )
 
     def _pulled(self, exec_: Exec) -> bool:

@@ -298,7 +298,10 @@ class Work:
             lines = [*lines, entry(self._desk.clock() * 1_000_000, "stderr", texts.LOGS_DEVELOPER)]
         if lines:
             self._logged = with_logs(self._record, lines)
-        self._finish()
+        if self._desk.files is None:
+            self._finish()
+        else:
+            self._desk.files.add(self._logged, self.message, self._finish)
 
     def _tell_result(self) -> None:
         """Apart from the last ack, if it may be told yet."""

@@ -11,6 +11,7 @@ from upcall.core.record import StoreLevels, is_stored
 from upcall.invoker.acks import Acks
 from upcall.invoker.counters import Counters
 from upcall.invoker.runtime import Runtime
+from upcall.logs.files import LogFiles
 from upcall.model.activation import STATUS, Activation
 from upcall.model.messages import ActivationMessage
 from upcall.ports import Container, Feed
@@ -56,7 +57,20 @@ class Box(msgspec.Struct, eq=False):
 class Desk:
     """What all activations of one Invoker share."""
 
-    __slots__ = ("acks", "apart", "clock", "counters", "end", "feed", "keeper", "levels", "over", "report", "tally")
+    __slots__ = (
+        "acks",
+        "apart",
+        "clock",
+        "counters",
+        "end",
+        "feed",
+        "files",
+        "keeper",
+        "levels",
+        "over",
+        "report",
+        "tally",
+    )
 
     def __init__(
         self,
@@ -77,6 +91,8 @@ class Desk:
         """epoch ms"""
         self.apart = apart
         """Acks leave the process: a result goes by itself where upstream's does (spec: bus.md §7.1)."""
+        self.files: LogFiles | None = None
+        """Have what was collected, too."""
         self.over = False
         """The feed is lost: whoever has it now says how activations ended, and nobody here."""
         self.feed: Feed

@@ -51,8 +51,10 @@ class Known(msgspec.Struct, frozen=True, eq=False):
 class Knowledge:
     """Of one Invoker."""
 
-    def __init__(self, manifest: Manifest, limits: SystemLimits) -> None:
+    def __init__(self, manifest: Manifest, limits: SystemLimits, *, collected: bool = True) -> None:
+        """`collected`: logs are."""
         self._manifest = manifest
+        self._collected = collected
         self._limits = limits
         self._entries: OrderedDict[_Key, Known] = OrderedDict()
         self._learning: dict[tuple[str, str, str], asyncio.Future[Recipe]] = {}
@@ -67,7 +69,7 @@ class Knowledge:
         common = self._entries.get((action.namespace, action.name, rev, ""))
         if common is None and is_large(action):
             return None
-        recipe = common.recipe if common else recipe_of(action, self._kind(action))
+        recipe = common.recipe if common else self._recipe(action)
         return self._keep((action.namespace, action.name, rev, namespace), self._known(action, recipe, limits))
 
     async def learn(self, action: Action, rev: str, user: Identity) -> Known:
@@ -78,7 +80,7 @@ class Knowledge:
         key = (action.namespace, action.name, rev)
         learning = self._learning.get(key)
         if learning is None:
-            learning = asyncio.ensure_future(asyncio.to_thread(recipe_of, action, self._kind(action)))
+            learning = asyncio.ensure_future(asyncio.to_thread(self._recipe, action))
             self._learning[key] = learning
             learning.add_done_callback(lambda _: self._learning.pop(key))
         recipe = await asyncio.shield(learning)
@@ -93,10 +95,11 @@ class Knowledge:
             self._entries.popitem(last=False)
         return known
 
-    def _kind(self, action: Action) -> str:
-        """By the manifest's name, where it knows the kind."""
+    def _recipe(self, action: Action) -> Recipe:
+        """Its kind by the manifest's name, where it knows the kind."""
         runtime = self._manifest.runtime(action.exec.kind)
-        return runtime.kind if runtime else action.exec.kind
+        recipe = recipe_of(action, runtime.kind if runtime else action.exec.kind)
+        return recipe if self._collected else msgspec.structs.replace(recipe, log_limit=0)
 
     def _known(self, action: Action, recipe: Recipe, limits: UserLimits) -> Known:
         holds, kind, refusal = effective(self._limits, limits), action.exec.kind, None

@@ -48,6 +48,7 @@ from upcall.invoker.refusals import Refusals
 from upcall.invoker.specs import DEPLOYMENT, Specs, default_units
 from upcall.invoker.supply import Supply
 from upcall.invoker.told import Said, Told
+from upcall.logs.places import Place
 from upcall.markers import are_on
 from upcall.model import texts
 from upcall.model.activation import APPLICATION_ERROR, DEVELOPER_ERROR, WHISK_ERROR, error
@@ -93,6 +94,7 @@ class Invoker:
         blacklist_interval: float = 300.0,
         full: bool = False,
         keys: Keys | None = None,
+        logs: Place = Place(),  # noqa: B008 - frozen
     ) -> None:
         self._instance, self._bus, self._events = instance, bus, events
         self._store, self._actions, self._levels = store, actions, levels
@@ -100,7 +102,7 @@ class Invoker:
         self._units = units or default_units(pool, limits)
         self._prefix, self._grace, self._full, self._keys = prefix, grace, full, keys or Keys()
         self._blacklist, self.asking = Blacklist(store, blacklist_interval), Asking(store)
-        self._knowledge = Knowledge(manifest, limits)
+        self._knowledge, self._logs = Knowledge(manifest, limits, collected=logs.collected), logs
         self._specs = Specs(instance, manifest, deployment)
         self._work = MarkedWork if are_on() else Work
         self._stack = contextlib.AsyncExitStack()
@@ -134,6 +136,7 @@ class Invoker:
             self.inside = Inspection(self._runner)
             stack.callback(self._runner.close)
             self._desk.report, self._desk.end = self._runner.feed, self._runner.end
+            self._desk.files = self._logs.files
             deliver = marked(self._deliver) if are_on() else self._deliver
             self._feed = self._desk.feed = await self._bus.feed(topic, topic.name, deliver, self._fail)
             stack.push_async_callback(self._feed.close)

@@ -286,6 +286,8 @@ def parameter_keyless(name: str, algorithm: str) -> str:
 # --- logs (logs.md §4)
 LOGS_MISSING = "There was an issue while collecting your logs. Data might be missing."
 LOGS_DEVELOPER = "The action did not initialize or run as expected. Log data might be missing."
+LOGS_ELSEWHERE = "Logs are not available."
+"""What a controller says where logs are left to Docker's log driver (logs.md §6)."""
 
 
 def logs_truncated(limit: int) -> str:

@@ -71,7 +71,7 @@ def _host(spec: ContainerSpec, options: DockerOptions) -> dict[str, Any]:
         "CapDrop": ["NET_RAW", "NET_ADMIN"],
         "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 1024}],
         "PidsLimit": 1024,
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": "json-file" if options.log_bound else "", "Config": {}},
     }
     for key, values in (
         ("Dns", options.dns_servers),

@@ -74,7 +74,7 @@ class DockerContainers:
         owner = platform_of(labels.given())
         self.bridge = Bridge(self.engine, options, owner=owner, reach=reach, serve_api=serve_api)
         self._extra = flags.parse(options.extra_args)
-        if flags.passes_on(self._extra):
+        if flags.passes_on(self._extra) and self.outputs.mode == "fifo":
             self.outputs.mode = "stream"
         self._creation = Creation(
             self.engine,

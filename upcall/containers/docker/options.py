@@ -53,7 +53,8 @@ class DockerOptions(msgspec.Struct, frozen=True, kw_only=True):
     registry_credentials: Path | None = None
     """Folder of registries' credentials by namespace."""
     log_bound: int = 10 << 20
-    """Bytes: the greatest log limit that an action may have; more is never kept."""
+    """Bytes: the greatest log limit that an action may have; more is never kept. 0: nothing is read, all is left to the
+    engine's log driver."""
 
 
 def nameless(options: DockerOptions) -> DockerOptions:

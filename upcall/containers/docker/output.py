@@ -1,6 +1,7 @@
 """The output of the engine's containers: by FIFOs where the image has a shell and the engine sees this host's files,
 else by the engine's stream. That is found out by trying: a creation that fails for the sake of the FIFOs is done once
-more without them (`Output.refused`), and what was learnt of the image or of the engine is remembered.
+more without them (`Output.refused`), and what was learnt of the image or of the engine is remembered. Where logs are
+left to the engine's log driver nothing is read at all.
 """
 
 import asyncio
@@ -32,14 +33,15 @@ _SETTLING = 0.01
 
 
 class Outputs:
-    """Of all containers of one engine. `folder` is private to it; `bound` is the greatest log limit, in bytes."""
+    """Of all containers of one engine. `folder` is private to it; `bound` is the greatest log limit, in bytes; where it
+    is 0 nothing is read."""
 
     def __init__(self, folder: Path, engine: Engine, bound: int) -> None:
         self.engine = engine
         self.bound = bound
         self.shells = Shells()
         self.turn = asyncio.Lock()
-        self.mode: Literal["fifo", "stream"] = "fifo"
+        self.mode: Literal["fifo", "stream", "log driver"] = "fifo" if bound else "log driver"
         """How lines come of images that have a shell."""
         self.connected = False
         """Whether a container has written to a FIFO: then one that does not has itself to blame, or its image."""
@@ -95,7 +97,8 @@ class Output:
             self._pipes = Pipes(asyncio.get_running_loop(), self, fifos.readers)
             self._pipes.watch()
         self._stream = LogStream(outputs.bound, sentinel=True)
-        self._attached = Attached(outputs.engine, self, self._ended, outputs.turn) if fifos is None else None
+        unread = fifos is not None or outputs.mode == "log driver"
+        self._attached = None if unread else Attached(outputs.engine, self, self._ended, outputs.turn)
         self._collection = Collection(
             self._stream,
             _all if self._pipes is None else self._pipes.drain,
