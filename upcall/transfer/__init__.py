@@ -1,0 +1,1 @@
+"""Whole platforms from one store to another: `upcall import`, `upcall export`."""
