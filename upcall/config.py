@@ -26,7 +26,7 @@ from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish
 from upcall.docker import Docker, Driver, take_docker, unused
 from upcall.errors import Misconfigured
-from upcall.identity import Surroundings, beyond, invoker_id, surroundings
+from upcall.identity import Claim, Surroundings, beyond, invoker_id, surroundings
 from upcall.limits import take_limits
 from upcall.model.keep import Keep
 from upcall.model.preload import Preload
@@ -37,7 +37,7 @@ from upcall.model.store_url import SqliteUrl, StoreUrl
 from upcall.places import DATABASE, default_data
 from upcall.pooling import Pooling, take_pooling
 from upcall.recording import LogStore, take_keys
-from upcall.roles import function_pulling, unencrypted, well_known
+from upcall.roles import function_pulling, well_known
 from upcall.secured import Https, take_https
 from upcall.setting import Role, Setting
 from upcall.sources import Found, Sources, Texts, upstream_keys
@@ -51,7 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     role: Role
     invoker_id: int
-    """0 where the role is another."""
+    """0 where the role is another, or while it is claimed."""
+    claim: Claim | None
+    """Who has the number, where ZooKeeper does."""
     controller_id: str
     """`0` where the role is another."""
     host: str
@@ -210,15 +212,15 @@ def _finding(setting: Setting, found: Found, values: dict[str, Any]) -> Finding:
 def _identify(values: dict[str, Any], wrong: set[str], around: Surroundings) -> list[str]:
     """What is wrong with who this is; else `values` have it."""
     given, from_hostname = values.pop("id"), values.pop("id_from_hostname")
-    role, unwanted = values["role"], values.pop("overwrite_id")
-    assert unwanted is None
-    values |= {"invoker_id": 0, "controller_id": given if role == "controller" else "0"}
-    if role != "invoker" or "id" in wrong:
+    role, overwrite, hosts = values["role"], values.pop("overwrite_id"), values["zookeeper_hosts"]
+    values |= {"invoker_id": 0, "claim": None, "controller_id": given if role == "controller" else "0"}
+    if role != "invoker" or wrong & {"id", "overwrite_id", "zookeeper_hosts"}:
         return []
     try:
-        values["invoker_id"] = invoker_id(given, values["unique_name"], from_hostname, around)
+        found = invoker_id(given, values["unique_name"], from_hostname, around, hosts=hosts, overwrite=overwrite)
     except Misconfigured as error:
         return [str(error)]
+    values["claim" if isinstance(found, Claim) else "invoker_id"] = found
     return []
 
 
@@ -233,8 +235,8 @@ def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
     if settings is None:
         return []
     told = []
-    if settings.role == "invoker":
-        told = beyond(settings.invoker_id, environment) + unencrypted(upstream_keys(environment))
+    if settings.role == "invoker" and settings.claim is None:
+        told = beyond(settings.invoker_id, environment)
     if settings.user_events and settings.bus == "memory":
         told.append("user events are told to nobody: they go to a topic of Kafka, and --bus is memory")
     if settings.driver != "process":

@@ -1,8 +1,10 @@
 """Which Invoker this is: its number, by which its topic, its records and its share of the load are found.
 
-The number is the one that `--id` gives. Else it is the ordinal at the end of the host's name, `invoker-3`, but only in
-a pod of a StatefulSet, or where `--id-from-hostname` says so: a node called `ip-10-0-0-12` must not become Invoker 12.
-Else there is none (spec: invoker.md §4; ids that ZooKeeper keeps are not in this version).
+The number is the one that `--id` gives. Else, where there is a unique name, it is the one that ZooKeeper keeps for it,
+as OpenWhisk's Invokers have theirs: that is a `Claim`, made good when the process starts (`upcall.zookeeper`), never
+where settings are only shown. Else it is the ordinal at the end of the host's name, `invoker-3`, but only in a pod of a
+StatefulSet, or where `--id-from-hostname` says so: a node called `ip-10-0-0-12` must not become Invoker 12. Else there
+is none (spec: invoker.md §4).
 
 Nothing in a pod says what made it, so it is told by what is there. Kubernetes gives a pod's host name no dot, and
 pods of Deployments, DaemonSets and Jobs five random characters of `bcdfghjklmnpqrstvwxz2456789` at its end, which may
@@ -19,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from upcall.errors import Misconfigured
+from upcall.extras import missing
 
 ORDINAL = re.compile(r".*[^-.]-(0|[1-9]\d{0,3})")
 ADDRESS = re.compile(r"(.*-)?\d{1,3}(-\d{1,3}){3}")
@@ -26,8 +29,9 @@ ADDRESS = re.compile(r"(.*-)?\d{1,3}(-\d{1,3}){3}")
 HOSTS = Path("/etc/hosts")
 NODES_HOSTS = "# Kubernetes-managed hosts file (host network)"
 WAYS = (
-    "say which Invoker this is: --id N (or UPCALL_ID); or --id-from-hostname, where the host's name ends in a number "
-    "of its own, as in invoker-3; or start it in a pod of a StatefulSet, whose ordinal it takes"
+    "say which Invoker this is: --id N (or UPCALL_ID); or --uniqueName NAME, whose number ZooKeeper keeps "
+    "(ZOOKEEPER_HOSTS); or --id-from-hostname, where the host's name ends in a number of its own, as in invoker-3; or "
+    "start it in a pod of a StatefulSet, whose ordinal it takes"
 )
 
 
@@ -38,6 +42,14 @@ class Surroundings(msgspec.Struct, frozen=True):
     pod: bool = False
     nodes_network: bool = False
     """Of a pod: that it shares the network, and so the name, of its node."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What to ask ZooKeeper for: the number of a name, or that it be `overwrite` from now on."""
+
+    hosts: str
+    name: str
+    overwrite: int | None = None
 
 
 def surroundings(environment: Mapping[str, str]) -> Surroundings:
@@ -52,21 +64,52 @@ def _nodes_network() -> bool:
         return False
 
 
-def invoker_id(given: int | None, unique_name: str | None, from_hostname: bool, around: Surroundings) -> int:
-    """The number. Raises Misconfigured with the ways to one."""
+def invoker_id(
+    given: int | None,
+    unique_name: str | None,
+    from_hostname: bool,
+    around: Surroundings,
+    *,
+    hosts: str = "",
+    overwrite: int | None = None,
+) -> int | Claim:
+    """The number, or who has it. Raises Misconfigured with the ways to one."""
     if given is not None:
         return given
     if from_hostname:
         return _last_field(around.host_name)
-    if unique_name is not None:
-        raise Misconfigured(
-            f"--uniqueName {unique_name} alone needs ids that ZooKeeper keeps, which this version does not have: give "
-            "--id N, too"
-        )
+    if unique_name:
+        return _claim(hosts, unique_name, overwrite)
+    if overwrite is not None:
+        raise Misconfigured("--overwriteId N is for a name whose number ZooKeeper keeps: give --uniqueName NAME, too")
     ordinal = _ordinal(around)
     if ordinal is None:
         raise Misconfigured(WAYS)
     return ordinal
+
+
+def _claim(hosts: str, name: str, overwrite: int | None) -> Claim:
+    """The name becomes a node's."""
+    if not hosts:
+        raise Misconfigured(
+            f"--uniqueName {name} without --id: ZooKeeper keeps its number; name that by --zookeeper-hosts HOST:PORT "
+            "or the variable ZOOKEEPER_HOSTS, or give --id N, too"
+        )
+    if "/" in name or name in (".", ".."):
+        raise Misconfigured(
+            f"--uniqueName {name} cannot be a node of ZooKeeper, which keeps its number: a name has no '/' and is "
+            "neither '.' nor '..'; give --id N, too, or another name"
+        )
+    return Claim(hosts, name, overwrite)
+
+
+def claimed(claim: Claim) -> int:
+    """What ZooKeeper says; blocks for some seconds at most. Raises Misconfigured."""
+    try:
+        from upcall.zookeeper import number_of
+    except ImportError as error:
+        raise missing("--uniqueName without --id", "kazoo") from error
+    return number_of(claim.hosts, claim.name, claim.overwrite)
 
 
 def _last_field(host_name: str) -> int:

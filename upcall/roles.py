@@ -30,11 +30,11 @@ def controller_id(text: str) -> str:
     return text
 
 
-def name(text: str) -> str:
-    """Of an Invoker, for people."""
+def name(text: str) -> str | None:
+    """Of an Invoker; None for a blank one."""
     if not text.isprintable() or len(text) > INVOKER_NAME:
         raise ValueError(f"a name of an Invoker has no control characters, and {INVOKER_NAME} characters at most")
-    return text.strip()
+    return text.strip() or None
 
 
 def words(text: str) -> list[str]:
@@ -86,12 +86,6 @@ def manifest(text: str) -> Manifest:
         raise ValueError(f"the file {path} cannot be read: {error.strerror}") from error
 
 
-def overwritten(text: str) -> None:
-    """Upstream's option is known, and refused."""
-    if text:
-        raise ValueError("it changes ids that ZooKeeper keeps, which this version does not have: give --id N")
-
-
 def function_pulling(keys: Mapping[str, str]) -> list[str]:
     """What to tell who asks for upstream's scheduler; `keys` are upstream's (spec: invoker.md §1)."""
     provider = keys.get("whisk.spi.InvokerProvider", "")
@@ -105,13 +99,6 @@ def function_pulling(keys: Mapping[str, str]) -> list[str]:
         f"{cause} for OpenWhisk's function-pulling scheduler, which this Invoker does not work with: let controllers "
         "use the ShardingContainerPoolBalancer, and set org.apache.openwhisk.core.invoker.InvokerReactive"
     ]
-
-
-def unencrypted(keys: Mapping[str, str]) -> list[str]:
-    """A warning where upstream's Invoker would speak https; `keys` are upstream's (spec: invoker.md §2.3)."""
-    if keys.get("whisk.invoker.protocol") != "https":
-        return []
-    return ["whisk.invoker.protocol: https is not in this version, the Invoker speaks http: keep its port inside"]
 
 
 def well_known(role: Role, password: str | None) -> list[str]:
@@ -138,7 +125,7 @@ IDENTITY: tuple[Setting, ...] = (
         "unique-name",
         optional(name),
         "",
-        "name of this Invoker, for people",
+        "name of this Invoker; unless --id is given, ZooKeeper keeps its number",
         form="NAME",
         roles=("invoker",),
         also=("--uniqueName",),
@@ -162,9 +149,9 @@ IDENTITY: tuple[Setting, ...] = (
     ),
     Setting(
         "overwrite-id",
-        overwritten,
+        optional(invoker_number),
         "",
-        "refused: OpenWhisk's option for ids in ZooKeeper",
+        "number that ZooKeeper keeps for the name from now on, and for no other",
         form="N",
         roles=("invoker",),
         also=("--overwriteId",),

@@ -35,16 +35,16 @@ def upcall(*words: str, **environment: str) -> tuple[int, list[str], str]:
             [
                 "upcall: 2 settings are wrong or missing:",
                 "  an Invoker needs brokers: name them by --kafka-hosts HOST:PORT or the variable KAFKA_HOSTS.",
-                "  say which Invoker this is: --id N (or UPCALL_ID); or --id-from-hostname",
+                "  say which Invoker this is: --id N (or UPCALL_ID); or --uniqueName NAME, whose number",
             ],
         ),
         (["controller"], {}, ["upcall: a controller needs brokers: name them by --kafka-hosts"]),
         (
-            ["invoker", "--id", "0", "--overwriteId", "3"],
+            ["invoker", "--overwriteId", "3"],
             {"KAFKA_HOSTS": "a:1"},
-            ["upcall: --overwrite-id: it changes"],
+            ["upcall: --overwriteId N is for a name whose number ZooKeeper keeps"],
         ),
-        (["invoker", "--uniqueName", "w"], {"KAFKA_HOSTS": "a:1"}, ["upcall: --uniqueName w alone needs ids that"]),
+        (["invoker", "--uniqueName", "w"], {"KAFKA_HOSTS": "a:1"}, ["upcall: --uniqueName w without --id: "]),
         (
             ["invoker", "--id", "0"],
             {"KAFKA_HOSTS": "a:1", "CONFIG_whisk_etcd_hosts": "e:1"},

@@ -1,12 +1,13 @@
 """Which number an Invoker takes, and which it must not."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from upcall import identity
 from upcall.errors import Misconfigured
-from upcall.identity import Surroundings, beyond, invoker_id, surroundings
+from upcall.identity import Claim, Surroundings, beyond, claimed, invoker_id, surroundings
 
 
 def in_pod(host_name: str) -> Surroundings:
@@ -41,7 +42,7 @@ def test_a_pod_of_a_stateful_set_takes_its_ordinal(name: str, number: int) -> No
     ],
 )
 def test_a_pod_of_another_name_takes_none(name: str) -> None:
-    with pytest.raises(Misconfigured, match=r"--id N .*--id-from-hostname.* StatefulSet"):
+    with pytest.raises(Misconfigured, match=r"--id N .*--uniqueName.*--id-from-hostname.* StatefulSet"):
         invoker_id(None, None, False, in_pod(name))
 
 
@@ -63,11 +64,18 @@ def test_a_host_name_without_a_number_is_named() -> None:
         invoker_id(None, None, True, Surroundings("laptop"))
 
 
-def test_a_unique_name_alone_is_not_enough() -> None:
-    with pytest.raises(
-        Misconfigured, match=r"--uniqueName owdev-invoker-0 alone needs ids that ZooKeeper keeps.* --id N"
-    ):
-        invoker_id(None, "owdev-invoker-0", False, in_pod("owdev-invoker-0"))
+def test_a_unique_name_is_asked_for_before_an_ordinal_is_taken() -> None:
+    around = in_pod("owdev-invoker-3")
+    assert invoker_id(None, "owdev-invoker-3", False, around, hosts="a:1") == Claim("a:1", "owdev-invoker-3")
+    assert invoker_id(None, "", False, around, hosts="a:1") == 3
+    with pytest.raises(Misconfigured, match=r"--uniqueName owdev-invoker-3 without --id: .*ZOOKEEPER_HOSTS.* --id N"):
+        invoker_id(None, "owdev-invoker-3", False, around)
+
+
+def test_without_kazoo_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "upcall.zookeeper", None)
+    with pytest.raises(Misconfigured, match="--uniqueName without --id needs the package kazoo: "):
+        claimed(Claim("a:1", "u"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from upcall.config import Settings, load, survey
 from upcall.errors import Misconfigured
-from upcall.identity import Surroundings
+from upcall.identity import Claim, Surroundings
 from upcall.model.store_url import SqliteUrl
 from upcall.places import default_data
 from upcall.setting import Role
@@ -17,7 +17,7 @@ NOWHERE = Surroundings("laptop")
 MANIFEST = '{"runtimes": {"python": [{"kind": "python:3", "image": {"name": "action-python"}}]}, "blackboxes": []}'
 
 
-def invoker(environment: dict[str, str] | None = None, **flags: str) -> Settings:
+def invoker(environment: dict[str, str] | None = None, **flags: str | None) -> Settings:
     return load({"id": "3", **flags}, {**KAFKA, **(environment or {})}, None, "invoker", NOWHERE)[0]
 
 
@@ -73,6 +73,29 @@ def test_a_role_does_not_look_at_what_it_does_not_have() -> None:
         invoker({"UPCALL_MEMORY": "much"})
 
 
+ZOOKEEPER = {"ZOOKEEPER_HOSTS": "a:1, [::1]:2"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "number", "claim"),
+    [
+        ({"id": "3", "unique_name": "u"}, 3, None),
+        ({"id": "3", "unique_name": "u", "overwrite_id": "4"}, 3, None),
+        ({"id": None, "unique_name": "u"}, 0, Claim("a:1,[::1]:2", "u")),
+        ({"id": None, "unique_name": "u", "overwrite_id": "4"}, 0, Claim("a:1,[::1]:2", "u", 4)),
+        ({"id": None, "unique_name": " ", "id_from_hostname": "on"}, 7, None),
+    ],
+)
+def test_the_number_is_given_or_claimed(flags: dict[str, str | None], number: int, claim: Claim | None) -> None:
+    found = load(flags, {**KAFKA, **ZOOKEEPER}, None, "invoker", Surroundings("host-7"))[0]
+    assert (found.invoker_id, found.claim) == (number, claim)
+
+
+def test_servers_of_zookeeper_may_have_a_node_to_be_below() -> None:
+    found = invoker({"ZOOKEEPER_HOSTS": "a:1,b:2/mine/ow/"}, id=None, unique_name="u")
+    assert found.claim == Claim("a:1,b:2/mine/ow/", "u")
+
+
 def test_an_invokers_names_and_tags() -> None:
     plain = invoker()
     assert (plain.unique_name, plain.displayed_name, plain.tags, plain.dedicated_namespaces) == (None, None, [], [])
@@ -83,6 +106,8 @@ def test_an_invokers_names_and_tags() -> None:
     )
     assert (named.unique_name, named.displayed_name, named.tags) == ("u", "d", [])
     assert named.dedicated_namespaces == ["a", "b"]
+    blank = invoker(unique_name=" ", displayed_name="")
+    assert (blank.unique_name, blank.displayed_name) == (None, None)
     assert invoker({"UPCALL_TAGS": "' x,y '"}).tags == ["x", "y"]
 
 
@@ -141,7 +166,18 @@ def test_other_keys_of_upstreams() -> None:
         ({"id": "10000"}, {}, "--id: 10000 is too high: Invokers are numbered 0, 1, 2, …, up to 9999"),
         ({"id": "9" * 5000}, {}, "--id: 99999999999999999999 is too high"),
         ({"id": "0", "unique_name": "x" * 254}, {}, "253 characters at most"),
-        ({"overwrite_id": "1"}, {}, "--overwrite-id: it changes ids that ZooKeeper keeps, which this version does not"),
+        ({"overwrite_id": "x"}, {}, "--overwrite-id: 'x' is no number of an Invoker"),
+        (
+            {"id": None, "overwrite_id": "1"},
+            {},
+            "--overwriteId N is for a name whose number ZooKeeper keeps: give --un",
+        ),
+        ({"id": None, "unique_name": "u"}, {}, "--uniqueName u without --id: ZooKeeper keeps its number; name that by"),
+        ({"id": None, "unique_name": "a/b"}, ZOOKEEPER, "--uniqueName a/b cannot be a node of ZooKeeper"),
+        ({"id": None, "unique_name": ".."}, ZOOKEEPER, "a name has no '/' and is neither '.' nor '..'"),
+        ({"id": None, "unique_name": "u"}, {"ZOOKEEPER_HOSTS": "zk"}, "'zk' is no ZooKeeper; write it as"),
+        ({"id": None, "unique_name": "u"}, {"ZOOKEEPER_HOSTS": "zk:0"}, "'zk:0' is no ZooKeeper"),
+        ({"id": None, "unique_name": "u"}, {"ZOOKEEPER_HOSTS": ","}, "--uniqueName u without --id"),
         ({}, {"UPCALL_CONCURRENT_PEEK_FACTOR": "0"}, "'0' is no number above 0, and up to 1"),
         ({}, {"UPCALL_CONCURRENT_PEEK_FACTOR": "nan"}, "'nan' is no number above 0, and up to 1"),
         ({}, {"CONFIG_whisk_blacklist_pollInterval": "0 s"}, "'0 s' is no time between two looks"),
@@ -153,7 +189,7 @@ def test_other_keys_of_upstreams() -> None:
         ({}, {"CONFIG_whisk_etcd_hosts": "etcd:2379"}, "whisk.etcd.hosts: etcd is for OpenWhisk's function-pulling"),
     ],
 )
-def test_what_an_invoker_cannot_be(flags: dict[str, str], environment: dict[str, str], says: str) -> None:
+def test_what_an_invoker_cannot_be(flags: dict[str, str | None], environment: dict[str, str], says: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         invoker(environment, **flags)
     assert says in str(refused.value)
