@@ -159,6 +159,14 @@ async def test_malformed_queries(api: Api, query: str, text: str) -> None:
     assert (reply.status, reply.error) == (400, text)
 
 
+async def test_logs_that_somebody_else_takes_are_not_available(api: Api) -> None:
+    await put(api, record(1, logs=[]))
+    other = Api(api.store, logs_elsewhere=True)
+    assert (await other("GET", f"_/activations/{id_of(1)}/logs")).json == {"logs": ["Logs are not available."]}
+    assert (await other("GET", f"_/activations/{id_of(1)}")).json["logs"] == []
+    assert (await other("GET", f"_/activations/{id_of(2)}/logs")).status == 404
+
+
 @pytest.mark.parametrize("tail", ["", "/result", "/logs"])
 async def test_ids(api: Api, tail: str) -> None:
     for id_, status, text in (
