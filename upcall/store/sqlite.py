@@ -230,7 +230,7 @@ class SqliteStore:
     async def blocked(self) -> frozenset[str]:
         return await self._read_accounts(lambda connection: accounts.blocked(*tables.accounts(connection)))
 
-    async def ids(self, space: Space, after: str, limit: int) -> list[tuple[str, str]]:
+    async def ids(self, space: Space, after: str, limit: int) -> Sequence[tuple[str, str]]:
         """Of what is durable, in the order of the ids, each with its document's kind."""
         return await self._read(lambda connection: tables.ids(connection, space, after, limit))
 
