@@ -14,8 +14,8 @@ from upcall.model.keep import Keep
 from upcall.model.store_url import PostgresUrl
 from upcall.ports import Query
 from upcall.store import choice, postgres_retention
+from upcall.store.journalled import journalled
 from upcall.store.postgres import PostgresStore
-from upcall.store.postgres_journal import JournalledPostgresStore
 from upcall.store.postgres_retention import Sweeper
 from upcall.testing import until
 
@@ -100,7 +100,7 @@ async def test_the_platform_s_store_is_swept_in_the_background(url: PostgresUrl,
                 await asyncio.sleep(0.001)
 
 
-async def accepted(store: JournalledPostgresStore, *ids: str) -> None:
+async def accepted(store: PostgresStore, *ids: str) -> None:
     for id in ids:
         told: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         store.journal.accept(id, "invoker0", id.encode(), told.set_result)
@@ -111,7 +111,7 @@ async def test_a_row_goes_when_its_record_is_committed_and_not_before(
     url: PostgresUrl, postgres: "Server", tmp_path: Path
 ) -> None:
     ids = [activation(number).id for number in (1, 2)]
-    async with JournalledPostgresStore(url, tmp_path) as store:
+    async with journalled(PostgresStore(url), tmp_path) as store:
         await accepted(store, *ids)
         assert len(store.journal) == 2
         await asyncio.to_thread(postgres.stop)
@@ -123,32 +123,31 @@ async def test_a_row_goes_when_its_record_is_committed_and_not_before(
         postgres.start()
         await until(lambda: len(store.journal._journal) == 1)
         assert await starts(store) == [1]
-    async with JournalledPostgresStore(url, tmp_path) as store:
+    async with journalled(PostgresStore(url), tmp_path) as store:
         assert [each.id for each in store.journal.left()] == [ids[1]]
         assert list(store.journal.left()) == []
 
 
 async def test_what_has_a_record_is_not_left(url: PostgresUrl, tmp_path: Path) -> None:
     """The row of one that was recorded when its process was killed, before the row went."""
-    async with JournalledPostgresStore(url, tmp_path) as store:
+    async with journalled(PostgresStore(url), tmp_path) as store:
         await accepted(store, *(activation(number).id for number in range(5)))
         for number in (1, 3):
             store.record(activation(number))
         await store.flush()
     for _ in range(2):
-        async with JournalledPostgresStore(url, tmp_path) as store:
+        async with journalled(PostgresStore(url), tmp_path) as store:
             assert [each.id for each in store.journal.left()] == [activation(number).id for number in (0, 2, 4)]
             assert len(store.journal) == 3
 
 
 async def test_records_that_are_lost_keep_their_rows(url: PostgresUrl, postgres: "Server", tmp_path: Path) -> None:
-    store = await JournalledPostgresStore(url, tmp_path).open()
-    await accepted(store, activation(1).id)
-    await asyncio.to_thread(postgres.stop)
-    store.record(activation(1))
-    store.journal.ended(activation(1).id)
-    await store.close(patience=0.01)
+    async with journalled(PostgresStore(url), tmp_path, patience=0.01) as store:
+        await accepted(store, activation(1).id)
+        await asyncio.to_thread(postgres.stop)
+        store.record(activation(1))
+        store.journal.ended(activation(1).id)
     assert store.lost == 1
     postgres.start()
-    async with JournalledPostgresStore(url, tmp_path) as store:
+    async with journalled(PostgresStore(url), tmp_path) as store:
         assert [each.id for each in store.journal.left()] == [activation(1).id]

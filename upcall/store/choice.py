@@ -6,7 +6,7 @@ PostgreSQL's driver is an extra and is loaded where it is asked for.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -19,12 +19,12 @@ from upcall.ownership import held, owned, private_folder, shared, unusable
 from upcall.places import DATABASE
 from upcall.ports import Journal, Store
 from upcall.store import retention
+from upcall.store.journalled import R, journalled
 from upcall.store.part import Guest, Member
 from upcall.store.sqlite import Durability, SqliteStore
 
 if TYPE_CHECKING:
     from upcall.store.postgres import PostgresStore
-    from upcall.store.postgres_journal import JournalledPostgresStore
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +75,10 @@ async def opened(
     url = store_url(given, data)
     if isinstance(url, PostgresUrl):
         _driver()
-        remote = await _remote(url, data, durability)
-        try:
+        from upcall.store.postgres import PostgresStore
+
+        async with _remote(lambda: PostgresStore(url), url.masked, data, durability) as remote:
             yield remote
-        finally:
-            await remote.close()
         return
     if member:
         async with _member(url, data, durability, member) as store:
@@ -91,21 +90,23 @@ async def opened(
             yield store
 
 
-async def _remote(url: PostgresUrl, data: Path, durability: Durability) -> "JournalledPostgresStore":
+@contextlib.asynccontextmanager
+async def _remote(make: Callable[[], R], name: str, data: Path, durability: Durability) -> AsyncIterator[R]:
     """Opened; waits for a server that is not there yet. Raises Misconfigured."""
-    from upcall.store.postgres_journal import JournalledPostgresStore
-
     deadline, told = monotonic() + PATIENCE, False
-    while True:
-        try:
-            return await JournalledPostgresStore(url, data, durability).open()
-        except Away as error:
-            if monotonic() > deadline:
-                raise
-            if not told:
-                log.warning("the store %s does not answer: %s; waiting %g s for it", url.masked, error.why, PATIENCE)
-                told = True
-        await asyncio.sleep(0.5)
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            try:
+                store = await stack.enter_async_context(journalled(make(), data, durability))
+                break
+            except Away as error:
+                if monotonic() > deadline:
+                    raise
+                if not told:
+                    log.warning("the store %s does not answer: %s; waiting %g s for it", name, error.why, PATIENCE)
+                    told = True
+            await asyncio.sleep(0.5)
+        yield store
 
 
 @contextlib.asynccontextmanager

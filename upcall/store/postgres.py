@@ -30,6 +30,7 @@ from upcall.ports import D, Query, Stored
 from upcall.store import accounts, postgres_tables
 from upcall.store.batch import MAX_BYTES, MAX_RECORDS, Record
 from upcall.store.coding import Space, checked, decode, exactly, record_rev, space_of
+from upcall.store.journalled import SettledJournal
 from upcall.store.postgres_changes import CHANNEL, Changes
 from upcall.store.postgres_link import FAILURES, Connection, Job, Link, cause
 from upcall.store.postgres_migrate import migrate
@@ -69,6 +70,8 @@ class PostgresStore:
         self._changes = Changes(self._link)
         self.lost = 0
         """Records that `close` could not save."""
+        self.journal: SettledJournal
+        """Where it is `journalled`."""
 
     async def open(self) -> Self:
         """Find the database, make or migrate its tables. Raises Misconfigured."""
@@ -187,7 +190,7 @@ class PostgresStore:
 
         return await self._link.read(find)
 
-    async def ids(self, space: Space, after: str, limit: int) -> list[tuple[str, str]]:
+    async def ids(self, space: Space, after: str, limit: int) -> Sequence[tuple[str, str]]:
         """See `upcall.store.sqlite.SqliteStore.ids`."""
         return await self._link.read(lambda connection: postgres_tables.ids(connection, space, after, limit))
 

@@ -1,23 +1,23 @@
-"""The PostgreSQL store of a platform whose bus lives in its own process.
+"""A store on a server, for a platform whose bus lives in its own process.
 
 What such a bus has accepted and not ended is this machine's own business, so its journal is a file in the data folder,
-as without PostgreSQL (docs/adr/0013-postgresql.md). The two databases share no transaction: a row goes when its record
-is known to be committed over there, and what the next life finds here is compared with the records first.
+as without a server (docs/adr/0013-postgresql.md). The two databases share no transaction: a row goes when its record is
+known to be durable over there, and what the next life finds here is compared with the records first.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, TypeVar
 
-from upcall.model.store_url import PostgresUrl
 from upcall.ports import Left, Store
 from upcall.store.journal import SqliteJournal
-from upcall.store.postgres import PostgresStore
 from upcall.store.sqlite import Durability, SqliteStore
 
 FILE = "journal.db"
 """In the data folder."""
+PATIENCE = 10.0
 ASKED = 1000
 """Activations in one question for records."""
 
@@ -72,36 +72,52 @@ class SettledJournal:
         self._task = None
 
 
-class JournalledPostgresStore(PostgresStore):
-    """With `journal`, for a bus that lives in this process; its file is in the folder `data`."""
+class Remote(Store, Protocol):
+    """A store that a journal can be put beside."""
 
-    def __init__(self, url: PostgresUrl, data: Path, durability: Durability = "normal") -> None:
-        super().__init__(url)
-        self._local = SqliteStore(data / FILE, durability)
-        self.journal: SettledJournal
+    journal: SettledJournal
+    """Set while it is `journalled`."""
+    lost: int
 
-    async def open(self) -> Self:
+    async def open(self) -> object:
         """Raises Misconfigured."""
-        await self._local.open()
+
+    async def close(self, patience: float = ...) -> None:
+        """Flush and let go. Records that nothing takes for `patience` seconds are lost."""
+
+    async def recorded(self, ids: Iterable[str]) -> set[str]:
+        """Those of the activations that have a record. Raises Unavailable."""
+
+
+R = TypeVar("R", bound=Remote)
+
+
+@contextlib.asynccontextmanager
+async def journalled(
+    store: R, data: Path, durability: Durability = "normal", patience: float = PATIENCE
+) -> AsyncIterator[R]:
+    """Opened, with its `journal` in a file of the folder `data`; it has `patience` seconds to save its last records.
+    Raises Misconfigured."""
+    async with SqliteStore(data / FILE, durability) as local:
+        await store.open()
         try:
-            await super().open()
-            self.journal = SettledJournal(self._local.journal, self, await self._unrecorded())
+            store.journal = SettledJournal(local.journal, store, await _unrecorded(local.journal, store))
         except BaseException:
-            await self._local.close()
+            await store.close()
             raise
-        return self
+        try:
+            yield store
+        finally:
+            await store.close(patience)
+            await store.journal.close(durable=not store.lost)
 
-    async def close(self, patience: float = 10.0) -> None:
-        await super().close(patience)
-        await self.journal.close(durable=not self.lost)
-        await self._local.close()
 
-    async def _unrecorded(self) -> list[Left]:
-        """What an earlier life has left; that which has a record has ended."""
-        left = list(self._local.journal.left())
-        found: set[str] = set()
-        for at in range(0, len(left), ASKED):
-            found |= await self.recorded(each.id for each in left[at : at + ASKED])
-        for id in found:
-            self._local.journal.ended(id)
-        return [each for each in left if each.id not in found]
+async def _unrecorded(journal: SqliteJournal, store: Remote) -> list[Left]:
+    """What an earlier life has left; that which has a record has ended."""
+    left = list(journal.left())
+    found: set[str] = set()
+    for at in range(0, len(left), ASKED):
+        found |= await store.recorded(each.id for each in left[at : at + ASKED])
+    for id in found:
+        journal.ended(id)
+    return [each for each in left if each.id not in found]
