@@ -24,6 +24,8 @@ VERBS = {
     "backup": ("upcall.cli.backup", "Copy the database while the platform runs (operator)."),
     "config": ("upcall.cli.config", "Show each setting and where it comes from (operator)."),
     "controller": ("upcall.cli.controller", "Run the API alone, with Invokers elsewhere (operator)."),
+    "export": ("upcall.cli.exports", "Copy what is here to an OpenWhisk's CouchDB (operator)."),
+    "import": ("upcall.cli.imports", "Copy an existing OpenWhisk from its CouchDB (operator)."),
     "invoker": ("upcall.cli.invoker", "Run one Invoker, a worker behind Kafka (operator)."),
     "list": ("upcall.cli.everything", "List all that is in a namespace."),
     "log-level": ("upcall.cli.loglevel", "Show or set how much a running platform logs (operator)."),

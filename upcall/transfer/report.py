@@ -36,22 +36,26 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Report:
-    """`on_problem` hears of each as it is found."""
+    """`on_problem` hears of each as it is found, `on_seen` how many documents there were so far."""
 
-    def __init__(self, on_problem: Callable[[Problem], None]) -> None:
-        self._on_problem = on_problem
+    def __init__(self, on_problem: Callable[[Problem], None], on_seen: Callable[[int], None]) -> None:
+        self._on_problem, self._on_seen = on_problem, on_seen
         self._fates: Counter[tuple[str, Fate]] = Counter()
         self.problems = 0
         self.seen = 0
 
     def count(self, kind: str, fate: Fate) -> None:
-        self.seen += 1
         self._fates[kind, fate] += 1
+        self._see()
 
     def problem(self, database: str, id: str, why: str) -> None:
-        self.seen += 1
         self.problems += 1
         self._on_problem(Problem(database, id, why))
+        self._see()
+
+    def _see(self) -> None:
+        self.seen += 1
+        self._on_seen(self.seen)
 
     @property
     def whole(self) -> bool:
