@@ -6,9 +6,10 @@
 from upcall.balancing import BALANCING_SETTINGS
 from upcall.brokers import KAFKA_SETTINGS
 from upcall.core.stems import parse_prewarm
+from upcall.couch import KEY, parse_place, place_shown
 from upcall.docker import DOCKER_SETTINGS, DRIVER
 from upcall.limits import LIMIT_SETTINGS
-from upcall.masks import credentials_shown, hidden, store_shown
+from upcall.masks import credentials_shown, hidden
 from upcall.model.forms import (
     credentials,
     folder,
@@ -25,7 +26,6 @@ from upcall.model.keep import parse_keep
 from upcall.model.preload import parse_preload
 from upcall.model.resolvers import parse_resolvers
 from upcall.model.sizes import parse_duration
-from upcall.model.store_url import parse_store
 from upcall.pooling import POOL_SETTINGS
 from upcall.recording import RECORD_SETTINGS
 from upcall.roles import IDENTITY, ROLE_SETTINGS
@@ -59,12 +59,13 @@ PLACE = (
     ),
     Setting(
         "store",
-        optional(parse_store),
+        optional(parse_place),
         "",
         "database: sqlite:////FILE, postgresql://USER@HOST/NAME or couchdb://USER@HOST:PORT/PREFIX  "
         "[default: upcall.db in the data folder]",
+        (KEY,),
         form="URL",
-        show=store_shown,
+        show=place_shown,
     ),
 )
 
@@ -202,7 +203,6 @@ SETTINGS: tuple[Setting, ...] = (
         "off",
         "self-signed: https, with a certificate made in the data folder",
         form="off|self-signed",
-        roles=ANSWERS,
     ),
     Setting(
         "tls-cert",
@@ -210,15 +210,14 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "https, with this certificate (PEM, the chain after it)",
         form="FILE",
-        roles=ANSWERS,
     ),
-    Setting("tls-key", optional(folder), "", "private key (PEM) of --tls-cert", form="FILE", roles=ANSWERS),
+    Setting("tls-key", optional(folder), "", "private key (PEM) of --tls-cert", form="FILE"),
     Setting(
         "log.level",
         log_level,
         "info",
         "least level that is logged: debug, info, warning or error",
-        ("CONFIG_logback_log_level",),
+        ("logback.log.level",),
         form="LEVEL",
     ),
     Setting(
@@ -267,6 +266,10 @@ SETTINGS: tuple[Setting, ...] = (
     *RECORD_SETTINGS,
     *SECURED_SETTINGS,
 )
+
+
+VARIABLES = frozenset(key for setting in SETTINGS for key in setting.upstream if key.isupper())
+"""Upstream's that are no keys."""
 
 
 def settings_of(role: Role) -> list[Setting]:

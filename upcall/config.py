@@ -26,6 +26,7 @@ from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish
 from upcall.docker import Docker, Driver, take_docker, unused
 from upcall.errors import Misconfigured
+from upcall.fates import Fate, given, near_misses
 from upcall.identity import Claim, Surroundings, beyond, invoker_id, surroundings
 from upcall.limits import take_limits
 from upcall.model.keep import Keep
@@ -36,13 +37,14 @@ from upcall.model.sizes import SystemLimits
 from upcall.model.store_url import SqliteUrl, StoreUrl
 from upcall.places import DATABASE, default_data
 from upcall.pooling import Pooling, take_pooling
+from upcall.providers import refused, remarks
 from upcall.recording import LogStore, take_keys
-from upcall.roles import function_pulling, well_known
+from upcall.roles import well_known
 from upcall.secured import Https, take_https
 from upcall.setting import Role, Setting
-from upcall.sources import Found, Sources, Texts, upstream_keys
+from upcall.sources import Found, Sources, Texts
 
-__all__ = ["Finding", "Settings", "Survey", "load", "survey", "upstream_keys"]
+__all__ = ["Finding", "Settings", "Survey", "load", "survey"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,8 @@ class Survey(msgspec.Struct, frozen=True):
     faults: list[str]
     remarks: list[str]
     settings: Settings | None
+    fates: list[Fate]
+    """Of the names of OpenWhisk's that were given."""
 
 
 def load(
@@ -178,7 +182,7 @@ def survey(
     around: Surroundings | None = None,
 ) -> Survey:
     """Raises Misconfigured where the file cannot be read."""
-    sources = Sources(flags, environment, file)
+    sources = Sources(flags, environment, file, role)
     values: dict[str, Any] = {setting.field: setting.parse(setting.default) for setting in SETTINGS}
     findings = [_finding(setting, sources.find(setting), values) for setting in settings_of(role)]
     wrong = {finding.setting.field for finding in findings if finding.error}
@@ -192,10 +196,13 @@ def survey(
     if values["bus"] == "kafka" and brokers is None and "kafka_hosts" not in wrong:
         faults.append(missing_brokers(role))
     faults += _identify(values, wrong, around or surroundings(environment))
-    if role == "invoker":
-        faults += function_pulling(sources.upstream)
+    theirs, chosen = sources.upstream, {finding.setting.name: finding.found.source for finding in findings}
+    store_named = chosen["store"].startswith(("--", "UPCALL_"))
+    faults += theirs.faults + refused(role, theirs.keys, store_named)
     settings = None if faults else _settings(values)
-    return Survey(findings, faults, sources.remarks(SETTINGS) + _remarks(settings, environment), settings)
+    told = sources.remarks(SETTINGS) + theirs.remarks + near_misses(theirs) + remarks(role, theirs.keys, store_named)
+    fates = [*given(theirs, environment, role, chosen)]
+    return Survey(findings, faults, told + _remarks(settings, environment, theirs.keys), settings, fates)
 
 
 def _finding(setting: Setting, found: Found, values: dict[str, Any]) -> Finding:
@@ -231,7 +238,7 @@ def _settings(values: dict[str, Any]) -> Settings:
     return Settings(**values)
 
 
-def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
+def _remarks(settings: Settings | None, environment: Texts, keys: Texts) -> list[str]:
     if settings is None:
         return []
     told = []
@@ -240,7 +247,7 @@ def _remarks(settings: Settings | None, environment: Texts) -> list[str]:
     if settings.user_events and settings.bus == "memory":
         told.append("user events are told to nobody: they go to a topic of Kafka, and --bus is memory")
     if settings.driver != "process":
-        told += unused(upstream_keys(environment))
+        told += unused(keys)
     if settings.driver == "docker" and settings.action_network_range:
         told.append("action-network-range has no effect: the addresses of Docker's containers are its network's")
     if settings.driver == "docker" and settings.preload != Preload():

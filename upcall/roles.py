@@ -1,7 +1,6 @@
 """Settings of Invokers and controllers that are processes of their own, and how theirs are written."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,21 +83,6 @@ def manifest(text: str) -> Manifest:
             return parse_manifest(file.read(_MANIFEST))
     except OSError as error:
         raise ValueError(f"the file {path} cannot be read: {error.strerror}") from error
-
-
-def function_pulling(keys: Mapping[str, str]) -> list[str]:
-    """What to tell who asks for upstream's scheduler; `keys` are upstream's (spec: invoker.md §1)."""
-    provider = keys.get("whisk.spi.InvokerProvider", "")
-    if provider.endswith("FPCInvokerReactive"):
-        cause = f"whisk.spi.InvokerProvider: {provider} is"
-    elif not provider and keys.get("whisk.etcd.hosts"):
-        cause = "whisk.etcd.hosts: etcd is"
-    else:
-        return []
-    return [
-        f"{cause} for OpenWhisk's function-pulling scheduler, which this Invoker does not work with: let controllers "
-        "use the ShardingContainerPoolBalancer, and set org.apache.openwhisk.core.invoker.InvokerReactive"
-    ]
 
 
 def well_known(role: Role, password: str | None) -> list[str]:

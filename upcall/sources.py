@@ -1,8 +1,7 @@
 """Where the texts of settings come from, and which source wins.
 
-The command line's flag, the variable `UPCALL_<NAME>`, upstream's variables (`CONFIG_whisk_…`, `LIMITS_…`, …; spec:
-invoker.md §2), the TOML file, the default. Empty variables count as absent, and `CONFIG_` values that begin with `$`
-name another variable: deployments rely on both.
+The command line's flag, the variable `UPCALL_<NAME>`, upstream's sources (`upcall.upstream`), the TOML file, the
+default. Empty variables count as absent.
 """
 
 import re
@@ -14,13 +13,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from upcall.catalogue import VARIABLES
 from upcall.errors import Misconfigured
-from upcall.setting import Setting
+from upcall.setting import Role, Setting
+from upcall.upstream import Upstream
 
 Texts = Mapping[str, str]
 Lists = Mapping[str, list[str]]
 SERVICE = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
-API_HOST = "WHISK_API_HOST_NAME"
 CLIENTS = ("UPCALL_APIHOST",)
 """Variables of the command line that are nearly a setting's."""
 
@@ -37,12 +37,11 @@ class Found(NamedTuple):
 class Sources:
     """All of them but the defaults, which are the settings' own."""
 
-    def __init__(self, flags: Mapping[str, str | None], environment: Texts, file: Path | None) -> None:
+    def __init__(self, flags: Mapping[str, str | None], environment: Texts, file: Path | None, role: Role) -> None:
         """Raises Misconfigured where the file cannot be read."""
         self._flags = flags
         self.environment = environment
-        self.upstream = {**upstream_keys(environment), **_api_host(environment)}
-        self._upstream_lists = _lists(_keys(environment))
+        self.upstream = Upstream(environment, role, VARIABLES)
         self._file = file
         self._table, self._table_lists = _toml(file) if file else ({}, {})
 
@@ -55,7 +54,7 @@ class Sources:
             return Found(setting.variable, variable)
         for key in setting.upstream:
             if value := self._upstream(setting, key):
-                return Found(key, value)
+                return Found(self.upstream.source(key), value)
         in_file = f"'{setting.name}' in the configuration file"
         if setting.open and (value := _members(self._table, self._table_lists, f"{setting.name}.", setting.many)):
             return Found(in_file, value)
@@ -67,10 +66,10 @@ class Sources:
 
     def _upstream(self, setting: Setting, key: str) -> str | None:
         if key.endswith(".*"):
-            return _members(self.upstream, self._upstream_lists, key[:-1], setting.many)
-        if setting.many and key in self._upstream_lists:
-            return _json(self._upstream_lists[key])
-        return self.upstream.get(key) or self.environment.get(key)
+            return _members(self.upstream.keys, self.upstream.lists, key[:-1], setting.many)
+        if setting.many and key in self.upstream.lists:
+            return _json(self.upstream.lists[key])
+        return self.upstream.keys.get(key)
 
     def remarks(self, settings: tuple[Setting, ...]) -> list[str]:
         """What has no effect: keys of the file, and of our variables those that are nearly a setting's; others are the
@@ -102,45 +101,6 @@ def _of_a_service(name: str, text: str) -> bool:
 
 def _known(key: str, settings: tuple[Setting, ...]) -> bool:
     return any(key == setting.name or (setting.open and key.startswith(f"{setting.name}.")) for setting in settings)
-
-
-def upstream_keys(environment: Texts) -> dict[str, str]:
-    """`CONFIG_whisk_aB_c=x` → `whisk.a-b.c: x` (spec: invoker.md §2.1); a part that begins with a capital stays. The
-    elements of a list, `…_0`, `…_1`, are joined by commas under the list's name, too."""
-    found = _keys(environment)
-    return {**found, **{name: ",".join(elements) for name, elements in _lists(found).items()}}
-
-
-def _keys(environment: Texts) -> dict[str, str]:
-    """As single variables have them."""
-    found: dict[str, str] = {}
-    for name, raw in environment.items():
-        if not name.startswith("CONFIG_"):
-            continue
-        value = environment.get(raw[1:], "") if raw.startswith("$") else raw
-        value = value.strip().strip("'\"").strip()
-        if value:
-            found[".".join(map(_kebab, name.removeprefix("CONFIG_").split("_")))] = value
-    return found
-
-
-def _lists(found: Texts) -> Lists:
-    """The elements of each list, in their order."""
-    elements = [(name.rpartition("."), value) for name, value in found.items()]
-    numbered = sorted((name, int(last), value) for (name, _, last), value in elements if last.isdecimal())
-    return {name: [value for other, _, value in numbered if other == name] for name, _, _ in numbered}
-
-
-def _kebab(part: str) -> str:
-    return part if part[:1].isupper() else re.sub(r"[A-Z]", lambda match: f"-{match[0].lower()}", part)
-
-
-def _api_host(environment: Texts) -> dict[str, str]:
-    """Three variables make one URL (spec: invoker.md §2.2)."""
-    name = environment.get(API_HOST, "").strip()
-    scheme = environment.get("WHISK_API_HOST_PROTO", "").strip() or "https"
-    port = environment.get("WHISK_API_HOST_PORT", "").strip() or "443"
-    return {API_HOST: f"{scheme}://{name}:{port}"} if name else {}
 
 
 def _members(table: Texts, lists: Lists, prefix: str, many: bool) -> str:

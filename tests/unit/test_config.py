@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from upcall.catalogue import SETTINGS, settings_of
-from upcall.config import Settings, load, upstream_keys
+from upcall.config import Settings, load
 from upcall.errors import Misconfigured
 from upcall.model.sizes import NamespaceDefaults, Range
 from upcall.setting import ROLES, Role
+from upcall.upstream import Upstream
 
 
 def settings(environment: dict[str, str] | None = None, **flags: str) -> Settings:
@@ -62,7 +63,7 @@ def test_config_variables_become_keys() -> None:
         "CONFIG_whisk_named": "$ELSEWHERE",
         "ELSEWHERE": "there",
     }
-    assert upstream_keys(environment) == {
+    assert Upstream(environment, "serve").keys == {
         "whisk.container-pool.user-memory": "1 g",
         "whisk.spi.LogStoreProvider": "x",
         "whisk.named": "there",

@@ -232,11 +232,3 @@ def test_what_is_wrong_is_told_once() -> None:
 def test_an_id_beyond_the_deployments_count_is_remarked() -> None:
     remarks = load({"id": "3"}, {**KAFKA, "INVOKER_INSTANCES": "3"}, None, "invoker", NOWHERE)[1]
     assert any("INVOKER_INSTANCES=3" in remark for remark in remarks)
-
-
-@pytest.mark.parametrize(("protocol", "told"), [("https", 1), ("http", 0), ("", 0)])
-def test_an_invoker_that_should_speak_https_says_that_it_does_not(protocol: str, told: int) -> None:
-    environment = {**KAFKA, "CONFIG_whisk_invoker_protocol": protocol}
-    remarks = load({"id": "3"}, environment, None, "invoker", NOWHERE)[1]
-    assert [remark.startswith("whisk.invoker.protocol: https is not") for remark in remarks].count(True) == told
-    assert load({}, environment, None, "controller")[1] == load({}, KAFKA, None, "controller")[1]
