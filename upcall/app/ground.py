@@ -11,9 +11,12 @@ from upcall.app.addresses import names, reachable
 from upcall.app.folders import remove, run_folder
 from upcall.app.parts import opened_bus
 from upcall.config import Settings
+from upcall.errors import Misconfigured
+from upcall.extras import missing
 from upcall.http.listening import listen
 from upcall.ownership import Ownership, owned, private_folder
 from upcall.ports import Bus
+from upcall.secured import Https
 from upcall.store.choice import Storage, opened
 
 
@@ -50,8 +53,19 @@ def url_of(settings: Settings, ground: Ground) -> str:
 
 
 def _tls(settings: Settings, data: Path) -> ssl.SSLContext | None:
-    if settings.tls == "off" and settings.tls_cert is None and settings.tls_key is None:
-        return None
-    from upcall.controller.tls import tls_context
+    """By the operator's certificate or one that is made; else by a keystore, where https is asked for."""
+    if settings.tls != "off" or settings.tls_cert is not None or settings.tls_key is not None:
+        from upcall.controller.tls import tls_context
 
-    return tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, names(settings.host))
+        return tls_context(settings.tls, settings.tls_cert, settings.tls_key, data, names(settings.host))
+    return _by_keystore(settings.https) if settings.https.protocol == "https" else None
+
+
+def _by_keystore(https: Https) -> ssl.SSLContext:
+    if https.keystore is None:
+        raise Misconfigured("https needs a certificate: name a keystore (https.keystore), or a file with --tls-cert")
+    try:
+        from upcall.http.keystore import keystore_context
+    except ImportError as error:
+        raise missing("https.keystore", "cryptography") from error
+    return keystore_context(https.keystore, https.keystore_password, https.keystore_flavor, https.client_auth)

@@ -57,7 +57,7 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         facts = _facts(settings, url, bus, containers, offer)
         watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags, driver=drivers.metrics)
         stack.enter_context(watch.running())
-        await stack.enter_async_context(Server(_app(settings, bus, watch, data), ground.listener))
+        await stack.enter_async_context(Server(_app(settings, bus, watch, data), ground.listener, ground.tls))
         ground.owner.announce(ground.port, memory)
         write_properties(data, url)
         await proven(worker)

@@ -8,6 +8,7 @@ as many more get a 503, others nothing.
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
@@ -59,9 +60,10 @@ async def ping() -> Answer:
 
 
 class Server:
-    """`async with` it: inside, `listener` accepts connections; it is closed in the end."""
+    """`async with` it: inside, `listener` accepts connections, of https where there is `tls`; it is closed
+    in the end."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -75,6 +77,7 @@ class Server:
             server_header=False,
             backlog=BACKLOG,
             limit_concurrency=CONNECTIONS,
+            ssl_context_factory=(lambda *_: tls) if tls else None,
         )
         self._uvicorn = uvicorn.Server(config)
 
