@@ -10,7 +10,7 @@ what to make of a conflict with himself.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
@@ -32,6 +32,8 @@ CONNECT = 5.0
 """Seconds to get a connection."""
 LARGEST_BODY = 128 * MB
 """Of an answer: code of 48 MB takes 64 as base64, lists end at 64."""
+
+LARGEST_LINE = MB
 
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 """What raises when no answer came."""
@@ -68,7 +70,7 @@ class CouchHttp:
         """Asks nothing of the server."""
         headers = {"Accept": "application/json"}
         if self.url.username or self.url.password:
-            headers["Authorization"] = aiohttp.BasicAuth(self.url.username, self.url.password, "utf-8").encode()
+            headers["Authorization"] = aiohttp.encode_basic_auth(self.url.username, self.url.password, "utf-8")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections),
             headers=headers,
@@ -137,6 +139,21 @@ class CouchHttp:
         if answer.fine or answer.status in (404, 409):
             return answer
         raise Unavailable(texts.store_refuses(self.refusal(answer)))
+
+    async def lines(self, *segments: str, query: Mapping[str, str], silence: float) -> AsyncGenerator[bytes]:
+        """Of an answer that goes on, without empty ones, as they come. Raises FAILURES, TimeoutError among them where
+        nothing comes for `silence` seconds; Unavailable."""
+        if self._session is None:
+            raise Unavailable(texts.store_silent("it is closed"))
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=silence)
+        async with self._session.get(
+            self.target(segments, query), allow_redirects=False, timeout=timeout, read_bufsize=LARGEST_LINE
+        ) as answer:
+            if answer.status != 200:
+                raise Unavailable(texts.store_silent(self.refusal(Answer(answer.status, await _bounded(answer)))))
+            async for line in answer.content:
+                if line.strip():
+                    yield line
 
     def target(self, segments: tuple[str, ...], query: Mapping[str, str]) -> URL:
         path = "/".join(quote(segment, safe="", errors="surrogatepass") for segment in segments)

@@ -1,0 +1,146 @@
+"""Lists and counts over CouchDB's views (spec: entities.md §8): pages of rows, newest first, as upstream asks for them.
+
+    list     descending from [namespace, upto, "￰"] to [namespace, since]      a page goes on after the last row
+    count    the same range, reduced
+
+Kinds that upstream has no view of are found by their ids, which begin with the namespace: there are few of them.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from upcall.errors import Unavailable
+from upcall.model import texts
+from upcall.model.activation import Activation
+from upcall.model.documents import Document
+from upcall.model.names import Json
+from upcall.model.sizes import MB
+from upcall.ports import Query
+from upcall.store.coding import MOST, checked
+from upcall.store.couch_designs import ACTIVATIONS, VIEWS
+from upcall.store.couch_http import Answer, CouchHttp, fault
+
+FIRST, MOST_ROWS = 30, 1000
+"""Rows of a first page, and of a later one at most."""
+CHUNK = 4 * MB
+"""Bytes that a later page should have."""
+LAST = "\ufff0"
+"""Comes after each number in an order of keys."""
+LARGEST_SKIP = 2**53 - 1
+
+
+class Row(msgspec.Struct):
+    """Of a view; `doc` where it was asked for."""
+
+    id: str = ""
+    key: Raw = Raw(b"null")
+    value: Raw = Raw(b"null")
+    doc: Raw | None = None
+
+
+class _Page(msgspec.Struct):
+    rows: list[Row]
+
+
+class Range(NamedTuple):
+    """A view and what is wanted of it, from high to low."""
+
+    database: str
+    design: str
+    view: str
+    high: Json
+    low: Json
+
+
+_page = msgspec.json.Decoder(_Page).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def key(value: Json) -> str:
+    """As a parameter of a query. Raises UnicodeEncodeError, a ValueError, for what is no text."""
+    return _encode(value).decode()
+
+
+def range_of(http: CouchHttp, kind: type[Document], query: Query) -> Range | None:
+    """Where the documents of a list are; None where no view has them. Raises ValueError."""
+    since, upto, _, _ = checked(query)
+    url, begin = http.url, query.namespace
+    if kind is Activation:
+        design = url.designs.activations
+        if query.name is not None:
+            begin, design = f"{begin}/{query.name}", url.designs.filters
+        place = url.activations, design, ACTIVATIONS
+    elif kind.entity_type in VIEWS:
+        if query.package is not None:
+            begin = f"{begin}/{query.package}"
+        place = url.entities, url.designs.entities, VIEWS[kind.entity_type]
+    else:
+        return None
+    high: list[Json] = [begin, LAST if upto == MOST else upto, LAST]
+    return Range(*place, high, [begin, max(since, 0)])
+
+
+async def rows(http: CouchHttp, place: Range, query: Query, *, documents: bool) -> AsyncIterator[Row]:
+    """Raises Unavailable."""
+    _, _, skip, limit = checked(query)
+    asked = {"descending": "true", "reduce": "false", "endkey": key(place.low), "startkey": key(place.high)}
+    asked["include_docs"] = "true" if documents else "false"
+    asked["skip"] = str(min(skip, LARGEST_SKIP))
+    wanted = FIRST
+    while limit > 0:
+        asked["limit"] = str(min(wanted, limit))
+        answer = await view(http, place.database, place.design, place.view, asked)
+        found = page(answer)
+        for row in found:
+            yield row
+        limit -= len(found)
+        if len(found) < min(wanted, limit + len(found)):
+            return
+        asked.update(startkey=bytes(found[-1].key).decode(), startkey_docid=key(found[-1].id), skip="1")
+        wanted = max(1, min(MOST_ROWS, CHUNK * len(found) // len(answer.body)))
+
+
+async def count(http: CouchHttp, place: Range, skip: int) -> int:
+    """Raises Unavailable."""
+    asked = {"reduce": "true", "startkey": key(place.low), "endkey": key(place.high)}
+    found = page(await view(http, place.database, place.design, place.view, asked))
+    return max(0, (msgspec.json.decode(found[0].value, type=int) if found else 0) - skip)
+
+
+async def view(http: CouchHttp, database: str, design: str, name: str, query: Mapping[str, str]) -> Answer:
+    """Raises Unavailable."""
+    answer = await http.read(database, "_design", design, "_view", name, query=query)
+    if answer.status == 404:
+        why = f"its view {design}/{name} in {database} is not there ({fault(answer)})"
+        raise Unavailable(texts.store_silent(why))
+    return answer
+
+
+async def below(http: CouchHttp, database: str, begin: str, after: str = "") -> AsyncIterator[Row]:
+    """Documents whose ids begin so, in the order of ids; none of CouchDB's own, and none up to `after`. Raises
+    Unavailable."""
+    asked = {"include_docs": "true", "limit": str(MOST_ROWS)}
+    if begin:
+        asked |= {"startkey": key(begin), "endkey": key(f"{begin}{LAST}")}
+    if after:
+        asked["startkey"] = key(after)
+    while True:
+        answer = await http.read(database, "_all_docs", query=asked, absent=False)
+        found = page(answer)
+        for row in found:
+            if row.id != after and not row.id.startswith("_"):
+                yield row
+        if len(found) < MOST_ROWS:
+            return
+        asked |= {"startkey": key(found[-1].id), "skip": "1"}
+
+
+def page(answer: Answer) -> list[Row]:
+    """Raises Unavailable where the answer is none."""
+    try:
+        return _page(answer.body).rows
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unavailable(texts.store_silent("the database's answer cannot be read")) from error
