@@ -155,7 +155,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 30
     """0: all."""
     whole: bool = True
-    """Else activations come without logs and result, actions without parameters."""
+    """Else activations come without logs and result, from some stores without subject and size, and actions without
+    parameters."""
 
 
 class Accounts(Protocol):
@@ -184,7 +185,8 @@ class Accounts(Protocol):
         """All that have the namespace, the first of them its owner; without those of blocked subjects."""
 
     async def blocked(self) -> frozenset[str]:
-        """Namespaces of blocked subjects, and those whose limits allow no invocation (spec: store.md §7)."""
+        """Namespaces of blocked subjects, and those whose limits allow no invocation (spec: store.md §7); some stores
+        tell of a change only when they are asked again."""
 
     def changes(self) -> int | None:
         """A number that is another one as soon as a subject or a namespace's limits have changed, whoever changed

@@ -17,7 +17,7 @@ from upcall.ports import Query, Store
 ABSENT = "9-00"
 
 
-pytest_plugins = ["tests.system.postgres"]
+pytest_plugins = ["tests.system.postgres", "tests.system.pouchdb"]
 
 
 class TestDocuments:
@@ -93,7 +93,6 @@ class TestDocuments:
         with pytest.raises(errors.NotFound):
             await store.delete(Action, "guest/hello", first)
         again = await store.put(action(code="again"))
-        assert again.startswith("1-")
         assert again != first
         assert (await store.get(Action, "guest/hello")).doc == action(code="again")
 
@@ -384,7 +383,8 @@ class TestSubjects:
     async def test_blocked_namespaces(self, store: Store) -> None:
         await store.put(Limits("bob", UserLimits(concurrent_invocations=0)))
         await store.put(Limits("alice", UserLimits(fires_per_minute=0)))
-        assert await store.blocked() == {"eve", "bob"}
+        while (blocked := await store.blocked()) != {"eve", "bob"}:
+            assert blocked < {"eve", "bob"}  # of a view that is brought up to date behind our back
 
     async def test_subjects_are_listed_in_no_namespace(self, store: Store) -> None:
         found = await store.list(Subject, Query(namespace=""))

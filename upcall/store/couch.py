@@ -89,9 +89,12 @@ class CouchStore:
 
     async def get(self, kind: type[Document], id: str, rev: str | None = None) -> Stored:
         waiting = await self._writer.get(id) if kind is Activation else None
-        if waiting is not None:
+        try:
+            return await self._entries.read(kind, id, rev)
+        except (errors.NotFound, errors.Unavailable):
+            if waiting is None:
+                raise
             return exactly(Stored(decode(Activation, waiting), record_rev(id)), id, rev)
-        return await self._entries.read(kind, id, rev)
 
     async def put(self, doc: Document, rev: str | None = None) -> str:
         if not isinstance(doc, Activation):

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from hmac import compare_digest
 
 import msgspec
-from msgspec import Raw
 
 from upcall import errors
 from upcall.model import texts
@@ -60,21 +59,21 @@ async def blocked(http: CouchHttp) -> frozenset[str]:
     return frozenset(each for each in keys if isinstance(each, str))
 
 
-async def _identities(http: CouchHttp, query: dict[str, str]) -> AsyncIterator[tuple[str, _Owned, Raw | None]]:
+async def _identities(http: CouchHttp, query: dict[str, str]) -> AsyncIterator[tuple[str, _Owned, bytes | None]]:
     """Subject, what it owns, and the namespace's limits; rows that nobody can read are nobody's."""
     asked = query | {"include_docs": "true"}
     answer = await view(http, http.url.subjects, http.url.designs.subjects, IDENTITIES, asked)
     for row in page(answer):
         try:
-            yield row.id, msgspec.json.decode(row.value, type=_Owned), row.doc
+            yield row.id, msgspec.json.decode(row.value, type=_Owned), row.document
         except msgspec.MsgspecError:
             continue
 
 
-def _identity(subject: str, owned: _Owned, limits: Raw | None) -> Identity:
+def _identity(subject: str, owned: _Owned, limits: bytes | None) -> Identity:
     """Raises Unreadable."""
     try:
-        own = UserLimits() if limits is None else msgspec.json.decode(limits, type=UserLimits | None) or UserLimits()
+        own = UserLimits() if limits is None else msgspec.json.decode(limits, type=UserLimits)
     except msgspec.MsgspecError as error:
         raise errors.Unreadable(texts.CORRUPTED) from error
     return identity_of(Subject(subject), NamespaceKey(owned.namespace, owned.uuid, owned.key), own)

@@ -115,7 +115,7 @@ class Entries:
         found: list[tuple[str, str]] = []
         kind = _SPACES[space]
         async for row in couch_views.below(self._http, self._database(kind), "", after):
-            found.append((row.id, couch_documents.kind_of(row.id, bytes(row.doc or b""), kind)))
+            found.append((row.id, couch_documents.kind_of(row.id, row.document or b"", kind)))
             if len(found) == limit:
                 break
         return found
@@ -126,12 +126,13 @@ class Entries:
         begin = "" if kind is Subject else f"{query.namespace}/"
         found: list[tuple[int, str, bytes]] = []
         async for row in couch_views.below(self._http, self._database(kind), begin):
-            if row.doc is None or couch_documents.kind_of(row.id, bytes(row.doc), kind) != kind.entity_type:
+            doc = row.document
+            if doc is None or couch_documents.kind_of(row.id, doc, kind) != kind.entity_type:
                 continue
-            place = _place(bytes(row.doc))
+            place = _place(doc)
             package = place.namespace.partition("/")[2]
             if since <= place.updated <= upto and query.package in (None, package):
-                found.append((place.updated, row.id, bytes(row.doc)))
+                found.append((place.updated, row.id, doc))
         found.sort(key=lambda each: each[:2], reverse=True)
         return [(id, doc) for _, id, doc in found[skip : skip + limit]]
 
@@ -165,9 +166,9 @@ class Entries:
         found: list[tuple[str, bytes]] = []
         size = 0
         async for row in couch_views.rows(self._http, place, query, documents=True):
-            if row.doc is None:
+            if row.document is None:
                 continue  # deleted since the view was read
-            body = couch_documents.listable(kind, row.id, bytes(row.doc))
+            body = couch_documents.listable(kind, row.id, row.document)
             size += len(body)
             found.append((row.id, body))
             if kind is Activation and size > coding.LARGEST_LIST and len(found) > 1:

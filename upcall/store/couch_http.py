@@ -9,6 +9,7 @@ A read whose connection broke is tried once more. A write is not: nobody knows w
 what to make of a conflict with himself.
 """
 
+import io
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple, Self
@@ -34,6 +35,8 @@ LARGEST_BODY = 128 * MB
 """Of an answer: code of 48 MB takes 64 as base64, lists end at 64."""
 
 LARGEST_LINE = MB
+LARGE = 256 * 1024
+"""Bytes of a body that is sent in pieces."""
 
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 """What raises when no answer came."""
@@ -99,8 +102,10 @@ class CouchHttp:
         sent = {**JSON, **headers} if body is not None else dict(headers)
         timeout = aiohttp.ClientTimeout(total=patience, sock_connect=CONNECT)
         target = self.target(segments, query)
+        # the library sends what is large in pieces only from a file
+        data = io.BytesIO(body) if body is not None and len(body) > LARGE else body
         async with self._session.request(
-            method, target, data=body, headers=sent, allow_redirects=False, timeout=timeout
+            method, target, data=data, headers=sent, allow_redirects=False, timeout=timeout
         ) as answer:
             return Answer(answer.status, await _bounded(answer))
 

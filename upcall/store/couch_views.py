@@ -33,12 +33,18 @@ LARGEST_SKIP = 2**53 - 1
 
 
 class Row(msgspec.Struct):
-    """Of a view; `doc` where it was asked for."""
+    """Of a view, or of all documents; what is not there is null."""
 
     id: str = ""
     key: Raw = Raw(b"null")
     value: Raw = Raw(b"null")
-    doc: Raw | None = None
+    doc: Raw = Raw(b"null")
+
+    @property
+    def document(self) -> bytes | None:
+        """Where it was asked for, and is there."""
+        found = bytes(self.doc)
+        return None if found == b"null" else found
 
 
 class _Page(msgspec.Struct):
