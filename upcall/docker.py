@@ -63,7 +63,10 @@ def driver(text: str) -> Driver:
     if last.startswith("Docker"):
         return "docker"
     if "kubernetes" in last.lower():
-        raise ValueError(f"'{text}': a driver for Kubernetes is not in this version yet; process, docker and auto are")
+        raise ValueError(
+            f"'{text}': a driver for Kubernetes is not in this version yet; --driver process (UPCALL_DRIVER) "
+            "runs actions in sandboxes of the Invoker's own pod"
+        )
     raise ValueError(f"'{text}' is none of: {', '.join(DRIVERS)}")
 
 

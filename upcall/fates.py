@@ -21,7 +21,7 @@ _KUBERNETES = "a driver for Kubernetes is not in this version"
 _ONE_CLIENT = "there is one HTTP client, and it needs no choice"
 _JVM = "it is the JVM's, or its libraries'"
 _PROBES = "a probe of the platform, which asks GET /ping by itself"
-_SIZES = "memory says how many actions run: cores × share of them, of 256 MB each, were that many MB"
+_SIZES = "the setting memory says how many actions run at a time; cores × share was their number, of 256 MB each"
 _IMAGES = "the manifest names prefix and tag of images"
 _SERIAL = "Docker's engine is asked over one connection pool; docker.parallel-runs bounds it"
 _IDS = "ids are kept in ZooKeeper or given by --id"
@@ -90,9 +90,13 @@ CHECKED = {
     "ZOOKEEPER_PORT": "part of zookeeper.hosts",
     PLAIN: "each of its keys counts by itself",
     ENCODED: "each of its keys counts by itself",
-    **dict.fromkeys((name for names in OPTIONS.values() for name in names), "of it -Dkey=value counts, key by key"),
+    **{name: "of it -Dkey=value counts, key by key" for names in OPTIONS.values() for name in names},
 }
 """Names that are read and are no setting of their own."""
+
+
+_TEXTS = {PLAIN, ENCODED, *(name for names in OPTIONS.values() for name in names)}
+"""Variables that have keys in them."""
 
 
 class Fate(NamedTuple):
@@ -131,10 +135,10 @@ def given(upstream: Upstream, environment: Mapping[str, str], role: Role, source
     for name, key in sorted(_names(upstream, environment).items()):
         kind, what = fate(key, role)
         winner = sources.get(what, "")
-        if kind == "unknown" and what:
-            what = f"{what} is"
         if _blank(name, environment):
             yield Fate(name, "none", "it is empty, and so as if it were not given")
+        elif name in upstream.lost:
+            yield Fate(name, "none", "it names what is not there")
         elif kind == "used" and winner.startswith(("--", "UPCALL_")):
             yield Fate(name, "overruled", f"{what}, which {winner} says")
         else:
@@ -147,7 +151,7 @@ def _names(upstream: Upstream, environment: Mapping[str, str]) -> dict[str, str]
     found = {name: name for name in plain & {*environment}}
     found |= {name: key_of(name) for name in environment if name.startswith("CONFIG_")}
     for key, origin in upstream.origins.items():
-        if origin not in found and fate(key) != ("none", _JVM):
+        if origin in _TEXTS and fate(key) != ("none", _JVM):
             found[f"{key} ({origin})"] = key
     return found
 

@@ -31,7 +31,8 @@ _INDIRECT = re.compile(r"\$\(([A-Za-z_][\w.-]*)\)")
 
 class Upstream:
     """`keys` by their whole names, and plain variables by theirs; `lists` are those with elements `.0`, `.1`, …, which
-    `keys` have, too, with commas between them. `origins` say which variable each is from."""
+    `keys` have, too, with commas between them. `origins` say which variable each is from;
+    `lost` are variables that name what is not there."""
 
     def __init__(self, environment: Texts, role: Role, plain: Iterable[str] = ()) -> None:
         """`plain` are the variables that count beside keys."""
@@ -39,6 +40,7 @@ class Upstream:
         self.origins: dict[str, str] = {}
         self.faults: list[str] = []
         self.remarks: list[str] = []
+        self.lost: set[str] = set()
         self._environment = environment
         self._plain(role, {*plain, *SUCCESSORS, *HOSTS, *(port for port, _ in HOSTS.values())})
         self._hocon(ENCODED)
@@ -109,9 +111,11 @@ class Upstream:
             other = match[1] or match[2]
             value = unquoted(self._environment.get(other, ""))
             if other not in self._environment:
+                self.lost.add(name)
                 self.remarks.append(f"{name} has no effect: it names the variable {other}, which there is not")
         for other in _INDIRECT.findall(value):
             if other not in self._environment:
+                self.lost.add(name)
                 self.remarks.append(
                     f"{name} has no effect: $({other}) in it was not replaced, for Kubernetes knows no variable "
                     f"{other} that is defined before it"

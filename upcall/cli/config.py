@@ -1,6 +1,7 @@
 """`upcall config`: what a process of the platform would be told, setting by setting, and by what.
 
-Nothing is started or touched. What is secret is shown as ***; what is wrong is shown beside its setting.
+Nothing is started or touched. What is secret is shown as ***; what is wrong is shown beside its setting. Of each name
+that an OpenWhisk deployment gives it says what becomes of it.
 """
 
 import json
@@ -15,6 +16,7 @@ from upcall.catalogue import settings_of
 from upcall.cli.role import options
 from upcall.config import Finding, Settings, Survey, listed, survey
 from upcall.errors import Misconfigured
+from upcall.fates import Fate
 from upcall.model.store_url import SqliteUrl, StoreUrl
 from upcall.places import default_data
 from upcall.setting import ROLES, Role
@@ -32,6 +34,7 @@ LONGEST = 120
 def command(role: Role, form: str, config: Path | None, **flags: str | None) -> None:
     """Show each setting's value and where it comes from: option, variable, OpenWhisk's key, file or default.
 
+    Of what is given for OpenWhisk (CONFIG_whisk_…, INVOKER_OPTS, …): what becomes of it.
     Exit code 1 where a setting is wrong or missing.
     """
     _only_its_own(role, flags)
@@ -40,7 +43,7 @@ def command(role: Role, form: str, config: Path | None, **flags: str | None) -> 
     if form == "json":
         click.echo(json.dumps(_document(role, rows, found), indent=4, ensure_ascii=False))
     else:
-        for line in (*_table(rows), *(f"note: {remark}" for remark in found.remarks)):
+        for line in (*_table(rows), *_fates(found.fates), *(f"note: {remark}" for remark in found.remarks)):
             click.echo(line)
     if found.faults:
         raise Misconfigured(listed(found.faults))
@@ -83,7 +86,9 @@ def _url(url: StoreUrl) -> str:
 
 def _document(role: Role, rows: list[Row], found: Survey) -> dict[str, Any]:
     settings = [{key: value for key, value in row.items() if key != "unset"} for row in rows]
-    return {"role": role, "settings": settings, "faults": found.faults, "remarks": found.remarks}
+    return {"role": role, "settings": settings, "faults": found.faults, "remarks": found.remarks} | {
+        "openwhisk": [{"name": fate.name, "fate": fate.kind, "what": fate.what} for fate in found.fates]
+    }
 
 
 def _table(rows: list[Row]) -> Iterator[str]:
@@ -95,6 +100,23 @@ def _table(rows: list[Row]) -> Iterator[str]:
     for name, value, source, error in shown:
         wrong = f"  WRONG: {error}" if error else ""
         yield f"{name.ljust(first)}  {value.ljust(second)}  {source}{wrong}"
+
+
+def _fates(fates: list[Fate]) -> Iterator[str]:
+    """What becomes of OpenWhisk's names, where any were given."""
+    if not fates:
+        return
+    said = {
+        "used": "used: ",
+        "overruled": "overruled: ",
+        "none": "no counterpart: ",
+        "unknown": "not known; near to it is ",
+    }
+    width = max(len(fate.name) for fate in fates)
+    yield ""
+    yield f"{'GIVEN FOR OPENWHISK'.ljust(width)}  WHAT BECOMES OF IT"
+    for name, kind, what in fates:
+        yield f"{name.ljust(width)}  {f'{said[kind]}{what}' if what else 'not known'}"
 
 
 def _short(value: str | None) -> str:
