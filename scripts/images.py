@@ -1,4 +1,5 @@
-"""Builds upcall/python, upcall/nodejs and upcall/skeleton by the Engine API; no docker command is needed.
+"""Builds upcall/python, upcall/nodejs, upcall/skeleton, and upcall/invoker where it is named, by the Engine API; no
+docker command is needed.
 
 A base image that the engine has is used as it is, another one is pulled first. What was built is asked for its
 interpreter's version, which becomes a second tag: upcall/python:3.11 beside upcall/python:0.1.0.
@@ -10,11 +11,14 @@ import os
 import re
 import sys
 import tarfile
+import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import images_invoker
 from aiodocker import Docker, DockerError
 
 import upcall
@@ -46,6 +50,8 @@ KINDS = {
     "nodejs": Kind("node:20-slim", "--base-nodejs", ("nodejs",), ("node", "--version"), 1),
     "skeleton": PYTHON._replace(parts=0),
 }
+INVOKER = PYTHON._replace(option="--base-invoker", folders=(), parts=0)
+ALL = {**KINDS, "invoker": INVOKER}
 
 
 class Failed(click.ClickException):
@@ -55,21 +61,38 @@ class Failed(click.ClickException):
         print(f"images: {self.message}", file=file or sys.stderr)
 
 
-def context(name: str) -> bytes:
-    """What the engine builds from, as a tar that is the same each time."""
+def runtime_files(name: str) -> Iterator[tuple[str, Path]]:
+    """Names in the build's context, and where they are."""
     places = ROOT / "deploy" / "images"
-    files = {"Dockerfile": places / name / "Dockerfile", "start": places / "start"}
+    yield from (("Dockerfile", places / name / "Dockerfile"), ("start", places / "start"))
     for folder in ("", *KINDS[name].folders):
         for path in sorted((ROOT / "upcall" / "runtimes" / folder).glob("*")):
             if path.suffix in ENDINGS:
-                files[str(Path("upcall_runtime", folder, path.name))] = path
+                yield str(Path("upcall_runtime", folder, path.name)), path
+
+
+def packed(files: Iterable[tuple[str, Path]]) -> bytes:
+    """What the engine builds from, as a tar that is the same each time."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
-        for inner, path in files.items():
+        for inner, path in files:
             entry = tarfile.TarInfo(inner)
             entry.size, entry.mode = path.stat().st_size, 0o644
             tar.addfile(entry, io.BytesIO(path.read_bytes()))
     return data.getvalue()
+
+
+async def context(docker: Docker, name: str, base: str) -> bytes:
+    """Raises Failed."""
+    if name != "invoker":
+        return packed(runtime_files(name))
+    version = ".".join((await version_of(docker, base, INVOKER.asked)).split(".")[:2])
+    machine = (await docker.system.info())["Architecture"]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return packed(images_invoker.files(Path(folder), version, machine))
+    except images_invoker.NotThere as error:
+        raise Failed(f"upcall/{name} cannot be built on {base}: {error}.") from error
 
 
 async def fetch(docker: Docker, image: str, option: str) -> None:
@@ -96,13 +119,13 @@ def absent(image: str, why: str, option: str) -> str:
 
 async def build(docker: Docker, name: str, base: str, tag: str) -> list[str]:
     """The names of what was built. Raises Failed."""
-    kind, image = KINDS[name], f"upcall/{name}:{tag}"
+    kind, image = ALL[name], f"upcall/{name}:{tag}"
     begin = time.monotonic()
     print(f"{image}, from {base}", flush=True)
     await fetch(docker, base, kind.option)
     said: list[str] = []
     try:
-        with io.BytesIO(context(name)) as data:
+        with io.BytesIO(await context(docker, name, base)) as data:
             async for told in docker.images.build(
                 fileobj=data, encoding="identity", tag=image, buildargs={"BASE": base}, forcerm=True, stream=True
             ):
@@ -140,7 +163,7 @@ async def make(names: tuple[str, ...], bases: dict[str, str], host: str, tag: st
     try:
         async with Docker(host) as docker:
             for name in names:
-                await build(docker, name, bases[KINDS[name].option], tag)
+                await build(docker, name, bases[ALL[name].option], tag)
     except ValueError as error:
         raise Failed(f"{host!r} is no address of a Docker engine: write unix:///path or tcp://host:port.") from error
     except DockerError as error:
@@ -148,15 +171,19 @@ async def make(names: tuple[str, ...], bases: dict[str, str], host: str, tag: st
         raise Failed(f"the Docker engine at {host} says: {error.message}{hint}") from error
 
 
-@click.command(help=f"Build the images of upcall's runtimes: {', '.join(KINDS)}, or only those that are named.")
-@click.argument("names", nargs=-1, type=click.Choice(list(KINDS)), metavar="[NAME]...")
+@click.command(
+    help=f"Build the images of upcall's runtimes: {', '.join(KINDS)}; or only those that are named, of which 'invoker' "
+    "is one, too: an Invoker as deployments of OpenWhisk start it."
+)
+@click.argument("names", nargs=-1, type=click.Choice(list(ALL)), metavar="[NAME]...")
 @click.option("--base-python", metavar="IMAGE", default=PYTHON.base, show_default=True, help="of python and skeleton")
 @click.option("--base-nodejs", metavar="IMAGE", default=KINDS["nodejs"].base, show_default=True, help="of nodejs")
+@click.option("--base-invoker", metavar="IMAGE", default=INVOKER.base, show_default=True, help="of invoker, with bash")
 @click.option("--docker-host", metavar="URL", default=lambda: os.environ.get("DOCKER_HOST", SOCKET), help="the engine")
 @click.option("--tag", default=upcall.__version__, show_default=True, help="of the images")
-def main(names: tuple[str, ...], base_python: str, base_nodejs: str, docker_host: str, tag: str) -> None:
-    bases = {PYTHON.option: base_python, KINDS["nodejs"].option: base_nodejs}
-    asyncio.run(make(names or tuple(KINDS), bases, docker_host, tag))
+def main(names: tuple[str, ...], docker_host: str, tag: str, **bases: str) -> None:
+    of_options = {f"--{name.replace('_', '-')}": base for name, base in bases.items()}
+    asyncio.run(make(names or tuple(KINDS), of_options, docker_host, tag))
 
 
 if __name__ == "__main__":
