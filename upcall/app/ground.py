@@ -41,7 +41,15 @@ async def taken(settings: Settings, stack: contextlib.AsyncExitStack) -> Ground:
     data = private_folder(settings.folder)
     owner = stack.enter_context(owned(data))
     stack.callback(remove, run_folder(data))
-    store = await stack.enter_async_context(opened(settings.store, data, settings.durability, settings.member))
+    chosen = opened(
+        settings.store,
+        data,
+        settings.durability,
+        settings.member,
+        manifest=settings.runtimes,
+        spill=settings.store_spill,
+    )
+    store = await stack.enter_async_context(chosen)
     bus = await stack.enter_async_context(opened_bus(settings, store))
     listener = stack.enter_context(listen(settings.host, settings.port))
     return Ground(data, owner, store, bus, listener, _tls(settings, data))

@@ -7,7 +7,7 @@ import click
 
 from upcall.cli.accounts import Place, database, on_data
 from upcall.errors import Misconfigured
-from upcall.model.store_url import PostgresUrl
+from upcall.model.store_url import CouchUrl, PostgresUrl
 from upcall.store.backup import Progress, back_up
 
 LARGE = 25_000
@@ -32,6 +32,11 @@ def command(file: Path, force: bool, place: Place) -> None:
         raise Misconfigured(
             f"the store is {place.store.masked}, and 'upcall backup' copies a database file: use PostgreSQL's own "
             "tool, as in: pg_dump --format=custom --schema=upcall --file=FILE DATABASE"
+        )
+    if isinstance(place.store, CouchUrl):
+        raise Misconfigured(
+            f"the store is {place.store.masked}, and 'upcall backup' copies a database file: let CouchDB replicate its "
+            "databases, or copy them into a store of upcall's own with: upcall import couchdb"
         )
     source = database(place.store)
     if file.exists() and not force:

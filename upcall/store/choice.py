@@ -1,6 +1,6 @@
 """Which store stands behind the port: what `--store` says, or the file in the data folder.
 
-PostgreSQL's driver is an extra and is loaded where it is asked for.
+PostgreSQL's driver is an extra and is loaded where it is asked for; CouchDB is spoken to over HTTP.
 """
 
 import asyncio
@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Protocol
 from upcall.errors import Away, Misconfigured
 from upcall.extras import missing
 from upcall.model.keep import Keep
-from upcall.model.store_url import PostgresUrl, SqliteUrl, StoreUrl
+from upcall.model.runtimes import Manifest
+from upcall.model.sizes import GB
+from upcall.model.store_url import CouchUrl, PostgresUrl, SqliteUrl, StoreUrl
 from upcall.ownership import held, owned, private_folder, shared, unusable
 from upcall.places import DATABASE
 from upcall.ports import Journal, Store
 from upcall.store import retention
+from upcall.store.couch_spill import FILE, Spill
 from upcall.store.journalled import R, journalled
 from upcall.store.part import Guest, Member
 from upcall.store.sqlite import Durability, SqliteStore
 
 if TYPE_CHECKING:
+    from upcall.store.couch import CouchStore
+    from upcall.store.couch_opening import Part
     from upcall.store.postgres import PostgresStore
 
 log = logging.getLogger(__name__)
@@ -68,10 +73,17 @@ def store_url(given: StoreUrl | None, data: Path) -> StoreUrl:
 
 @contextlib.asynccontextmanager
 async def opened(
-    given: StoreUrl | None, data: Path, durability: Durability, member: str = ""
+    given: StoreUrl | None,
+    data: Path,
+    durability: Durability,
+    member: str = "",
+    *,
+    manifest: Manifest | None = None,
+    spill: int = GB,
 ) -> AsyncIterator[Storage]:
     """For a process whose own the folder `data` is: for a whole platform, or for the member of one that has this name,
-    as in `invoker0`. Raises Misconfigured."""
+    as in `invoker0`. In CouchDB, `manifest` says whose code is attached (None: all), and `spill` how many bytes of
+    records may wait on the disk. Raises Misconfigured."""
     url = store_url(given, data)
     if isinstance(url, PostgresUrl):
         _driver()
@@ -79,6 +91,16 @@ async def opened(
 
         async with _remote(lambda: PostgresStore(url), url.masked, data, durability) as remote:
             yield remote
+        return
+    if isinstance(url, CouchUrl):
+        from upcall.store.couch import CouchStore
+
+        def couch() -> CouchStore:
+            part: Part = "invoker" if member.startswith("invoker") else "owner"
+            return CouchStore(url, part=part, spill=Spill(data / FILE, spill, durability), manifest=manifest)
+
+        async with _remote(couch, url.masked, data, durability) as far:
+            yield far
         return
     if member:
         async with _member(url, data, durability, member) as store:
@@ -122,10 +144,14 @@ async def _member(url: SqliteUrl, data: Path, durability: Durability, name: str)
             yield store
 
 
-def beside(url: StoreUrl) -> "SqliteStore | PostgresStore":
+def beside(url: StoreUrl) -> "SqliteStore | PostgresStore | CouchStore":
     """For a command beside the platform, not opened yet. Raises Misconfigured."""
     if isinstance(url, SqliteUrl):
         return SqliteStore(url.path, part=Guest(not held(url.path.parent)))
+    if isinstance(url, CouchUrl):
+        from upcall.store.couch import CouchStore
+
+        return CouchStore(url, part="guest")
     _driver()
     from upcall.store.postgres import PostgresStore
 
@@ -139,12 +165,22 @@ async def retained(store: Storage, keep: Keep) -> AsyncIterator[None]:
         async with retention.retained(store, keep):
             yield
         return
+    async with retention.in_background(keep, _sweep(store, keep)):
+        yield
+
+
+def _sweep(store: Storage, keep: Keep) -> retention.Sweep:
+    from upcall.store.couch import CouchStore
+
+    if isinstance(store, CouchStore):
+        from upcall.store import couch_retention
+
+        return couch_retention.Sweeper(store.http, keep).sweep
+    from upcall.store import postgres_retention
     from upcall.store.postgres import PostgresStore
-    from upcall.store.postgres_retention import Sweeper
 
     assert isinstance(store, PostgresStore)
-    async with retention.in_background(keep, Sweeper(store.maintain, keep).sweep):
-        yield
+    return postgres_retention.Sweeper(store.maintain, keep).sweep
 
 
 def _own(stack: contextlib.ExitStack, folder: Path, data: Path) -> None:
