@@ -24,7 +24,7 @@ from upcall.brokers import Brokers, missing_brokers, take_brokers
 from upcall.catalogue import SETTINGS, settings_of
 from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish
-from upcall.docker import Docker, Driver, take_docker, unused
+from upcall.docker import Docker, Driver, take_docker, undecided, unused
 from upcall.errors import Misconfigured
 from upcall.fates import Fate, given, near_misses
 from upcall.identity import Claim, Surroundings, beyond, invoker_id, surroundings
@@ -200,7 +200,8 @@ def survey(
     store_named = chosen["store"].startswith(("--", "UPCALL_"))
     faults += theirs.faults + refused(role, theirs.keys, store_named)
     settings = None if faults else _settings(values)
-    told = sources.remarks(SETTINGS) + theirs.remarks + near_misses(theirs) + remarks(role, theirs.keys, store_named)
+    told = undecided(chosen["driver"], theirs.keys) if role == "invoker" else []
+    told += sources.remarks(SETTINGS) + theirs.remarks + near_misses(theirs) + remarks(role, theirs.keys, store_named)
     fates = [*given(theirs, environment, role, chosen)]
     return Survey(findings, faults, told + _remarks(settings, environment, theirs.keys), settings, fates)
 

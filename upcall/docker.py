@@ -23,6 +23,7 @@ _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _VARIABLE = re.compile(r"[^=\s\0]+(=[^\0]*)?")
 _texts = msgspec.json.Decoder(list[str]).decode
 _table = msgspec.json.Decoder(dict[str, list[str] | str]).decode
+_FACTORY = ("whisk.container-factory.", "whisk.docker.")
 _TIMES = {
     "run": ("1 minute", "for a container to be made and started"),
     "rm": ("1 minute", "for a container to be removed"),
@@ -127,6 +128,18 @@ def unused(keys: Mapping[str, str]) -> list[str]:
     return [
         "whisk.docker.container-factory.use-runc: runc is not called; containers are paused by their freezer's file, "
         "which is faster, and by Docker's API where that is out of reach"
+    ]
+
+
+def undecided(source: str, keys: Mapping[str, str]) -> list[str]:
+    """What to tell who has set up Docker's containers for OpenWhisk, whose own default they are; `source` is the
+    driver's."""
+    if not source.startswith("the default") or not any(key.startswith(_FACTORY) for key in keys):
+        return []
+    return [
+        "actions run in sandboxes of this host, and whisk.container-factory and whisk.docker are for Docker's "
+        "containers, which are OpenWhisk's default and not this platform's: --driver docker or auto (UPCALL_DRIVER) "
+        "takes them"
     ]
 
 

@@ -15,6 +15,9 @@ LEVELS = one_of("STORE_ALWAYS", "STORE_FAILURES", "STORE_FAILURES_NOT_APPLICATIO
 _STORES: dict[str, LogStore] = {
     "DockerToActivationLogStoreProvider": "activation",
     "DockerToActivationFileLogStoreProvider": "activation-file",
+    "DockerCliLogStoreProvider": "activation",
+    "ElasticSearchLogStoreProvider": "activation-file",
+    "SplunkLogStoreProvider": "driver",
     "LogDriverLogStoreProvider": "driver",
 }
 _KEY_BYTES = {"aes-128": 16, "aes-256": 32}

@@ -78,6 +78,9 @@ class Manifest(msgspec.Struct, frozen=True):
 
     runtimes: dict[str, list[Runtime]]
     blackboxes: list[Image] = msgspec.field(default_factory=list)
+    image_prefix: str = msgspec.field(default="", name="defaultImagePrefix")
+    """Of images that name none, as their tag: manifests of 2017 say it once."""
+    image_tag: str = msgspec.field(default="", name="defaultImageTag")
 
     def runtime(self, kind: str) -> Runtime | None:
         """The runtime of a kind; `family:default` is the family's default. Blanks and case do not count."""
@@ -140,7 +143,23 @@ def parse_manifest(text: str | bytes) -> Manifest:
         named = msgspec.structs.replace(image, tag="") if image.tag == ANY_TAG else image
         if why := refusal(str(named)):
             raise ValueError(f"the runtimes manifest cannot be read: {why} - at `$.blackboxes[{number}]`")
-    return with_defaults(manifest)
+    return with_defaults(_whole(manifest))
+
+
+def _whole(manifest: Manifest) -> Manifest:
+    """With the default prefix and tag in the images that lack them."""
+    if not manifest.image_prefix and not manifest.image_tag:
+        return manifest
+
+    def filled(image: Image) -> Image:
+        tag = image.tag or ("" if image.digest else manifest.image_tag)
+        return msgspec.structs.replace(image, prefix=image.prefix or manifest.image_prefix, tag=tag)
+
+    families = {
+        family: [msgspec.structs.replace(runtime, image=filled(runtime.image)) for runtime in versions]
+        for family, versions in manifest.runtimes.items()
+    }
+    return Manifest(families, [*map(filled, manifest.blackboxes)])
 
 
 def with_defaults(manifest: Manifest) -> Manifest:

@@ -109,3 +109,24 @@ def test_a_long_value_is_cut_in_the_table_alone() -> None:
     assert "…" in line
     assert len(line) < 200
     assert rows(*words, RUNTIMES_MANIFEST=manifest)["runtimes"]["value"] == manifest
+
+
+def test_what_becomes_of_openwhisks_names_is_told_without_their_values() -> None:
+    environment = {
+        "CONFIG_whisk_couchdb_password": SECRET,
+        "CONFIG_whisk_helm_release": "owdev",
+        "CONFIG_whisk_containerPool_userMemry": "1 g",
+        "CONFIG_whisk_feature": "1",
+        "INVOKER_OPTS": f"-Dwhisk.parameter-storage.aes-256={SECRET}",
+    }
+    words = ("--role", "invoker", "--id", "3")
+    lines = [line.split(maxsplit=1) for line in shown(*words, **environment).stdout.splitlines()]
+    told = {line[0]: line[1] for line in lines if len(line) > 1}
+    assert told["CONFIG_whisk_couchdb_password"] == "used: store"
+    assert told["CONFIG_whisk_helm_release"].startswith("no counterpart: ")
+    assert told["CONFIG_whisk_containerPool_userMemry"] == "not known; near to it is whisk.container-pool.user-memory"
+    assert told["CONFIG_whisk_feature"] == "not known"
+    assert told["whisk.parameter-storage.aes-256"] == "(INVOKER_OPTS)  used: parameter-keys.aes-256"
+    assert SECRET not in shown(*words, **environment).output
+    document = json.loads(shown("--format", "json", *words, **environment).stdout)["openwhisk"]
+    assert {"name": "CONFIG_whisk_couchdb_password", "fate": "used", "what": "store"} in document

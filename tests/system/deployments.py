@@ -1,0 +1,245 @@
+"""Environments as OpenWhisk's deployments give them to an Invoker (spec: kubernetes.md §2.1, §5.3, invoker.md §2): what
+is empty, quoted, misspelt or not replaced in them is so there, too."""
+
+import base64
+import json
+
+MANIFEST = json.dumps(
+    {
+        "runtimes": {
+            "nodejs": [
+                {
+                    "kind": "nodejs:20",
+                    "default": True,
+                    "image": {"prefix": "openwhisk", "name": "action-nodejs-v20", "tag": "nightly"},
+                    "deprecated": False,
+                    "attached": {"attachmentName": "codefile", "attachmentType": "text/plain"},
+                    "stemCells": [{"initialCount": 2, "memory": "256 MB", "reactive": None}],
+                }
+            ],
+            "python": [
+                {
+                    "kind": "python:3",
+                    "default": True,
+                    "image": {"prefix": "openwhisk", "name": "action-python-v3.11", "tag": "nightly"},
+                    "attached": {"attachmentName": "codefile", "attachmentType": "text/plain"},
+                }
+            ],
+        },
+        "blackboxes": [{"prefix": "openwhisk", "name": "dockerskeleton", "tag": "nightly"}],
+    }
+)
+MANIFEST_2017 = json.dumps(
+    {
+        "defaultImagePrefix": "openwhisk",
+        "defaultImageTag": "latest",
+        "runtimes": {
+            "nodejs": [
+                {"kind": "nodejs", "image": {"name": "nodejsaction"}, "deprecated": True},
+                {"kind": "nodejs:6", "default": True, "image": {"name": "nodejs6action"}},
+            ],
+            "java": [
+                {
+                    "kind": "java",
+                    "default": True,
+                    "image": {"name": "java8action"},
+                    "attached": {"attachmentName": "jarfile", "attachmentType": "application/java-archive"},
+                    "sentinelledLogs": False,
+                    "requireMain": True,
+                }
+            ],
+        },
+        "blackboxes": [{"name": "dockerskeleton"}],
+    }
+)
+_SPI = "org.apache.openwhisk.core.containerpool"
+_ARGS = "CONFIG_whisk_containerFactory_containerArgs"
+_TOPICS = ("cacheInvalidation", "completed", "events", "health", "invoker", "scheduler", "creationAck")
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+_HELM = {
+    "PORT": "8080",
+    "WHISK_API_HOST_PROTO": "http",
+    "WHISK_API_HOST_PORT": "80",
+    "WHISK_API_HOST_NAME": "owdev-nginx.openwhisk.svc.cluster.local",
+    "CONFIG_whisk_docker_containerFactory_useRunc": "false",
+    "CONFIG_whisk_containerPool_userMemory": "2048m",
+    "CONFIG_whisk_containerFactory_runtimesRegistry_url": "",
+    f"{_ARGS}_network": "bridge",
+    f"{_ARGS}_extraEnvVars_0": "__OW_ALLOW_CONCURRENT=false",
+    "INVOKER_NAME": "owdev-invoker-1",
+    "JAVA_OPTS": "-Xmx512M -XX:+UseG1GC",
+    "RUNTIMES_MANIFEST": MANIFEST,
+    "LIMITS_ACTIONS_INVOKES_PERMINUTE": "60",
+    "LIMITS_ACTIONS_INVOKES_CONCURRENT": "30",
+    "LIMITS_TRIGGERS_FIRES_PERMINUTE": "60",
+    "LIMITS_ACTIONS_SEQUENCE_MAXLENGTH": "50",
+    "CONFIG_whisk_timeLimit_min": "100ms",
+    "CONFIG_whisk_timeLimit_max": "5m",
+    "CONFIG_whisk_timeLimit_std": "1m",
+    "CONFIG_whisk_memory_min": "128m",
+    "CONFIG_whisk_memory_max": "512m",
+    "CONFIG_whisk_memory_std": "256m",
+    "CONFIG_whisk_concurrencyLimit_min": "1",
+    "CONFIG_whisk_concurrencyLimit_max": "1",
+    "CONFIG_whisk_concurrencyLimit_std": "1",
+    "CONFIG_whisk_logLimit_min": "0m",
+    "CONFIG_whisk_logLimit_max": "10m",
+    "CONFIG_whisk_logLimit_std": "10m",
+    "CONFIG_whisk_activation_payload_max": "1048576",
+    "WHISK_LOGS_DIR": "",
+    "CONFIG_whisk_info_date": "2022-10-14",
+    "CONFIG_whisk_couchdb_username": "whisk_admin",
+    "CONFIG_whisk_couchdb_password": "some_passw0rd",
+    "CONFIG_whisk_couchdb_port": "5984",
+    "CONFIG_whisk_couchdb_protocol": "http",
+    "CONFIG_whisk_couchdb_host": "owdev-couchdb.openwhisk.svc.cluster.local",
+    "CONFIG_whisk_couchdb_provider": "CouchDB",
+    "CONFIG_whisk_couchdb_databases_WhiskActivation": "test_activations",
+    "CONFIG_whisk_couchdb_databases_WhiskEntity": "test_whisks",
+    "CONFIG_whisk_couchdb_databases_WhiskAuth": "test_subjects",
+    "KAFKA_HOSTS": "owdev-kafka-0.owdev-kafka.openwhisk.svc.cluster.local:9092",
+    "CONFIG_whisk_kafka_replicationFactor": "1",
+    "CONFIG_whisk_kafka_topics_prefix": "",
+    "CONFIG_whisk_kafka_topics_userEvent_prefix": "",
+    **{f"CONFIG_whisk_kafka_topics_{topic}_retentionMs": "3600000" for topic in _TOPICS},
+    "ZOOKEEPER_HOSTS": "owdev-zookeeper-0.owdev-zookeeper.openwhisk.svc.cluster.local:2181",
+    "METRICS_KAMON": "true",
+    "METRICS_KAMON_TAGS": "true",
+    "OPENWHISK_ENCODED_CONFIG": encoded(
+        'include classpath("application.conf")\nwhisk {\n  metrics {\n    prometheus-enabled = true\n  }\n}\n'
+    ),
+    "CONFIG_whisk_userEvents_enabled": "true",
+    "CONFIG_logback_log_level": "INFO",
+    "CONFIG_whisk_helm_release": "owdev",
+    "CONFIG_whisk_runtime_delete_timeout": "30 seconds",
+    "CONFIG_akka_coordinatedShutdown_phases_actorSystemTerminate_timeout": "30 s",
+    "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+    "OWDEV_KAFKA_PORT": "tcp://10.96.3.4:9092",
+}
+HELM_STATEFUL_SET = {
+    **_HELM,
+    "INVOKER_OPTS": f"-Dkubernetes.master=https://$KUBERNETES_SERVICE_HOST "
+    f"-Dwhisk.spi.ContainerFactoryProvider={_SPI}.kubernetes.KubernetesContainerFactoryProvider",
+}
+HELM_DAEMON_SET = {
+    **_HELM,
+    "INVOKER_NAME": "worker-a.example.org",
+    "INVOKER_OPTS": f"-Dwhisk.spi.ContainerFactoryProvider={_SPI}.docker.DockerContainerFactoryProvider",
+    f"{_ARGS}_dnsServers_0": "10.96.0.10",
+    f"{_ARGS}_dnsSearch_0": "openwhisk.svc.cluster.local",
+    f"{_ARGS}_dnsSearch_1": "svc.cluster.local",
+    f"{_ARGS}_dnsOptions_0": "ndots:5",
+}
+ANSIBLE = {
+    "JAVA_OPTS": "-Xmx2g -XX:+CrashOnOutOfMemoryError -XX:ErrorFile=/logs/java_error.log",
+    "INVOKER_OPTS": "",
+    "JMX_REMOTE": "False",
+    "OPENWHISK_ENCODED_CONFIG": encoded('include classpath("application.conf")\n\n# nothing else\n'),
+    "PORT": "8080",
+    "TZ": "UTC",
+    "KAFKA_HOSTS": "172.17.0.1:9093,172.17.0.2:9093",
+    "CONFIG_whisk_kafka_replicationFactor": "2",
+    "CONFIG_whisk_kafka_topics_invoker_retentionBytes": "1073741824",
+    "CONFIG_whisk_kafka_topics_invoker_retentionMs": "172800000",
+    "CONFIG_whisk_kakfa_topics_invoker_segmentBytes": "536870912",
+    "CONFIG_whisk_kafka_common_securityProtocol": "SSL",
+    "CONFIG_whisk_kafka_common_sslTruststoreLocation": "/conf/kafka-keystore.jks",
+    "CONFIG_whisk_kafka_common_sslTruststorePassword": "openwhisk",
+    "CONFIG_whisk_userEvents_enabled": "False",
+    "ZOOKEEPER_HOSTS": "172.17.0.1:2181",
+    "CONFIG_whisk_couchdb_protocol": "https",
+    "CONFIG_whisk_couchdb_host": "172.17.0.3",
+    "CONFIG_whisk_couchdb_port": "6984",
+    "CONFIG_whisk_couchdb_username": "whisk_invoker",
+    "CONFIG_whisk_couchdb_password": "it's $ecret",
+    "CONFIG_whisk_couchdb_provider": "CouchDB",
+    "CONFIG_whisk_couchdb_databases_WhiskAuth": "whisk_local_subjects",
+    "CONFIG_whisk_couchdb_databases_WhiskEntity": "whisk_local_whisks",
+    "CONFIG_whisk_couchdb_databases_WhiskActivation": "whisk_local_activations",
+    "DB_WHISK_ACTIONS": "whisk_local_whisks",
+    "DB_WHISK_ACTIVATIONS": "whisk_local_activations",
+    "DB_WHISK_AUTHS": "whisk_local_subjects",
+    "CONFIG_whisk_db_actionsDdoc": "",
+    "CONFIG_whisk_db_activationsDdoc": "",
+    "CONFIG_whisk_db_activationsFilterDdoc": "whisks-filters.v2.1.0",
+    "WHISK_API_HOST_PROTO": "https",
+    "WHISK_API_HOST_PORT": "443",
+    "WHISK_API_HOST_NAME": "172.17.0.1",
+    "RUNTIMES_MANIFEST": MANIFEST,
+    "CONFIG_whisk_containerFactory_runtimesRegistry_url": "registry.example.org:5000",
+    "CONFIG_whisk_containerFactory_userImagesRegistry_url": "",
+    f"{_ARGS}_network": "bridge",
+    f"{_ARGS}_dnsServers_0": "",
+    f"{_ARGS}_extraEnvVars_0": "__OW_ALLOW_CONCURRENT=True",
+    "CONFIG_whisk_containerPool_userMemory": "2048 m",
+    "CONFIG_whisk_containerPool_userCpus": "",
+    "CONFIG_whisk_docker_client_parallelRuns": "",
+    "CONFIG_whisk_docker_containerFactory_useRunc": "True",
+    "WHISK_LOGS_DIR": "/logs",
+    "METRICS_KAMON": "False",
+    "METRICS_KAMON_TAGS": "False",
+    "METRICS_LOG": "True",
+    "CONFIG_kamon_statsd_hostname": "",
+    "CONFIG_whisk_timeLimit_max": "",
+    "CONFIG_whisk_memory_max": "1024 m",
+    "CONFIG_whisk_concurrencyLimit_max": "200",
+    "CONFIG_whisk_activation_payload_max": "",
+    "CONFIG_whisk_transactions_header": "X-Request-ID",
+    "CONFIG_whisk_invoker_username": "admin",
+    "CONFIG_whisk_invoker_password": "hidden",
+    "CONFIG_whisk_invoker_protocol": "https",
+    "CONFIG_whisk_invoker_https_keystorePath": "/conf/invoker.p12",
+    "CONFIG_whisk_invoker_https_keystorePassword": "openwhisk",
+    "CONFIG_whisk_invoker_https_keystoreFlavor": "PKCS12",
+    "CONFIG_whisk_invoker_https_clientAuth": "true",
+    "CONFIG_whisk_invoker_resource_tags": "' '",
+    "CONFIG_whisk_invoker_dedicated_namespaces": "'guest, ada'",
+    "CONFIG_whisk_spi_LogStoreProvider": f"{_SPI}.logging.DockerToActivationFileLogStoreProvider",
+    "CONFIG_whisk_spi_ArtifactStoreProvider": "org.apache.openwhisk.core.database.CouchDbStoreProvider",
+    "CONFIG_whisk_spi_InvokerProvider": "org.apache.openwhisk.core.invoker.InvokerReactive",
+    "CONFIG_whisk_spi_InvokerServerProvider": "org.apache.openwhisk.core.invoker.DefaultInvokerServer",
+    "CONFIG_logback_log_level": "DEBUG",
+}
+MANIFEST_OF_2017 = {
+    "PORT": "8080",
+    "SELF_DOCKER_ENDPOINT": "localhost",
+    "SERVICE_CHECK_HTTP": "/ping",
+    "SERVICE_CHECK_TIMEOUT": "2s",
+    "SERVICE_CHECK_INTERVAL": "15s",
+    "WHISK_API_HOST_NAME": "nginx.openwhisk",
+    "WHISK_VERSION_BUILDNO": "latest",
+    "WHISK_VERSION_DATE": "2017-01-01T00:00:00Z",
+    "INVOKER_CONTAINER_NETWORK": "bridge",
+    "INVOKER_CONTAINER_DNS": "10.0.0.10 10.0.0.11",
+    "INVOKER_USE_RUNC": "false",
+    "DOCKER_IMAGE_PREFIX": "openwhisk",
+    "DOCKER_IMAGE_TAG": "latest",
+    "DOCKER_REGISTRY": "",
+    "INVOKER_INSTANCES": "1",
+    "INVOKER_NUMCORE": "2",
+    "INVOKER_CORESHARE": "2",
+    "JAVA_OPTS": "-Xmx2g",
+    "INVOKER_OPTS": "",
+    "KAFKA_HOST": "kafka.openwhisk",
+    "KAFKA_HOST_PORT": "9092",
+    "ZOOKEEPER_HOST": "zookeeper.openwhisk",
+    "ZOOKEEPER_PORT": "tcp://10.0.0.77:2181",
+    "RUNTIMES_MANIFEST": MANIFEST_2017,
+    "WHISK_LOGS_DIR": "",
+    "DB_PROVIDER": "CouchDB",
+    "DB_PROTOCOL": "http",
+    "DB_HOST": "couchdb.openwhisk",
+    "DB_PORT": "5984",
+    "DB_USERNAME": "couch_user",
+    "DB_PASSWORD": "couch_password",
+    "DB_WHISK_ACTIONS": "openwhisk_kube_whisks",
+    "DB_WHISK_ACTIVATIONS": "openwhisk_kube_activations",
+    "DB_WHISK_AUTHS": "openwhisk_kube_subjects",
+    "DB_WHISK_ACTIONS_DDOC": "whisks.v2",
+    "COMPONENT_NAME": "0",
+}
