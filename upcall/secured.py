@@ -8,7 +8,9 @@ import msgspec
 
 from upcall.masks import hidden
 from upcall.model.forms import folder, one_of, optional, switch
-from upcall.setting import Role, Setting
+from upcall.setting import Setting
+
+_AT = "whisk.invoker"
 
 
 class Https(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,55 +37,48 @@ def zookeepers(text: str) -> str:
     return ",".join(found) + slash + path if found else ""
 
 
-def _of(role: Role) -> tuple[Setting, ...]:
-    at = f"whisk.{role}"
-    return (
-        Setting(
-            "https.protocol",
-            one_of("http", "https"),
-            "http",
-            "what this port speaks, https with the certificate of https.keystore",
-            (f"{at}.protocol",),
-            roles=(role,),
-        ),
-        Setting(
-            "https.keystore",
-            optional(folder),
-            "",
-            "file with the certificate and its key",
-            (f"{at}.https.keystore-path",),
-            roles=(role,),
-        ),
-        Setting(
-            "https.keystore-password",
-            str,
-            "",
-            "the file's password",
-            (f"{at}.https.keystore-password",),
-            roles=(role,),
-            show=hidden,
-        ),
-        Setting(
-            "https.keystore-flavor",
-            str,
-            "PKCS12",
-            "the file's form",
-            (f"{at}.https.keystore-flavor",),
-            roles=(role,),
-        ),
-        Setting(
-            "https.client-auth",
-            switch,
-            "off",
-            "whether clients must have a certificate that the file knows: on or off",
-            (f"{at}.https.client-auth",),
-            roles=(role,),
-        ),
-    )
-
-
 SECURED_SETTINGS: tuple[Setting, ...] = (
-    *_of("invoker"),
+    Setting(
+        "https.protocol",
+        one_of("http", "https"),
+        "http",
+        "what this port speaks, https with the certificate of https.keystore",
+        (f"{_AT}.protocol",),
+        roles=("invoker",),
+    ),
+    Setting(
+        "https.keystore",
+        optional(folder),
+        "",
+        "file with the certificate and its key",
+        (f"{_AT}.https.keystore-path",),
+        roles=("invoker",),
+    ),
+    Setting(
+        "https.keystore-password",
+        str,
+        "",
+        "the file's password",
+        (f"{_AT}.https.keystore-password",),
+        roles=("invoker",),
+        show=hidden,
+    ),
+    Setting(
+        "https.keystore-flavor",
+        str,
+        "PKCS12",
+        "the file's form",
+        (f"{_AT}.https.keystore-flavor",),
+        roles=("invoker",),
+    ),
+    Setting(
+        "https.client-auth",
+        switch,
+        "off",
+        "whether clients must have a certificate that the file knows: on or off",
+        (f"{_AT}.https.client-auth",),
+        roles=("invoker",),
+    ),
     Setting(
         "zookeeper.hosts",
         zookeepers,
