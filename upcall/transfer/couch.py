@@ -11,7 +11,7 @@ nothing any more the transfer ends.
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
-from msgspec import Raw, structs
+from msgspec import UNSET, Raw, structs
 
 from upcall.errors import Conflict, Internal, Unavailable, Unreadable
 from upcall.model.activation import Activation
@@ -69,7 +69,7 @@ class CouchSource:
         except (Unreadable, Conflict, Internal, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Damaged(f"it cannot be read: {error.__cause__ or error}") from None
         if isinstance(doc, Action):
-            couch_code.settled(doc.exec, None, not _is_attached(read))
+            couch_code.settled(doc.exec, None, doc.exec.binary is UNSET or couch_code.is_inline(read.exec))
         if isinstance(doc, Subject):
             return _with_own_key(doc, members)
         return None if isinstance(doc, Activation) and doc.start < self._since else doc
@@ -153,11 +153,6 @@ def _kind(stage: Stage, id: str, members: Mapping[str, Raw]) -> type[Document]:
     if kind is Trigger and "entityType" not in members and "parameters" not in members:
         raise Damaged("it is neither action, package, trigger nor rule")
     return kind
-
-
-def _is_attached(read: couch_documents.Parts) -> bool:
-    code = read.exec.get("code", read.exec.get("jar"))
-    return code is not None and bytes(code).lstrip().startswith(b"{")
 
 
 def _with_own_key(doc: Subject, members: Mapping[str, Raw]) -> Subject:
