@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.attacks import SORTS, all_refused, container, everywhere
-from tests.system.test_sandbox import REPOSITORY
+from tests.system.ordinary.user import REPOSITORY
 from tests.unit.containers.calls import init, run
 from upcall.containers.process import ProcessContainers
 

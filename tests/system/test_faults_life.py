@@ -1,6 +1,6 @@
 """Runtimes, zygote, guardian and platform are killed at every bad moment: each activation ends once, nothing is left.
 
-Run by root, a test of test_sandbox.py runs this file as an ordinary user, too.
+Run by root, `ordinary` runs this file as an ordinary user, too.
 """
 
 import contextlib

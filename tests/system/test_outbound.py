@@ -1,14 +1,13 @@
 """Actions' way out of their networks, and where it does not lead (docs/adr/0002-sandbox.md, D15).
 
-Root tries everything in networks of the test's own, and has this file run again by an ordinary user in one of them,
-once by pasta and once by slirp4netns. What only root has is tried in test_outbound_rules.py.
+Root tries everything in networks of the test's own; `ordinary` has this file run again by an ordinary user in one of
+them, once by pasta and once by slirp4netns. What only root has is tried in test_outbound_rules.py.
 """
 
 import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.networks import HOST, METADATA, PORT, WORLD, host_and_world, listening
-from tests.system.test_sandbox import AS_USER, REPOSITORY, ROOT, as_root, user_python
+from tests.system.networks import HOST, METADATA, PORT, WORLD, World, host_and_world, listening
+from tests.system.ordinary.user import ROOT
 from tests.unit.containers.calls import init, result, run, spec
 from upcall.containers.process import ProcessContainers
 
@@ -27,6 +26,7 @@ pytestmark = pytest.mark.skipif(not ROOT and GIVEN not in os.environ, reason="on
 
 REACH = """
 import errno, socket
+from concurrent.futures import ThreadPoolExecutor
 def reach(address, port, kind="tcp", device=""):
     s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
     s.settimeout(3)
@@ -48,8 +48,10 @@ def reach(address, port, kind="tcp", device=""):
     finally:
         s.close()
 def main(args):
-    return {"seen": [reach(*call) for call in args["calls"]]}
+    with ThreadPoolExecutor(len(args["calls"])) as threads:
+        return {"seen": list(threads.map(lambda call: reach(*call), args["calls"]))}
 """
+"""All of the calls at once, for some have to wait for their time-out."""
 REFUSED = {"ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES"}
 LISTEN = """
 import socket, threading
@@ -75,7 +77,12 @@ def world() -> Iterator[None]:
         return
     with host_and_world() as made:
         yield
-        made.settle()
+        checked(made)
+
+
+def checked(made: World) -> None:
+    """Nothing of what may not go out has come there."""
+    made.settle()
     assert not [to for to in made.destinations if to.startswith("169.254.") or int(to.split(".")[0]) > 223]
 
 
@@ -207,43 +214,6 @@ async def test_with_the_hosts_network_all_of_it_is_reached(
         await driver.close()
     assert seen == [HOST, "host", "host"]
     assert "actions share the network of this host" in caplog.text
-
-
-PLACE = """
-set -e
-mount --bind "$1" "$2"
-mount --bind "$3" /dev/net/tun
-[ -z "$4" ] || mount --bind "$5" "$(readlink -f "/usr/bin/$4")"
-cd "$2"
-shift 5
-exec "$@"
-"""
-
-
-@as_root
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(("used", "hidden"), [("pasta", ""), ("slirp4netns", "pasta")])
-def test_an_ordinary_user_is_led_out_too(world: None, folder: Path, used: str, hidden: str) -> None:
-    """In a mount namespace where this user may open the tunnel device, as on most hosts, and only one program is."""
-    python = user_python()
-    assert python is not None, "an interpreter that an ordinary user may execute: apt-get install python3"
-    folder.chmod(0o755)
-    place, tun, nothing = folder / "checkout", folder / "tun", folder / "nothing"
-    place.mkdir()
-    nothing.write_text("")
-    os.mknod(tun, 0o020666, os.makedev(10, 200))
-    tun.chmod(0o666)
-    packages = Path(sysconfig.get_path("purelib"))
-    if packages.is_relative_to(REPOSITORY):
-        packages = place / packages.relative_to(REPOSITORY)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONPATH": f"{packages}:{place}", GIVEN: used}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", PLACE, "sh"]
-    command += [str(REPOSITORY), str(place), str(tun), hidden, str(nothing), *AS_USER, python, "-m", "pytest"]
-    command += ["-p", "no:cacheprovider", "-rs", "tests/system/test_outbound.py"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "passed" in done.stdout
 
 
 of_user = pytest.mark.skipif(ROOT, reason="of the ordinary user")

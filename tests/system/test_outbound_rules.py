@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.networks import HOST, PORT, WORLD, World, host_and_world, inside, namespace, output
+from tests.system.ordinary.user import as_root
 from tests.system.test_outbound import LISTEN, REACH, REFUSED, reach
-from tests.system.test_sandbox import as_root
 from tests.unit.containers.calls import result, spec
 from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox import nft

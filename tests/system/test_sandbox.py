@@ -1,30 +1,25 @@
 """The walls of the sandbox, and what is left when the platform dies (docs/adr/0002-sandbox.md).
 
-Run by root everything is tried as root, and then this file and the contract suite again as an ordinary user.
+Run by root everything is tried as root; `ordinary` runs this file again as an ordinary user.
 """
 
 import asyncio
 import base64
 import io
 import os
-import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.system.ordinary.user import REPOSITORY, as_root
 from tests.unit.containers.calls import exhausted, init, result, run, spec
 from upcall.containers.process import ProcessContainers
 from upcall.containers.sandbox import cgroups
 from upcall.model import texts
 
-ROOT = os.geteuid() == 0
-USER = 54_321
-REPOSITORY = Path(__file__).parents[2]
-as_root = pytest.mark.skipif(not ROOT, reason="only root has these means")
 with_memory = pytest.mark.skipif("memory" not in cgroups.detect(), reason="no memory controller may be used here")
 
 LOOK = """
@@ -267,77 +262,3 @@ async def test_random_numbers_differ_between_containers(driver: ProcessContainer
     code = "import random\ndef main(args):\n    return {'r': [random.random(), random.SystemRandom().random()]}\n"
     seen = [(await look(driver, code))["r"] for _ in range(3)]
     assert len({value for pair in seen for value in pair}) == 6
-
-
-USABLE = "import os, sys, ssl; sys.exit(not os.access(sys.executable, os.X_OK))"
-AS_USER = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"]
-ELSEWHERE = 'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec "$@"'
-TRIED = [
-    "tests/contract/test_containers.py",
-    "tests/system/test_escape.py",
-    "tests/system/test_escape_host.py",
-    "tests/system/test_escape_kernel.py",
-    "tests/system/test_sandbox.py",
-    "tests/system/test_sandbox_life.py",
-    "tests/system/test_zygote_loss.py",
-    "tests/system/test_preload.py",
-    "tests/system/test_python_action.py",
-    "tests/system/test_faults_life.py",
-    "tests/system/test_faults_resources.py",
-    "tests/system/test_native_runtime.py",
-    "tests/system/test_python_zip.py",
-    "tests/system/test_action_network.py",
-    "tests/system/test_node_runtime.py",
-    "tests/system/test_node_zip.py",
-]
-"""What holds for an ordinary user, too."""
-
-
-def user_python() -> str | None:
-    """An interpreter of our version that an ordinary user may execute."""
-    name = f"python3.{sys.version_info.minor}"
-    for path in (f"{sys.base_prefix}/bin/{name}", f"/usr/local/bin/{name}", f"/usr/bin/{name}"):
-        command = [*AS_USER, path, "-c", USABLE]
-        if Path(path).exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0:
-            return path
-    return None
-
-
-@as_root
-@pytest.mark.timeout(300)
-def test_everything_holds_for_an_ordinary_user_too(folder: Path) -> None:
-    """The checkout is bound to a place that others may reach, wherever it lies."""
-    python = user_python()
-    if python is None:
-        reason = f"no Python 3.{sys.version_info.minor} that an ordinary user may execute: apt-get install python3"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    folder.chmod(0o755)
-    place = folder / "checkout"
-    place.mkdir()
-    packages = Path(sysconfig.get_path("purelib"))
-    if packages.is_relative_to(REPOSITORY):
-        packages = place / packages.relative_to(REPOSITORY)
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": "/tmp",
-        "PYTHONPATH": f"{packages}:{place}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    command = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        ELSEWHERE,
-        "sh",
-        str(REPOSITORY),
-        str(place),
-    ]
-    command += [*AS_USER, python, "-m", "pytest"]
-    command += ["-p", "no:cacheprovider", "-rs", *TRIED]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -1,0 +1,1 @@
+"""What holds for an ordinary user, too: by root, tests are run again as one."""
