@@ -40,3 +40,13 @@ async def test_whole_records_are_listed_as_far_as_memory_is_for_them(
         await store.list(Activation, Query(namespace="guest"))
     monkeypatch.setattr(coding, "LARGEST_LIST", 10)
     assert len(await store.list(Activation, Query(namespace="guest", limit=1))) == 1
+
+
+async def test_records_of_one_moment_are_listed_once_each(store: Store) -> None:
+    """More than fit on a page, wherever a page ends."""
+    for number in range(1, 121):
+        store.record(activation(number, at=7 if number <= 100 else number))
+    await store.flush()
+    for skip in (0, 3, 45):
+        found = await store.list(Activation, Query(namespace="guest", limit=0, skip=skip))
+        assert len({each.activation_id for each in found}) == len(found) == 120 - skip

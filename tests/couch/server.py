@@ -115,7 +115,7 @@ class Server:
         return found if isinstance(found, web.StreamResponse) else await self._sent(request, status, found)
 
     async def _sent(self, request: web.Request, status: int, found: Any) -> web.StreamResponse:
-        body = json.dumps(found).encode() + b"\n"
+        body = json.dumps(found, separators=(",", ":")).encode() + b"\n"
         if not self.chunked:
             return web.Response(status=status, body=body, content_type="application/json")
         answer = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})

@@ -1,7 +1,10 @@
 """Lists and counts over CouchDB's views (spec: entities.md §8): pages of rows, newest first, as upstream asks for them.
 
-    list     descending from [namespace, upto, "￰"] to [namespace, since]      a page goes on after the last row
+    list     descending from [namespace, upto, "￰"] to [namespace, since]      a page goes on with the last row
     count    the same range, reduced
+
+A page begins with the key of the last one's end, and with its id where the server heeds `startkey_docid` (no JSON):
+rows of that key that were there already are dropped.
 
 Kinds that upstream has no view of are found by their ids, which begin with the namespace: there are few of them.
 """
@@ -95,17 +98,21 @@ async def rows(http: CouchHttp, place: Range, query: Query, *, documents: bool) 
     asked = {"descending": "true", "reduce": "false", "endkey": key(place.low), "startkey": key(place.high)}
     asked["include_docs"] = "true" if documents else "false"
     asked["skip"] = str(min(skip, LARGEST_SKIP))
-    wanted = FIRST
+    wanted, seen = FIRST, set[str]()
     while limit > 0:
-        asked["limit"] = str(min(wanted, limit))
+        size = min(wanted, limit) + len(seen)
+        asked["limit"] = str(size)
         answer = await view(http, place.database, place.design, place.view, asked)
         found = page(answer)
-        for row in found:
+        for row in [row for row in found if row.id not in seen][:limit]:
             yield row
-        limit -= len(found)
-        if len(found) < min(wanted, limit + len(found)):
+            limit -= 1
+        if len(found) < size:
             return
-        asked.update(startkey=bytes(found[-1].key).decode(), startkey_docid=key(found[-1].id), skip="1")
+        last = bytes(found[-1].key)
+        alike = {row.id for row in found if bytes(row.key) == last}
+        seen = seen | alike if asked["startkey"] == last.decode() else alike
+        asked.update(startkey=last.decode(), startkey_docid=found[-1].id, skip="0")
         wanted = max(1, min(MOST_ROWS, CHUNK * len(found) // len(answer.body)))
 
 
