@@ -30,9 +30,11 @@ OCTETS, TEXT = "application/octet-stream", "text/plain; charset=UTF-8"
 MEMORY, COUCH = "mem", "couch"
 
 
-class Pointer(NamedTuple):
-    """Where an attachment is: `name` within the document, and whether its bytes are to be base64 again."""
+class Code(NamedTuple):
+    """Of an action as its document has it: the text, or the name of the attachment that holds it, whose bytes are to be
+    base64 again where `binary`."""
 
+    text: str | None
     name: str
     binary: bool
 
@@ -66,8 +68,9 @@ def written(exec_: Exec, manifest: Manifest | None) -> Mapping[str, object]:
     }
 
 
-def found(exec_: Mapping[str, Raw], attachments: Mapping[str, Raw]) -> str | Pointer | None:
-    """The code, or where it is. Raises Unreadable; Internal where another store has it."""
+def found(exec_: Mapping[str, Raw], attachments: Mapping[str, Raw]) -> Code | None:
+    """The code, or where it is; as a text in the document it is binary if it looks so. Raises Unreadable; Internal where
+    another store has it."""
     given = exec_.get("code", exec_.get("jar"))
     if given is None:
         return None
@@ -75,7 +78,7 @@ def found(exec_: Mapping[str, Raw], attachments: Mapping[str, Raw]) -> str | Poi
         flag = msgspec.json.decode(exec_["binary"], type=bool) if "binary" in exec_ else None
         code = msgspec.json.decode(given, type=str | _Attachment)
         if isinstance(code, str):
-            return code
+            return Code(code, "", is_binary(code))
         stubs = {name: msgspec.json.decode(stub, type=_Stub) for name, stub in attachments.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unreadable(texts.CORRUPTED) from error
@@ -83,23 +86,18 @@ def found(exec_: Mapping[str, Raw], attachments: Mapping[str, Raw]) -> str | Poi
     return _pointed(code.attachment_name, binary, stubs)
 
 
-def is_inline(exec_: Mapping[str, Raw]) -> bool:
-    """Whether the document has the code as a text."""
-    return bytes(exec_.get("code", exec_.get("jar", Raw()))).startswith(b'"')
-
-
 def text_of(data: bytes, binary: bool) -> str:
     """Code as it is handed to /init."""
     return base64.b64encode(data).decode() if binary else data.decode(errors="replace")
 
 
-def settled(exec_: Exec, manifest: Manifest | None, inline: bool) -> None:
+def settled(exec_: Exec, manifest: Manifest | None, code: Code | None) -> None:
     """What upstream makes of an exec that it reads. Raises Unreadable for a kind that the manifest does not have."""
     exec_.kind = exec_.kind.strip().lower()
+    if code is not None:
+        exec_.binary = code.binary
     if exec_.kind == BLACKBOX and isinstance(exec_.code, str) and not exec_.code.strip():
-        exec_.code = UNSET
-    if inline and isinstance(exec_.code, str):
-        exec_.binary = is_binary(exec_.code)
+        exec_.code, exec_.binary = UNSET, False
     if manifest is not None and exec_.kind not in (BLACKBOX, SEQUENCE):
         runtime = manifest.runtime(exec_.kind)
         if runtime is None:
@@ -124,17 +122,18 @@ def _bytes(exec_: Exec, code: str) -> bytes | None:
     return data if base64.b64encode(data).decode() == code else None
 
 
-def _pointed(full: str, binary: bool, stubs: Mapping[str, _Stub]) -> str | Pointer:
+def _pointed(full: str, binary: bool, stubs: Mapping[str, _Stub]) -> Code:
     scheme, colon, rest = full.partition(":")
     if not colon:
         scheme, rest = COUCH, full
     if scheme == MEMORY:
         try:
-            return text_of(base64.urlsafe_b64decode(rest + "=" * (-len(rest) % 4)), binary)
+            text = text_of(base64.urlsafe_b64decode(rest + "=" * (-len(rest) % 4)), binary)
+            return Code(text, "", binary)
         except (binascii.Error, ValueError) as error:
             raise Unreadable(texts.CORRUPTED) from error
     if scheme != COUCH:
         raise Internal(f"its code is in another store, which is not known here: {scheme}:")
     if list(stubs) != [rest]:
         raise Unreadable(texts.CORRUPTED)
-    return Pointer(rest, binary)
+    return Code(None, rest, binary)

@@ -51,15 +51,12 @@ class Entries:
             if kind is not Action:
                 return Stored(couch_documents.assembled(kind, id, read), read.rev)
             code = couch_code.found(read.exec, read.attachments)
-            attached = isinstance(code, couch_code.Pointer)
-            if isinstance(code, couch_code.Pointer):
-                data = await self._attachment(id, code.name, read.rev)
-                if data is None:
-                    continue  # another revision has come, or nobody can help it
-                code = couch_code.text_of(data, code.binary)
-            action = couch_documents.assembled(kind, id, read, code)
+            text = None if code is None else await self._text(id, read.rev, code)
+            if code is not None and text is None:
+                continue  # another revision has come, or nobody can help it
+            action = couch_documents.assembled(kind, id, read, text)
             assert isinstance(action, Action)
-            couch_code.settled(action.exec, self._manifest, inline=not attached and couch_code.is_inline(read.exec))
+            couch_code.settled(action.exec, self._manifest, code)
             return Stored(action, read.rev)
         raise errors.NotFound
 
@@ -146,11 +143,13 @@ class Entries:
             raise _absence(self._http, answer)
         return answer.body
 
-    async def _attachment(self, id: str, name: str, rev: str) -> bytes | None:
-        answer = await self._http.read(
-            self._http.url.entities, id, name, query={"rev": rev}, headers={**_match(rev), "Accept": "*/*"}
-        )
-        return answer.body if answer.fine else None
+    async def _text(self, id: str, rev: str, code: couch_code.Code) -> str | None:
+        """None where the attachment is not there any more, or was never."""
+        if code.text is not None:
+            return code.text
+        headers = {**_match(rev), "Accept": "*/*"}
+        answer = await self._http.read(self._http.url.entities, id, code.name, query={"rev": rev}, headers=headers)
+        return couch_code.text_of(answer.body, code.binary) if answer.fine else None
 
     async def list(self, kind: type[Document], query: Query) -> Documents:
         """Newest first. Raises ValueError, BadRequest, Unavailable."""
