@@ -108,7 +108,9 @@ class Fate(NamedTuple):
 
 def fate(key: str, role: Role | None = None) -> tuple[Kind, str]:
     """Of a key or a plain variable: for a role, or for any."""
-    rows = [setting for setting in SETTINGS if any(_fits(key, row) for row in setting.upstream)]
+    rows = [setting for setting in SETTINGS if key in setting.upstream] or [
+        setting for setting in SETTINGS if any(_fits(key, row) for row in setting.upstream)
+    ]
     own = dict.fromkeys(setting.name for setting in rows if role is None or role in setting.roles)
     if own:
         return "used", " and ".join(own)

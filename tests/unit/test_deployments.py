@@ -1,5 +1,6 @@
 """What an Invoker is told by the environments that OpenWhisk's deployments give it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from upcall.errors import Misconfigured
 from upcall.identity import Surroundings
 from upcall.model.sizes import Bounds
 from upcall.model.store_url import CouchUrl
+from upcall.upstream import key_of
 
 NOWHERE = Surroundings("here")
 KAFKA = {"KAFKA_HOSTS": "a:1"}
+ALL = [HELM_STATEFUL_SET, HELM_DAEMON_SET, ANSIBLE, MANIFEST_OF_2017]
+OWN = {"OWDEV_KAFKA_PORT", "KUBERNETES_SERVICE_HOST"}
+"""Kubernetes' own."""
 SPI = "org.apache.openwhisk.core"
 
 
@@ -120,11 +125,10 @@ def test_the_manifest_of_2017() -> None:
     assert str(found.runtimes.blackboxes[0]) == "openwhisk/dockerskeleton:latest"
 
 
-@pytest.mark.parametrize("environment", [HELM_STATEFUL_SET, HELM_DAEMON_SET, ANSIBLE, MANIFEST_OF_2017])
+@pytest.mark.parametrize("environment", ALL)
 def test_of_every_name_it_is_told_what_becomes_of_it(environment: dict[str, str]) -> None:
-    own = {"OWDEV_KAFKA_PORT", "KUBERNETES_SERVICE_HOST"}
     found = fates(environment)
-    missing = [name for name in environment if name not in found and name not in own]
+    missing = [name for name in environment if name not in found and name not in OWN]
     unknown = [name for name, (kind, _) in found.items() if kind == "unknown"]
     assert missing == []
     assert unknown == [name for name in environment if "_kakfa_" in name]
@@ -269,3 +273,18 @@ def test_old_switch_of_results_counts_where_no_level_is_given() -> None:
 def test_keys_of_parameters_are_taken_by_their_algorithm() -> None:
     key = "AAAAAAAAAAAAAAAAAAAAAA=="
     assert told({**KAFKA, "CONFIG_whisk_parameterStorage_aes-128": key}).parameter_keys == {"aes-128": key}
+
+
+def test_the_guide_tells_the_fate_of_every_name_that_deployments_give() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    named = {key_of(name) or name for environment in ALL for name in environment} - OWN
+    missing = [
+        name for name in named if "kakfa" not in name and not any(re.fullmatch(_open(row), name) for row in rows)
+    ]
+    assert missing == []
+
+
+def _open(row: str) -> str:
+    """A row that ends with `.*` is for all below it, any is for the elements of its list."""
+    return re.escape(row).replace(r"\.\*", r"\..+") + r"(\.\d+)?"
