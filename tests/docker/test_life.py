@@ -89,6 +89,27 @@ async def test_our_own_pauses_are_no_loss_however_soon_it_goes_on(
     assert [text for text in caplog.messages if said in text] == [f"container {last.name} {said}"]
 
 
+async def test_a_pause_of_ours_that_an_engine_tells_twice_is_no_loss(engine: Dockerd) -> None:
+    """One that is behind does, when it hears of the pause after the resumption; somebody else's still counts."""
+    async with life(engine, uuid.uuid4().hex, freezer=Blind()) as made:
+        container = await made.make()
+        lost: list[int] = []
+        container.lost = lambda: lost.append(1)
+        await container.pause()
+        await container.resume()
+        await until(lambda: not container._announced)
+        container.stopped()
+        await asyncio.gather(*container._tasks)
+        assert lost == []
+        await container.pause()
+        container.stopped()
+        await asyncio.gather(*container._tasks)
+        assert lost == []
+        await container.resume()
+        await made.engine.docker.containers.container(container.id).pause()
+        await until(lambda: bool(lost))
+
+
 async def test_a_paused_container_is_removed_by_several_at_once(lived: Life) -> None:
     container = await lived.make()
     await container.pause()

@@ -42,6 +42,7 @@ def checkout(tmp_path: Path) -> Path:
         "mmdebstrap",
         "dockerd",
         "docker-registry",
+        "go",
     ):
         (tmp_path / tool).symlink_to("/bin/true")
     return folder

@@ -66,6 +66,13 @@ async def test_it_does_all_that_an_activation_needs_and_leaves_nothing(cage: Bir
     assert len(container.collected) == 2
 
 
+async def test_output_that_goes_elsewhere_is_not_looked_for(cage: Birdcage) -> None:
+    await fly(cage, SPEC, logged=False)
+    (container,) = cage.made
+    assert container.story == ["/init", "/run", "pause", "resume", "/run", "destroy"]
+    assert not container.collected
+
+
 @pytest.mark.parametrize(
     ("step", "reply", "told"),
     [

@@ -7,6 +7,10 @@ of that, and its events tell. Removing the remains is the engine's work in any c
 Frozen by a file the engine does not know that it is: nothing but `destroy` may meet such a container, and it thaws
 first, for version 1 keeps what is frozen from dying. Somebody else's `docker pause` would make it time out for ever, so
 it counts as lost.
+
+An engine that is behind may tell of one pause of ours twice: it hears of it from its containerd once more, and when we
+had resumed meanwhile it takes that for another pause, until it hears of the resumption, too. So where a pause of ours
+came before, one that nobody has announced counts when the engine stands by it.
 """
 
 import asyncio
@@ -33,6 +37,8 @@ PORT = 8080
 POLL = 0.005
 LATE = 2.0
 """Seconds after a lost connection in which the engine may still learn of a kill (spec: container.md §2.5)."""
+_DOUBT = 0.05
+"""Seconds between two questions about a pause; `LATE` in all."""
 _KILLED = 128 + signal.SIGKILL
 
 
@@ -80,6 +86,8 @@ class DockerContainer(Mortal):
         """By the engine, for us or for somebody else."""
         self._announced = 0
         """Pauses of ours that the engine has not told of yet."""
+        self._asked_before = False
+        """Whether the engine has ever been asked for one."""
         self._gone: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,7 +114,7 @@ class DockerContainer(Mortal):
             await freeze(self._grip, self._over)
             return
         self._announced += 1
-        self._paused = True  # or soon will be
+        self._asked_before = self._paused = True  # or soon will be
         async with self._driver.engine.asked(self._driver.engine.timeouts.pause, "pause") as docker:
             await docker.containers.container(self.id).pause()
 
@@ -173,11 +181,10 @@ class DockerContainer(Mortal):
         """The engine has paused it."""
         if self._announced:
             self._announced -= 1
-            return
-        self._paused = True
-        if self._gone is None:
-            log.warning("container %s was paused by somebody else: it is not used any more", self.name)
-            self.died()
+        elif self._asked_before:
+            self._begin(self._doubted())
+        else:
+            self._stopped()
 
     def signalled(self) -> None:
         """Somebody has sent it a signal, as `docker stop` and an engine that ends do: frozen it would not hear it."""
@@ -186,6 +193,24 @@ class DockerContainer(Mortal):
                 self._grip.thaw()
 
     # --- inside
+
+    def _stopped(self) -> None:
+        self._paused = True
+        if self._gone is None:
+            log.warning("container %s was paused by somebody else: it is not used any more", self.name)
+            self.died()
+
+    async def _doubted(self) -> None:
+        """By somebody else, unless the engine takes it back, or we pause it anyway."""
+        end = asyncio.get_running_loop().time() + LATE
+        with contextlib.suppress(EngineAway, EngineError):
+            while not self._paused and not self._over():
+                if not (await inspect(self._driver.engine, self.id))["State"]["Paused"]:
+                    return
+                if asyncio.get_running_loop().time() >= end:
+                    self._stopped()
+                    return
+                await asyncio.sleep(_DOUBT)
 
     def _over(self) -> bool:
         return self._ended.is_set() or self._gone is not None
