@@ -1,6 +1,6 @@
 """What every driver of containers owes its caller (`upcall.ports.Containers`).
 
-Run by root it tries the driver as root; `tests/system/test_sandbox.py` runs this file again as an ordinary user.
+Run by root it tries the driver as root; `tests/system/ordinary` runs this file again as an ordinary user.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What actions find in their network: the API, DNS, and nobody else's ports (docs/DESIGN.md D15).
 
-Run by root, and by tests/system/test_sandbox.py again as an ordinary user.
+Run by root, and by `ordinary` again as an ordinary user.
 """
 
 import asyncio

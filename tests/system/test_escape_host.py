@@ -1,7 +1,7 @@
 """Ways to what is the host's or a neighbour's, one a test, by code of every sort of container (`attacks`).
 
-Ways through the kernel are in test_escape_kernel.py, what is used up of others in test_escape.py. Run by root, the
-last test of test_sandbox.py runs this file again as an ordinary user.
+Ways through the kernel are in test_escape_kernel.py, what is used up of others in test_escape.py. Run by root,
+`ordinary` runs this file again as an ordinary user.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Actions that use up what their sandbox has: each by its own means, so root and an ordinary user see different ends.
 
-Run by root, a test of test_sandbox.py runs this file as an ordinary user, too.
+Run by root, `ordinary` runs this file as an ordinary user, too.
 """
 
 import os

@@ -1,6 +1,6 @@
 """How the native runtime treats a program, in the sandbox in which it runs (spec: container.md §2, §8).
 
-What more the platform makes of it is in test_native_action.py. Run by root, the last test of test_sandbox.py runs this
+What more the platform makes of it is in test_native_action.py. Run by root, `ordinary` runs this
 file again as an ordinary user.
 """
 

@@ -1,6 +1,6 @@
 """How the Node.js runtime treats the user's code, in the sandbox in which it runs (spec: container.md §2, §8).
 
-Run by root, the last test of test_sandbox.py runs this file again as an ordinary user.
+Run by root, `ordinary` runs this file again as an ordinary user.
 """
 
 import asyncio
