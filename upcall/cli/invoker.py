@@ -14,9 +14,13 @@ def command(config: Path | None, **flags: str | None) -> None:
 
     \b
     upcall invoker --id 0 --kafka-hosts kafka:9092 --store postgresql://upcall@db/upcall
+    upcall invoker --uniqueName $NODE --zookeeper-hosts zk:2181 --kafka-hosts … --store …
 
-    Number Invokers 0, 1, 2, … without holes; none may be there twice. It works for the controllers ('upcall
-    controller', or OpenWhisk's) on the same brokers and the same store. Stop it with Ctrl-C or SIGTERM: running actions
-    get the time of --grace to end, and what has not started waits for the next start with the same number.
+    Number Invokers 0, 1, 2, … without holes; none may be there twice. Without --id, ZooKeeper keeps the number of the
+    unique name, as it does for OpenWhisk's Invokers; without either, a pod of a StatefulSet takes its ordinal.
+
+    It works for the controllers ('upcall controller', or OpenWhisk's) on the same brokers and the same store. Stop it
+    with Ctrl-C or SIGTERM: running actions get the time of --grace to end, and what has not started waits for the next
+    start with the same number.
     """
     start("invoker", config, flags)
