@@ -69,7 +69,7 @@ def written(exec_: Exec, manifest: Manifest | None) -> Mapping[str, object]:
 
 
 def found(exec_: Mapping[str, Raw], attachments: Mapping[str, Raw]) -> Code | None:
-    """The code, or where it is; as a text in the document it is binary if it looks so. Raises Unreadable; Internal where
+    """The code, or where it is; a text in the document is binary if it looks so. Raises Unreadable; Internal where
     another store has it."""
     given = exec_.get("code", exec_.get("jar"))
     if given is None:

@@ -1,10 +1,10 @@
 """Lists and counts over CouchDB's views (spec: entities.md §8): pages of rows, newest first, as upstream asks for them.
 
-    list     descending from [namespace, upto, "￰"] to [namespace, since]      a page goes on with the last row
+    list     descending from [namespace, upto, "￰"] to [namespace, since]
     count    the same range, reduced
 
-A page begins with the key of the last one's end, and with its id where the server heeds `startkey_docid` (no JSON):
-rows of that key that were there already are dropped.
+A page begins behind as many rows as were read: keys are not unique, and not every server heeds `startkey_docid`. New
+rows come in front, so what they shift into the next page was there already and is dropped.
 
 Kinds that upstream has no view of are found by their ids, which begin with the namespace: there are few of them.
 """
@@ -100,19 +100,17 @@ async def rows(http: CouchHttp, place: Range, query: Query, *, documents: bool) 
     asked["skip"] = str(min(skip, LARGEST_SKIP))
     wanted, seen = FIRST, set[str]()
     while limit > 0:
-        size = min(wanted, limit) + len(seen)
+        size = min(wanted, limit)
         asked["limit"] = str(size)
         answer = await view(http, place.database, place.design, place.view, asked)
         found = page(answer)
-        for row in [row for row in found if row.id not in seen][:limit]:
+        for row in [row for row in found if row.id not in seen]:
             yield row
+            seen.add(row.id)
             limit -= 1
         if len(found) < size:
             return
-        last = bytes(found[-1].key)
-        alike = {row.id for row in found if bytes(row.key) == last}
-        seen = seen | alike if asked["startkey"] == last.decode() else alike
-        asked.update(startkey=last.decode(), startkey_docid=found[-1].id, skip="0")
+        asked["skip"] = str(min(skip, LARGEST_SKIP) + len(seen))
         wanted = max(1, min(MOST_ROWS, CHUNK * len(found) // len(answer.body)))
 
 
