@@ -42,8 +42,10 @@ def couchdb(
     dry_run: bool,
     place: Place,
 ) -> int:
-    """Copy subjects with their keys, limits, actions with their code, packages, triggers and rules to the databases of
-    an OpenWhisk at URL, as couchdb://USER@HOST:5984/PREFIX; with --activations the records, too.
+    """Copy upcall's store to the databases at URL.
+
+    URL is couchdb://USER@HOST:5984/PREFIX, or couchdbs://. Subjects go with their keys, limits, actions with their
+    code, packages, triggers and rules; with --activations the records, too.
 
     Databases and design documents that are missing are made: for that USER has to be an administrator of the server.
     What was broken off is simply run again.

@@ -42,8 +42,10 @@ def couchdb(
     dry_run: bool,
     place: Place,
 ) -> int:
-    """Copy subjects with their keys, limits, actions with their code, packages, triggers and rules from the databases
-    of an OpenWhisk at URL, as couchdb://USER@HOST:5984/PREFIX; with --activations the records, too.
+    """Copy the databases at URL into upcall's store.
+
+    URL is couchdb://USER@HOST:5984/PREFIX, or couchdbs://. Subjects come with their keys, limits, actions with their
+    code, packages, triggers and rules; with --activations the records, too.
 
     Nothing is changed there, and it may run; so may 'upcall serve' here. What was broken off is simply run again.
 

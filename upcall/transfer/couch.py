@@ -11,7 +11,7 @@ nothing any more the transfer ends.
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
-from msgspec import UNSET, Raw, structs
+from msgspec import Raw, structs
 
 from upcall.errors import Conflict, Internal, Unavailable, Unreadable
 from upcall.model.activation import Activation
@@ -20,7 +20,7 @@ from upcall.model.entities import Action, Limits, NamespaceKey, Subject, Trigger
 from upcall.model.names import Json
 from upcall.store import couch_code, couch_documents
 from upcall.store.couch_designs import BY_DATE
-from upcall.store.couch_http import CouchHttp, decoded
+from upcall.store.couch_http import NOTHING, CouchHttp, decoded
 from upcall.transfer.copying import Damaged, Stage
 from upcall.transfer.own import KINDS
 
@@ -64,12 +64,13 @@ class CouchSource:
             members = _tolerated(body, id)
             kind = _kind(stage, id, members)
             read = couch_documents.parts(kind, id, _encode(members))
-            code = await self._code(database, id, read) if kind is Action else None
-            doc = couch_documents.assembled(kind, id, read, code)
+            code = couch_code.found(read.exec, read.attachments) if kind is Action else None
+            text = None if code is None else await self._text(database, read, code)
+            doc = couch_documents.assembled(kind, id, read, text)
         except (Unreadable, Conflict, Internal, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Damaged(f"it cannot be read: {error.__cause__ or error}") from None
         if isinstance(doc, Action):
-            couch_code.settled(doc.exec, None, doc.exec.binary is UNSET or couch_code.is_inline(read.exec))
+            couch_code.settled(doc.exec, None, code)
         if isinstance(doc, Subject):
             return _with_own_key(doc, members)
         return None if isinstance(doc, Activation) and doc.start < self._since else doc
@@ -91,23 +92,25 @@ class CouchSource:
         answer = await self._http.read(self.database("activations"), "_design", "activations")
         return answer.fine
 
-    async def _get(self, *segments: str, query: Mapping[str, str] = {}) -> bytes | None:
+    async def _get(
+        self, *segments: str, query: Mapping[str, str] = NOTHING, headers: Mapping[str, str] = NOTHING
+    ) -> bytes | None:
         """None where there is no such thing. Raises Damaged, Unavailable."""
         try:
-            answer = await self._http.read(*segments, query=query)
+            answer = await self._http.read(*segments, query=query, headers=headers)
         except Unavailable as error:
             await self._http.read(segments[0], absent=False)
             raise Damaged(f"it is not given: {error}") from None
         return answer.body if answer.fine else None
 
-    async def _code(self, database: str, id: str, read: couch_documents.Parts) -> str | None:
-        found = couch_code.found(read.exec, read.attachments)
-        if not isinstance(found, couch_code.Pointer):
-            return found
-        data = await self._get(database, id, found.name, query={"rev": read.rev})
+    async def _text(self, database: str, read: couch_documents.Parts, code: couch_code.Code) -> str:
+        if code.text is not None:
+            return code.text
+        id, query = str(_loosely(read.members["_id"])), {"rev": read.rev}
+        data = await self._get(database, id, code.name, query=query, headers={"Accept": "*/*"})
         if data is None:
             raise Damaged("its code is missing: the attachment is not there")
-        return couch_code.text_of(data, found.binary)
+        return couch_code.text_of(data, code.binary)
 
 
 def _is_of(stage: Stage, id: str) -> bool:
