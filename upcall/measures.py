@@ -9,7 +9,7 @@ is loaded with the first question: callers import this module without it.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import msgspec
 
@@ -24,9 +24,10 @@ class Histogram:
     """Seconds, in buckets; the last one is for what is above all bounds. `observe` takes 0.1 us."""
 
     __slots__ = ("counts", "sum")
+    bounds: ClassVar[tuple[float, ...]] = BOUNDS
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+        self.counts = [0] * (len(self.bounds) + 1)
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
@@ -41,16 +42,27 @@ class Histogram:
         """Bound and how many were not above it."""
         total = 0
         rows = []
-        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             total += count
             rows.append((bound, float(total)))
         return rows
 
     def __add__(self, other: "Histogram") -> "Histogram":
-        both = Histogram()
+        both = type(self)()
         both.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
         both.sum = self.sum + other.sum
         return both
+
+
+class Numbers(Histogram):
+    """Of how many things something had."""
+
+    __slots__ = ()
+    bounds = (1, 3, 10, 30, 100, 300, 1000)
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
 
 
 class Measure(msgspec.Struct, frozen=True):

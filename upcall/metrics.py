@@ -1,7 +1,7 @@
 """The metrics: names, labels and meaning (spec: metrics.md §2, §3).
 
 Names of OpenWhisk's are as its exporter writes them; what it has no name for begins with `upcall_`. Of OpenWhisk's
-those are missing whose subject is not here: CouchDB's calls, the commands of runc and kubernetes.
+those are missing whose subject is not here: the commands of runc and kubernetes.
 `docs/reference/metrics.md` is made from this table.
 """
 
@@ -150,6 +150,11 @@ DELAYS = histogram(
 # --- what is kept
 CACHE_HITS = counter("counter_database_cacheHit_counter", "Actions that were at hand.")
 CACHE_MISSES = counter("counter_database_cacheMiss_counter", "Actions that had to be read.")
+CALLS = counter("counter_database_{call}_start", "Calls of CouchDB, by what was asked.")
+CALL_TIMES = histogram("histogram_database_{call}_finish_seconds", "Calls of CouchDB that it answered.")
+CALL_ERRORS = counter("counter_database_{call}_error", "Calls of CouchDB that it refused or left without an answer.")
+CALL_ERROR_TIMES = histogram("histogram_database_{call}_error_seconds", "The same.")
+BATCHES = histogram("histogram_database_batchSize_counter", "Records in one call of CouchDB.")
 JOURNAL_ROWS = gauge("upcall_journal_activations", "Accepted activations that have not ended.")
 JOURNAL_BYTES = gauge("upcall_journal_bytes", "Their messages.")
 RECORDS_PENDING = gauge("upcall_records_pending", "Activation records that are not durable yet.")

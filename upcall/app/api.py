@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from upcall.app.ground import Ground
 from upcall.app.offer import docker_manifest, manifest_of
-from upcall.app.parts import bus_metrics, events_topic, topic_prefix
+from upcall.app.parts import events_topic, remote_metrics, topic_prefix
 from upcall.config import Settings
 from upcall.containers import kinds
 from upcall.controller.doors import Doors
@@ -48,7 +48,7 @@ def make_controller(
         prefix=topic_prefix(settings),
         local=local,
         balancing=settings.balancing,
-        metrics=Exposed([watch.metrics, *bus_metrics(ground.bus, settings)], settings.metrics_tags, watch.measure)
+        metrics=Exposed([watch.metrics, *remote_metrics(ground, settings)], settings.metrics_tags, watch.measure)
         if settings.metrics
         else None,
         operator=operator,

@@ -7,7 +7,6 @@ been seen to work the topic is read. A stop says "disabled", fetches nothing mor
 import contextlib
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
@@ -17,7 +16,15 @@ from upcall.app.driver import Api, Drivers
 from upcall.app.folders import write_properties
 from upcall.app.ground import Ground, taken, url_of
 from upcall.app.offer import Offer
-from upcall.app.parts import bus_condition, bus_metrics, freeze_heap, log_place, make_invoker, proven, topic_prefix
+from upcall.app.parts import (
+    bus_condition,
+    freeze_heap,
+    log_place,
+    make_invoker,
+    proven,
+    remote_metrics,
+    topic_prefix,
+)
 from upcall.config import Settings
 from upcall.containers.choice import Driver
 from upcall.host import pool_memory, remark_on_others
@@ -57,7 +64,7 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         facts = _facts(settings, url, bus, containers, offer)
         watch = InvokerWatch(worker, store, logs, facts, settings.metrics_tags, driver=drivers.metrics)
         stack.enter_context(watch.running())
-        await stack.enter_async_context(Server(_app(settings, bus, watch, data), ground.listener, ground.tls))
+        await stack.enter_async_context(Server(_app(settings, ground, watch), ground.listener, ground.tls))
         ground.owner.announce(ground.port, memory)
         write_properties(data, url)
         await proven(worker)
@@ -77,13 +84,13 @@ def _beside_others(ground: Ground, memory: int) -> None:
     remark_on_others(memory, {name: owner.memory for name, owner in holders(folders).items()})
 
 
-def _app(settings: Settings, bus: Bus, watch: InvokerWatch, data: Path) -> ASGIApp:
+def _app(settings: Settings, ground: Ground, watch: InvokerWatch) -> ASGIApp:
     async def ready() -> Answer:
         return readiness(watch.hindrances, {"invoker": watch.name})
 
     times = Requests()
-    credentials = operator_credentials(data, settings.operator_username, settings.operator_password)
-    sources = [watch.metrics, lambda: times.metrics(settings.metrics_tags), *bus_metrics(bus, settings)]
+    credentials = operator_credentials(ground.data, settings.operator_username, settings.operator_password)
+    sources = [watch.metrics, lambda: times.metrics(settings.metrics_tags), *remote_metrics(ground, settings)]
     metrics = Metrics(sources, watch.measure)
     return make_app(
         settings.transactions_header,

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -29,11 +30,13 @@ from upcall.logs.places import Place
 from upcall.model.messages import Topic
 from upcall.model.names import InvokerId, Json
 from upcall.model.sizes import MB, bytes_text
+from upcall.model.store_url import CouchUrl
 from upcall.ports import Bus, Containers
 from upcall.store.cache import ActionCache
 from upcall.store.choice import Storage
 
 if TYPE_CHECKING:
+    from upcall.app.ground import Ground
     from upcall.bus.kafka import KafkaBus
 
 log = logging.getLogger("upcall")
@@ -64,14 +67,21 @@ async def opened_bus(settings: Settings, store: Storage) -> AsyncIterator[Bus]:
         await over.close()
 
 
-def bus_metrics(bus: Bus, settings: Settings) -> list[Collect]:
-    """Of a bus that has a queue of its own."""
-    if settings.bus == "memory":
-        return []
-    from upcall.bus.kafka import KafkaBus
+def remote_metrics(ground: "Ground", settings: Settings) -> list[Collect]:
+    """Of a bus and a store that are reached over the network."""
+    found: list[Collect] = []
+    if settings.bus != "memory":
+        from upcall.bus.kafka import KafkaBus
 
-    assert isinstance(bus, KafkaBus)
-    return [lambda: bus.metrics(settings.metrics_tags)]
+        bus = ground.bus
+        assert isinstance(bus, KafkaBus)
+        found.append(lambda: bus.metrics(settings.metrics_tags))
+    if isinstance(settings.store, CouchUrl):
+        from upcall.store.couch import CouchStore
+
+        assert isinstance(ground.store, CouchStore)
+        found.append(ground.store.http.calls.metrics)
+    return found
 
 
 def bus_condition(bus: Bus, settings: Settings, topic: str) -> Json:
@@ -149,7 +159,7 @@ def make_invoker(
         prefix=topic_prefix(settings),
         events=events_topic(settings),
         blacklist_interval=settings.blacklist_poll_interval,
-        canary=fly,
+        canary=partial(fly, logged=logs.collected),
         full=settings.durability == "full",
         keys=Keys(settings.parameter_keys),
         logs=logs,

@@ -104,8 +104,7 @@ class Invoker:
         self._blacklist, self.asking = Blacklist(store, blacklist_interval), Asking(store)
         self._knowledge, self._logs = Knowledge(manifest, limits, collected=logs.collected), logs
         self._specs = Specs(instance, manifest, deployment)
-        self._work = MarkedWork if are_on() else Work
-        self._stack = contextlib.AsyncExitStack()
+        self._work, self._stack = MarkedWork if are_on() else Work, contextlib.AsyncExitStack()
         self._held = self._drained = self._broken = False
         self._unstarted: set[asyncio.Task[None]] = set()
         """What comes before the pool, and waits perhaps for the store."""

@@ -103,6 +103,7 @@ class Bulk:
     async def _posted(self, records: Sequence[Record]) -> Answer:
         """Raises FAILURES, Unavailable."""
         body = b'{"docs":[' + b",".join(record.doc for record in records) + b"]}"
+        self._http.calls.batches.observe(len(records))
         for left in range(AGAIN, -1, -1):
             try:
                 return await self._http.call("POST", self._database, "_bulk_docs", body=body, patience=PATIENCE)

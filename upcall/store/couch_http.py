@@ -24,6 +24,7 @@ from upcall.model import texts
 from upcall.model.names import Json
 from upcall.model.sizes import MB
 from upcall.model.store_url import CouchUrl
+from upcall.store.couch_calls import Calls, call_of
 
 CONNECTIONS = 16
 """At most, of one process."""
@@ -67,6 +68,7 @@ class CouchHttp:
     def __init__(self, url: CouchUrl, connections: int = CONNECTIONS) -> None:
         self.url = url
         self._connections = connections
+        self.calls = Calls()
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> Self:
@@ -101,13 +103,15 @@ class CouchHttp:
             raise Unavailable(texts.store_silent("it is closed"))
         sent = {**JSON, **headers} if body is not None else dict(headers)
         timeout = aiohttp.ClientTimeout(total=patience, sock_connect=CONNECT)
-        target = self.target(segments, query)
+        target, what = self.target(segments, query), call_of(method, segments)
         # the library sends what is large in pieces only from a file
         data = io.BytesIO(body) if body is not None and len(body) > LARGE else body
-        async with self._session.request(
-            method, target, data=data, headers=sent, allow_redirects=False, timeout=timeout
-        ) as answer:
-            return Answer(answer.status, await _bounded(answer))
+        with self.calls.timed(what) as ended:
+            async with self._session.request(
+                method, target, data=data, headers=sent, allow_redirects=False, timeout=timeout
+            ) as answer:
+                ended(answer.status)
+                return Answer(answer.status, await _bounded(answer))
 
     async def read(
         self,

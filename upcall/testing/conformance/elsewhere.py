@@ -51,9 +51,19 @@ ELSEWHERE: tuple[Elsewhere, ...] = tuple(
             _DROP_IN,
         ),
         ("couchdb.blacklist", "store.md §7", "the view blockedNamespaces", _DROP_IN),
-        ("start.zookeeper", "invoker.md §4", "--uniqueName alone, --overwriteId, byte formats of the nodes", _DROP_IN),
+        (
+            "start.zookeeper",
+            "invoker.md §4",
+            "--uniqueName alone, --overwriteId, byte formats of the nodes",
+            "needs a ZooKeeper, which this suite has not; tests/system has it on a real one",
+        ),
         ("start.environment", "invoker.md §2.1", "INVOKER_OPTS, encoded HOCON, /init.sh", _DROP_IN),
-        ("proxy.decrypt", "container.md §2.4", "values locked by aes-128 and aes-256", _DROP_IN),
+        (
+            "proxy.decrypt",
+            "container.md §2.4",
+            "values locked by aes-128 and aes-256; tests/unit has it",
+            "takes the Invoker's keys",
+        ),
         ("logs.stores", "logs.md §6", "LogStores that write files or leave logs to a driver", _DROP_IN),
         ("logs.failure", "logs.md §4", "a failed collection destroys the container, and is acknowledged", _INSIDE),
         ("feed.bounds", "bus.md §4", "hand-over in units, prefetch of 2 × maxPeek, when it stops to poll", _INSIDE),
@@ -91,6 +101,6 @@ ELSEWHERE: tuple[Elsewhere, ...] = tuple(
             "needs a second one",
         ),
         ("fpc", "invoker.md §10", "messages of the function-pulling scheduler: refused at the start", "sharding only"),
-        ("markers", "metrics.md", "log markers of upstream's tests; names of metrics", _DROP_IN),
+        ("markers", "metrics.md", "log markers of upstream's tests; tests/unit has it", "takes the Invoker's log"),
     )
 )
