@@ -26,7 +26,7 @@ from typing import Self
 from upcall.core.events import Drained, Strained
 from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import StoreLevels
-from upcall.errors import Conflict, NotFound, Unavailable, Unreadable
+from upcall.errors import Conflict, Internal, NotFound, Unavailable, Unreadable
 from upcall.invoker.acks import Acks
 from upcall.invoker.activate import Work
 from upcall.invoker.asking import Asking
@@ -286,7 +286,7 @@ class Invoker:
         except (Unreadable, Conflict):
             response = error(WHISK_ERROR, texts.ACTION_MISMATCH)
         except Exception as cause:
-            bug = not isinstance(cause, Unavailable)
+            bug = not isinstance(cause, Unavailable | Internal)
             log.error("%s cannot be read: %s", message.action.id, cause, exc_info=bug, extra=about(message))
             response = error(WHISK_ERROR, texts.ACTION_FETCH)
         else:
