@@ -66,7 +66,7 @@ def target(process: Process, **facts: object) -> Target:
     return Target(**{**common, **facts})  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def first(kafka: "Broker", postgres: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     prefix = f"c{uuid4().hex[:6]}-"
     store = asyncio.run(postgres.database())
@@ -89,7 +89,7 @@ def first(kafka: "Broker", postgres: "Server", tmp_path_factory: pytest.TempPath
     yield from looking(facts, process)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def second(kafka: "Broker", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     prefix = f"d{uuid4().hex[:6]}-"
     folder: Path = tmp_path_factory.mktemp("second")

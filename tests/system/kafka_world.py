@@ -94,7 +94,10 @@ class World:
         return committed(self.broker.bootstrap, self.topic.name)
 
     async def close(self) -> None:
+        """What a test has left undone is not waited for."""
         for feed in self._feeds:
+            for token in list(feed._running):
+                feed.done(token)
             await feed.close()
         await self.bus.close()
 

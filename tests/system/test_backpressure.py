@@ -20,6 +20,8 @@ MANY = {"LIMITS_ACTIONS_INVOKES_CONCURRENT": "100000", "LIMITS_ACTIONS_INVOKES_P
 MB = 1024 * 1024
 HEADROOM = 300 * MB
 """What the platform may take beyond its rest: twice the journal's bound, and what Python keeps of freed memory."""
+MUCH = 8_000
+"""Calls: ten times as many as 20 seconds can run, as they come by hundreds a second."""
 
 
 def resident(platform: Platform) -> int:
@@ -119,14 +121,13 @@ def test_ten_times_as_much_work_as_can_be_done_is_refused_with_its_cause(tmp_pat
         platform.invoke("work")
         before = resident(platform)
         load = Load(platform, 8, "", {"x": "x" * 100_000})
-        peak, deadline = 0, time.monotonic() + 20
-        while time.monotonic() < deadline:
+        peak, deadline = 0, time.monotonic() + 90
+        while sum(load.statuses.values()) < MUCH:
+            assert time.monotonic() < deadline
             peak = max(peak, resident(platform))
             assert platform.call("GET", "actions").status == 200, "reads go on"
             time.sleep(0.1)
         load.end()
-        total = sum(load.statuses.values())
-        assert total > 10 * 20 * 40
         assert peak - before < HEADROOM
         assert set(load.statuses) == {202, 503}
         assert all("Try again later" in text for _, text in load.refusals)

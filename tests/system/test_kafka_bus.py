@@ -206,14 +206,15 @@ async def test_partitions_are_apart(world: World) -> None:
     await until(lambda: again.numbers == [12])
 
 
-async def test_partitions_that_come_later_are_read(world: World) -> None:
-    taker = Taker()
+async def test_partitions_that_come_later_are_read(kafka: "Broker") -> None:
+    world, taker = await World(kafka, consumer={"topic.metadata.refresh.interval.ms": "500"}).make(), Taker()
     await world.feed(taker, 99)
     world.send(1)
     await until(lambda: taker.numbers == [1])
     world.admin.create_partitions([NewPartitions(world.topic.name, 2)])[world.topic.name].result(10)
     world.put(encoded(2), partition=1)
     await until(lambda: taker.numbers == [1, 2], 60)
+    await world.close()
 
 
 async def test_a_damaged_commit_stops_the_start(world: World) -> None:
