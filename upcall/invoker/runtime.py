@@ -20,7 +20,8 @@ connection that goes back and forth: it is told to do so at once.
 
 Odd corners. A deadline counts from the moment the request is written, as upstream's does: the time spent on reaching a
 starting container is bounded by the same limit but not deducted. A body without Content-Length that is not chunked
-ends with the connection and cannot be told from a crash: it counts as CLOSED. Bytes behind a whole answer end the
+ends with the connection and cannot be told from a crash: it counts as CLOSED, and so does an answer that can have no
+body (204, 304), as upstream has it. Bytes behind a whole answer end the
 connection, not the request. An endless answer (body, heads, tiny chunks) ends early: reading it until the deadline
 would be the work of the loop for all that time. On the stock loop `max_size` keeps each read from mapping 256 KiB
 (docs/DESIGN.md, rule 4).
@@ -54,6 +55,7 @@ _LARGE = 256 * 1024
 """bytes of a body that is not copied behind its head: with 40 MB of code the loop would stand still for 15 ms"""
 _NOTHING = (b"", b"")
 _UNREAD = (ConnectionResetError, BrokenPipeError)
+_BODILESS = (204, 304)
 _HEAD = (
     b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: "
 )
@@ -262,7 +264,9 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.closing = True
-        if self._status and self._call is not None:
+        if self._status in _BODILESS:
+            self._broken()
+        elif self._status and self._call is not None:
             if self._status == 200 and not self.closing and not self._received:
                 learn(data, self._call.length)
             self._answered(self._call, self._status)
