@@ -34,6 +34,7 @@ def platform(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as variables:
         variables.setenv("RUNTIMES_MANIFEST", json.dumps(MANIFEST))
         variables.setenv("UPCALL_POOL_PAUSE_GRACE", "500 ms")
+        variables.setenv("UPCALL_LIMITS_CONCURRENCY_MAX", "4")
         data = tmp_path_factory.mktemp("loop") / "data"
         with on_docker(engine, data, "--memory", f"{ROOM * 128} MB") as made:
             yield made
@@ -115,6 +116,15 @@ def test_twenty_at_a_time_never_meet_in_one_container(platform: Platform) -> Non
         [f"stderr: also n{number}", f"stdout: n{number}"] for number in range(60)
     ]
     assert max(result(record)["runs"] for record in found) > 60 // ROOM - 1
+
+
+def test_where_its_limits_let_two_meet_it_ends(platform: Platform) -> None:
+    """The proof that the calls of the test above did not."""
+    create(platform, "meet", concurrency=4)
+    recorded(platform, "meet")
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda n: recorded(platform, "meet", sleep=1), range(4)))
+    assert {"error": texts.RUN_DIED} in [result(record) for record in found]
 
 
 def test_after_a_pause_it_is_as_warm_as_before(platform: Platform) -> None:

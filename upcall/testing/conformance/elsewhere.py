@@ -64,7 +64,12 @@ ELSEWHERE: tuple[Elsewhere, ...] = tuple(
             "values locked by aes-128 and aes-256; tests/unit has it",
             "takes the Invoker's keys",
         ),
-        ("logs.stores", "logs.md §6", "LogStores that write files or leave logs to a driver", _DROP_IN),
+        (
+            "logs.stores",
+            "logs.md §6",
+            "LogStores that write files or leave logs to a driver; tests/docker and tests/system have it",
+            "needs another command line",
+        ),
         ("logs.failure", "logs.md §4", "a failed collection destroys the container, and is acknowledged", _INSIDE),
         ("feed.bounds", "bus.md §4", "hand-over in units, prefetch of 2 × maxPeek, when it stops to poll", _INSIDE),
         (
