@@ -104,5 +104,5 @@ def test_help_names_the_options_of_the_role(role: str) -> None:
     assert "--kafka-hosts" in out
     assert "--bus" not in out
     assert ("--uniqueName" in out) == (role == "invoker")
-    assert ("--tls" in out) == (role == "controller")
+    assert ("--auth " in out) == (role == "controller")
     assert f"upcall config --role {role}" in out
