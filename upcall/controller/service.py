@@ -80,9 +80,7 @@ class Controller:
         self._supervised = local is None
         self._metrics = metrics
         self._operator = operator
-        self._prefix = prefix
-        self._several = several
-        self._events = events
+        self._prefix, self._several, self._events = prefix, several, events
         self._cluster: Cluster | None = None
         self._ready = ready
         self._logs_elsewhere = logs_elsewhere
