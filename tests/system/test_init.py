@@ -188,3 +188,12 @@ def test_its_port_speaks_https_by_a_keystore(started: Any, tmp_path: Path) -> No
     )
     bare = run("$INIT --id 0", **{**invoker.variables, f"{HTTPS}_keystorePath": ""})
     assert (bare.returncode, "https needs a certificate: name a keystore" in bare.stderr) == (1, True)
+
+
+def test_its_port_speaks_https_by_a_certificate_that_is_made(started: Any, world: World) -> None:
+    invoker = started("$INIT --id 0 --tls self-signed")
+    trust = ssl.create_default_context(cafile=world.folder / "upcall" / "invoker0" / "tls.crt")
+    connection = http.client.HTTPSConnection("127.0.0.1", invoker.port, timeout=20, context=trust)
+    connection.request("GET", "/ping")
+    assert connection.getresponse().read() == b"pong"
+    connection.close()

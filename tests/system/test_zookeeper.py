@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kazoo.security import READ_ACL_UNSAFE
 
 from tests.system.zookeeper import Keeper, keeper, required, server
+from upcall import zookeeper
 from upcall.errors import Misconfigured
 from upcall.zookeeper import COUNTER, MAPPING, number_of, to_bytes, to_number
 
@@ -50,14 +52,29 @@ def test_new_names_get_dense_numbers_and_keep_them(keeper: Keeper, client: Any) 
     assert client.get(COUNTER)[0] == b"\x00\x00\x00\x03"
 
 
-def test_above_are_nodes_that_go_with_their_last_child(keeper: Keeper, client: Any) -> None:
-    number_of(keeper.hosts, "a")
-    client.delete(f"{MAPPING}/a")
-    client.delete(COUNTER)
+@pytest.mark.parametrize(("known_from", "stays"), [((3, 5, 3), False), ((99, 0, 0), True)], ids=["new", "old"])
+def test_above_are_nodes_that_go_with_their_last_child_where_the_server_knows_them(
+    known_from: tuple[int, int, int], stays: bool, keeper: Keeper, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert number_of(f"{keeper.hosts}/beside", "a") == 0
+    monkeypatch.setattr(zookeeper, "CONTAINERS", known_from)
+    assert number_of(keeper.hosts, "a") == 0
+    for path in (MAPPING, f"/beside{MAPPING}"):
+        client.delete(f"{path}/a")
+    for path in (COUNTER, f"/beside{COUNTER}"):
+        client.delete(path)
     deadline = time.monotonic() + 30
-    while client.exists("/invokers") is not None:
+    while client.exists("/beside") is not None or (client.exists("/invokers") is not None and not stays):
         assert time.monotonic() < deadline, "they are of another kind"
         time.sleep(0.1)
+    assert (client.exists(MAPPING) is not None) is stays
+
+
+def test_what_may_not_be_written_is_told(keeper: Keeper, client: Any) -> None:
+    client.create("/invokers", acl=READ_ACL_UNSAFE)
+    refused = r"ZooKeeper at \S+ refuses to keep the number of a in /invokers/idAssignment: NoAuthError; give --id N"
+    with pytest.raises(Misconfigured, match=refused):
+        number_of(keeper.hosts, "a")
 
 
 @pytest.mark.parametrize("number", [127, 128, 255, 256])
@@ -176,8 +193,6 @@ def test_a_server_that_is_killed_in_between(
     when: str, back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is found again, with what was written; or that it is away is told."""
-    from upcall import zookeeper
-
     required()
     keeper = Keeper(tmp_path)
     keeper.start()
