@@ -156,7 +156,11 @@ class CouchHttp:
             raise Unavailable(texts.store_silent("it is closed"))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=silence)
         async with self._session.get(
-            self.target(segments, query), allow_redirects=False, timeout=timeout, read_bufsize=LARGEST_LINE
+            self.target(segments, query),
+            headers={"Accept-Encoding": "identity"},  # what is compressed waits until there is enough of it
+            allow_redirects=False,
+            timeout=timeout,
+            read_bufsize=LARGEST_LINE,
         ) as answer:
             if answer.status != 200:
                 raise Unavailable(texts.store_silent(self.refusal(Answer(answer.status, await _bounded(answer)))))
