@@ -24,6 +24,7 @@ from upcall.model.messages import (
     CompletionMessage,
     Message,
     completed_topic,
+    health_topic,
     invoker_topic,
 )
 from upcall.store.cache import ActionCache
@@ -52,7 +53,7 @@ class Life:
 
     async def begin(self, *messages: ActivationMessage) -> None:
         """They are sent, and committed as started."""
-        topics = (self.topic, completed_topic("0", self.prefix))
+        topics = (self.topic, completed_topic("0", self.prefix), health_topic(self.prefix))
         for topic in topics:
             await self.bus.ensure(topic)
         offsets, sent = Offsets(Commit(0, "")), list[BaseException | None]()
