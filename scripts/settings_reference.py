@@ -12,8 +12,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 HEAD = """# Settings
 
 Made from `upcall/catalogue.py` by `scripts/settings_reference.py`. A value comes from the flag, else the
-variable, else OpenWhisk's own variable or key (`whisk.a-b.c` is the variable `CONFIG_whisk_aB_c`), else the
-TOML key, else the default. `upcall config --role ROLE` shows what each is, and by what.
+variable, else OpenWhisk's own variable or key (`whisk.a-b.c` is the variable `CONFIG_whisk_aB_c`; its other sources,
+and what becomes of names that are not here, are in [migration.md](../migration.md)), else the TOML key, else the
+default. `upcall config --role ROLE` shows what each is, and by what.
 
 A row is for `upcall serve`, `upcall invoker` and `upcall controller`, unless it names those that have it; what a role
 does not have it does not look at, so that one file or environment can be for all.

@@ -24,6 +24,7 @@ from upcall.brokers import Brokers, missing_brokers, take_brokers
 from upcall.catalogue import SETTINGS, settings_of
 from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish
+from upcall.couch import KEY
 from upcall.docker import Docker, Driver, take_docker, undecided, unused
 from upcall.errors import Misconfigured
 from upcall.fates import Fate, given, near_misses
@@ -197,7 +198,7 @@ def survey(
         faults.append(missing_brokers(role))
     faults += _identify(values, wrong, around or surroundings(environment))
     theirs, chosen = sources.upstream, {finding.setting.name: finding.found.source for finding in findings}
-    store_named = chosen["store"].startswith(("--", "UPCALL_"))
+    store_named = not chosen["store"].startswith((KEY, "the default"))
     faults += theirs.faults + refused(role, theirs.keys, store_named)
     settings = None if faults else _settings(values)
     told = undecided(chosen["driver"], theirs.keys) if role == "invoker" else []

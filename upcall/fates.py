@@ -12,7 +12,7 @@ from upcall.couch import KEYS
 from upcall.properties import HOSTS, SUCCESSORS
 from upcall.providers import KNOWN, SPI
 from upcall.setting import Role
-from upcall.upstream import ENCODED, OPTIONS, PLAIN, Upstream, key_of, unquoted
+from upcall.upstream import ENCODED, OPTIONS, PLAIN, Upstream, is_number, key_of, unquoted
 
 Kind = Literal["used", "overruled", "none", "unknown"]
 
@@ -164,18 +164,19 @@ def _blank(name: str, environment: Mapping[str, str]) -> bool:
 
 def near_misses(upstream: Upstream) -> list[str]:
     """Remarks about keys that are nearly one of ours."""
-    return [
+    told = (
         f"{origin if origin.startswith('CONFIG_') else f'{key} ({origin})'} is not known and has no effect; {what} is"
         for key, origin in sorted(upstream.origins.items())
         for kind, what in [fate(key)]
         if kind == "unknown" and what
-    ]
+    )
+    return [*dict.fromkeys(told)]
 
 
 def _fits(key: str, row: str) -> bool:
     """Also an element of a list."""
     name, _, last = key.rpartition(".")
-    return key == row or (row.endswith(".*") and key.startswith(row[:-1])) or (last.isdecimal() and name == row)
+    return key == row or (row.endswith(".*") and key.startswith(row[:-1])) or (is_number(last) and name == row)
 
 
 def _near(key: str) -> str:

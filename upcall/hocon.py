@@ -99,7 +99,7 @@ class _Reader:
         elif self._is("+="):
             self._take()
             self._pass(ends=False, lines=True)
-            elements = [int(rest) for key in self.found if (rest := _element(key, name)).isdecimal()]
+            elements = [int(rest) for key in self.found if (rest := _element(key, name)).isdecimal() and len(rest) < 10]
             self._assign(f"{name}.{max(elements, default=-1) + 1}", depth)
         else:
             self._wrong("after a key comes =, : or {")

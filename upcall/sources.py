@@ -16,7 +16,7 @@ import msgspec
 from upcall.catalogue import VARIABLES
 from upcall.errors import Misconfigured
 from upcall.setting import Role, Setting
-from upcall.upstream import Upstream
+from upcall.upstream import Upstream, is_number
 
 Texts = Mapping[str, str]
 Lists = Mapping[str, list[str]]
@@ -119,7 +119,7 @@ def _members(table: Texts, lists: Lists, prefix: str, many: bool) -> str:
 
 def _is_element(name: str, lists: Lists) -> bool:
     of, _, last = name.rpartition(".")
-    return last.isdecimal() and of in lists
+    return is_number(last) and of in lists
 
 
 def _json(value: object) -> str:

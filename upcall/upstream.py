@@ -135,6 +135,11 @@ def key_of(variable: str) -> str:
     return ".".join(map(_kebab, parts))
 
 
+def is_number(part: str) -> bool:
+    """Whether it is the place of an element in its list."""
+    return part.isdecimal() and len(part) < 10
+
+
 def unquoted(text: str) -> str:
     """Without blanks and one pair of quotes around it."""
     value = text.strip()
@@ -157,14 +162,14 @@ def _decoded(text: str) -> str:
 def _lists(found: Texts) -> dict[str, list[str]]:
     """The elements of each list, in their order."""
     elements = [(name.rpartition("."), value) for name, value in found.items()]
-    numbered = sorted((name, int(last), value) for (name, _, last), value in elements if name and last.isdecimal())
+    numbered = sorted((name, int(last), value) for (name, _, last), value in elements if name and is_number(last))
     return {name: [value for other, _, value in numbered if other == name] for name, _, _ in numbered}
 
 
 def _head(key: str) -> str:
     """The list's name of an element."""
     name, _, last = key.rpartition(".")
-    return name if last.isdecimal() else ""
+    return name if is_number(last) else ""
 
 
 def _first(keys: Texts, name: str) -> str:
