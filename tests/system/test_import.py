@@ -212,6 +212,12 @@ class TestDryRun:
         assert run(filled, "--dry-run", data=data) == (0, ALL.replace("copied", "would be copied"), "")
         assert not data.exists()
 
+    async def test_no_tables_are_made(self, filled: Databases, postgres: "Postgres", data: Path) -> None:
+        url = await postgres.database()
+        assert run(filled, "--dry-run", "--store", url, data=data).out == ALL.replace("copied", "would be copied")
+        name = url.partition("?")[0].rpartition("/")[2]
+        assert not await postgres.run("SELECT 1 FROM pg_tables WHERE schemaname = 'upcall'", database=name)
+
     def test_nothing_is_written(self, filled: Databases, empty: Databases, data: Path) -> None:
         assert run(empty, data=data) == (0, "There is nothing to copy.\n", "")
         assert run(filled, "--dry-run", data=data).out == ALL.replace("copied", "would be copied")

@@ -12,9 +12,9 @@ from upcall.cli import transfers
 from upcall.cli.accounts import Place, on_data
 from upcall.cli.refusal import Refused
 from upcall.errors import Misconfigured, Unavailable
-from upcall.model.store_url import CouchUrl, SqliteUrl, StoreUrl
+from upcall.model.store_url import CouchUrl, PostgresUrl, SqliteUrl, StoreUrl
 from upcall.ownership import private_folder
-from upcall.store.choice import beside
+from upcall.store.choice import beside, driver
 from upcall.store.couch_http import CouchHttp
 from upcall.transfer.copying import Copying, Nothing, Stage, Target
 from upcall.transfer.couch import CouchSource
@@ -97,11 +97,22 @@ async def _totals(http: CouchHttp, source: CouchSource, wanted: list[Stage]) -> 
 
 @contextlib.asynccontextmanager
 async def _target(url: StoreUrl, dry: bool) -> AsyncIterator[Target]:
-    """Our store. For a dry run a file that is not there yet is not made."""
+    """Our store. For a dry run one that is not there yet is not made."""
+    if dry and not await _made(url):
+        yield Nothing()
+        return
     if isinstance(url, SqliteUrl):
-        if dry and not url.path.exists():
-            yield Nothing()
-            return
         private_folder(url.path.parent)
     async with beside(url) as store:
         yield cast(Target, store)
+
+
+async def _made(url: StoreUrl) -> bool:
+    """Raises Misconfigured."""
+    if isinstance(url, SqliteUrl):
+        return url.path.exists()
+    driver()
+    from upcall.store import postgres_migrate
+
+    assert isinstance(url, PostgresUrl)
+    return await postgres_migrate.made(url)

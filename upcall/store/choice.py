@@ -86,7 +86,7 @@ async def opened(
     records may wait on the disk. Raises Misconfigured."""
     url = store_url(given, data)
     if isinstance(url, PostgresUrl):
-        _driver()
+        driver()
         from upcall.store.postgres import PostgresStore
 
         async with _remote(lambda: PostgresStore(url), url.masked, data, durability) as remote:
@@ -152,7 +152,7 @@ def beside(url: StoreUrl) -> "SqliteStore | PostgresStore | CouchStore":
         from upcall.store.couch import CouchStore
 
         return CouchStore(url, part="guest")
-    _driver()
+    driver()
     from upcall.store.postgres import PostgresStore
 
     return PostgresStore(url, owner=False)
@@ -200,7 +200,8 @@ def _common(url: SqliteUrl, data: Path, name: str) -> Path:
     return folder
 
 
-def _driver() -> None:
+def driver() -> None:
+    """PostgreSQL's, which is there. Raises Misconfigured."""
     try:
         import asyncpg  # noqa: F401
     except ModuleNotFoundError as error:

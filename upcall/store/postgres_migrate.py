@@ -11,8 +11,9 @@ from typing import NoReturn
 import asyncpg
 
 from upcall.errors import Misconfigured
+from upcall.model.store_url import PostgresUrl
 from upcall.store.migrate import MIGRATIONS as SQLITE
-from upcall.store.postgres_link import Connection
+from upcall.store.postgres_link import FAILURES, Connection, Link
 
 MIGRATIONS = SQLITE / "postgres"
 
@@ -21,6 +22,19 @@ LOCK = 0x75706361
 
 _THERE = "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'upcall' AND tablename = 'version')"
 """`to_regclass` answers from a cache that waiting for an advisory lock does not refresh."""
+
+
+async def made(url: PostgresUrl) -> bool:
+    """Whether there is anything of ours. Raises Misconfigured."""
+    link = Link(url)
+    await link.open()
+    try:
+        async with link.connection() as connection:
+            return bool(await connection.fetchval(_THERE))
+    except FAILURES as error:
+        raise link.unusable(error) from error
+    finally:
+        await link.close()
 
 
 async def migrate(connection: Connection, masked: str, folder: Path = MIGRATIONS, *, owner: bool = True) -> None:
