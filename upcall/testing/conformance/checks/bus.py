@@ -120,5 +120,5 @@ def order(world: World) -> None:
     memory = min(world.memory, world.target.memory_max)
     action = world.action(limits={"memory": memory})
     sent = [world.begin(action, {"n": number}) for number in range(10)]
-    ends = [each.ended().acks[-1].offset for each in sent]
-    equal("order of the acks", ends, sorted(ends))
+    results = [each.ended().acks[0].offset for each in sent]  # a slot may be freed later, when logs are complete
+    equal("order of the results", results, sorted(results))
