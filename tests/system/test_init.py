@@ -55,6 +55,10 @@ def run(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ("COMPONENT_NAME=0 $INIT $(echo invoker-0 | cut -d- -f2)", "an Invoker needs brokers"),
         ("$INIT --id 0", "an Invoker needs brokers"),
         ("$INIT --uniqueName node-1 --displayedName d", "--uniqueName node-1 without --id: ZooKeeper keeps its number"),
+        (
+            "KAFKA_HOSTS=a:1 ZOOKEEPER_HOSTS=127.0.0.1:1 $INIT --uniqueName n",
+            "was not reached in 5 s (connection refused)",
+        ),
         ("$INIT owdev", "Got unexpected extra argument (owdev)"),
         ("$INIT --nonsense", "No such option"),
         (". $DNS && $INIT --id 0", "PORT: 'told by configureDNS.sh' is no port"),

@@ -100,8 +100,9 @@ def test_one_of_openwhisks_between_its_two_steps_is_waited_for(keeper: Keeper, c
     written(client, {}, 1)
     later = threading.Timer(0.3, lambda: client.create(f"{MAPPING}/theirs", b"\x00"))
     later.start()
-    assert number_of(keeper.hosts, "ours") == 1
+    number = number_of(keeper.hosts, "ours")
     later.join()
+    assert number == 1
 
 
 def test_one_of_openwhisks_that_died_between_them_is_not_waited_for_long(keeper: Keeper, client: Any) -> None:
