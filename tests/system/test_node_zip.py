@@ -1,6 +1,6 @@
 """Zips in which Node.js code comes: packages, modules of both kinds, archives that are refused.
 
-Run by root, `ordinary` runs this file again as an ordinary user.
+Run by root, `ordinary` runs some of this file again as an ordinary user.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Zips and other forms in which Python code comes (spec: container.md §2, §8).
 
-Run by root, `ordinary` runs this file again as an ordinary user.
+Run by root, `ordinary` runs some of this file again as an ordinary user.
 """
 
 import base64

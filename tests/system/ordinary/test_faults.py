@@ -15,6 +15,6 @@ FILES = [
 
 
 @as_root
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_faults_end_as_they_do_for_root(folder: Path) -> None:
     holds(folder, *FILES)

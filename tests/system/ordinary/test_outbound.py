@@ -19,7 +19,7 @@ def world() -> Iterator[None]:
 
 
 @as_root
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("used", "hidden"), [("pasta", ""), ("slirp4netns", "pasta")])
 def test_an_ordinary_user_is_led_out_too(world: None, folder: Path, used: str, hidden: str) -> None:
     """Where this user may open the tunnel device, as on most hosts, and only one program is there."""

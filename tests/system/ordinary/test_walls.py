@@ -16,6 +16,6 @@ FILES = [
 
 
 @as_root
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_walls_hold(folder: Path) -> None:
     holds(folder, *FILES)
