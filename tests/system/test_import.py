@@ -2,6 +2,10 @@
 
 import asyncio
 import base64
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -271,6 +275,19 @@ class TestDamaged:
         done = run(empty, data=data)
         assert (done.code, done.out) == (1, "problems     4, each named above\n")
         assert secret not in done.err
+
+    def test_on_a_terminal_it_stands_above_the_bars(self, empty: Databases, data: Path) -> None:
+        empty.entity(entity("guest/what", "whatever"))
+        ours, theirs = os.openpty()
+        command = [sys.executable, "-m", "upcall", "import", "couchdb", url_of(empty), "--data", str(data)]
+        secret = {**os.environ, "UPCALL_COUCHDB_PASSWORD": PASSWORD, "TERM": "xterm"}
+        done = subprocess.run(command, stderr=theirs, env=secret, capture_output=False, check=False, timeout=60)
+        os.close(theirs)
+        told = os.read(ours, 100_000).decode()
+        os.close(ours)
+        assert done.returncode == 1
+        assert "whisks" in told
+        assert re.search(r"(^|\n|\x1b\[2K)upcall: \S+ guest/what: ", told)
 
     def test_nested_too_deep(self, empty: Databases, data: Path) -> None:
         deep = b'{"entityType":"trigger","namespace":"guest","name":"deep","parameters":[{"key":"a","value":%s}]}'

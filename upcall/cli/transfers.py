@@ -106,7 +106,7 @@ def stages(activations: bool) -> list[Stage]:
 async def run(prepare: Callable[[Report], Copying], wanted: list[Stage], totals: dict[Stage, int], *, dry: bool) -> int:
     """Copy all stages, say what came of it; the exit code: 1 where something is not copied. Raises Refused."""
     with _progress(wanted, totals) as step:
-        report = Report(_tell, step)
+        report = Report(step.tell, step)
         copying = prepare(report)
         try:
             for stage in wanted:
@@ -124,10 +124,6 @@ def _sum_up(report: Report, dry: bool) -> None:
     click.echo("\n".join(report.lines(dry)))
 
 
-def _tell(problem: Problem) -> None:
-    click.echo(f"upcall: {problem}", err=True)
-
-
 async def size(http: CouchHttp, database: str) -> int | None:
     """Documents of a database, designs too; None where there is no such database. Raises Unavailable."""
     answer = await http.read(database)
@@ -137,13 +133,16 @@ async def size(http: CouchHttp, database: str) -> int | None:
 
 
 class _Lines:
-    """For a log: a line for each stage, and one every ten seconds."""
+    """For a log: a line every ten seconds."""
 
     def __init__(self, totals: dict[Stage, int]) -> None:
         self._totals = totals
         self._stage: Stage = "limits"
         self._before = self._seen = 0
         self._told = time.monotonic()
+
+    def tell(self, problem: Problem) -> None:
+        click.echo(f"upcall: {problem}", err=True)
 
     def begin(self, stage: Stage) -> None:
         self._stage, self._before = stage, self._seen
@@ -164,6 +163,10 @@ class _Bars:
         self._tasks = {stage: progress.add_task(stage, total=totals.get(stage), start=False) for stage in wanted}
         self._stage = wanted[0]
         self._before = self._seen = 0
+
+    def tell(self, problem: Problem) -> None:
+        """Above the bars."""
+        self._progress.console.print(f"upcall: {problem}", markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, stage: Stage) -> None:
         self._stage, self._before = stage, self._seen
