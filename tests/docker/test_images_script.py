@@ -41,6 +41,8 @@ def test_names_follow_the_languages_version(engine: Engine) -> None:
         (("python", "--base-python", "nobody/nothing:1"), "Name another with --base-python IMAGE."),
         (("nodejs", "--base-nodejs", "nobody/nothing"), "Name another with --base-nodejs IMAGE."),
         (("nodejs", "--base-nodejs", BASES["python"]), f"cannot be built on {BASES['python']}: "),
+        (("invoker", "--base-invoker", BASES["python"]), f"cannot be built on {BASES['python']}: "),  # it has no bash
+        (("invoker", "--base-invoker", BASES["nodejs"]), "executable file not found"),
         (("skeleton", "--base-python", "A b;c"), "invalid reference format"),
         (("python", "--base-python", BASES["python"], "--tag", "A b"), "A b"),
     ],
