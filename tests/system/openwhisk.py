@@ -5,13 +5,19 @@ import base64
 import json
 import urllib.request
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+from tests.system.operating import Outcome, upcall
 from upcall.model.store_url import CouchUrl
 
 Json = dict[str, Any]
+
+USER, PASSWORD = "admin", "sec ret"
+"""Of the server's administrator."""
+
 
 GUEST_UUID, GUEST_KEY = "23bc46b1-71f6-4ed5-8c54-816aa4f8c502", "g" * 64
 TEAM_KEY = "t" * 64
@@ -188,3 +194,26 @@ def _others(databases: Databases) -> None:
 def _design(databases: Databases, database: str, name: str) -> None:
     views = {"some": {"map": "function (doc) { emit(doc._id, 1); }"}}
     databases.call("PUT", database, "_design", name, body={"views": views, "language": "javascript"})
+
+
+ALL = """\
+limits       2 copied
+packages     4 copied
+actions      10 copied
+triggers     2 copied
+rules        2 copied
+subjects     4 copied
+"""
+"""What an import says of it."""
+
+
+def url_of(databases: Databases, user: str = USER) -> str:
+    """Without the password."""
+    return f"couchdb://{user}@{databases.url.host}:{databases.url.port}/{databases.url.entities.removesuffix('whisks')}"
+
+
+def run(
+    databases: Databases, *words: str, data: Path | None = None, verb: str = "import", password: str = PASSWORD
+) -> Outcome:
+    secret = {"UPCALL_COUCHDB_PASSWORD": password}
+    return upcall(verb, "couchdb", url_of(databases), *words, data=data, environment=secret)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.system import openwhisk
-from tests.system.openwhisk import Databases, Json, action, entity, record
-from tests.system.operating import Outcome, upcall
+from tests.system.openwhisk import ALL, PASSWORD, USER, Databases, Json, action, entity, record, run, url_of
+from tests.system.operating import upcall
 from tests.system.serving import running
 from upcall.errors import NotFound, Unavailable
 from upcall.model.activation import Activation
 from upcall.model.documents import Document
-from upcall.model.entities import Action, Limits, Package, Rule, Subject, Trigger
+from upcall.model.entities import Action, Package, Rule, Subject, Trigger
 from upcall.model.names import FullyQualifiedName
-from upcall.model.store_url import CouchUrl, PostgresUrl
+from upcall.model.store_url import PostgresUrl
 from upcall.ports import Stored
 from upcall.store.couch_http import CouchHttp
 from upcall.store.postgres import PostgresStore
@@ -34,18 +34,6 @@ if TYPE_CHECKING:
     from tests.system.pouchdb import Server
 
 pytest_plugins = ["tests.system.postgres", "tests.system.pouchdb"]
-
-USER, PASSWORD = "admin", "sec ret"
-"""Of the server's administrator."""
-
-ALL = """\
-limits       2 copied
-packages     4 copied
-actions      10 copied
-triggers     2 copied
-rules        2 copied
-subjects     4 copied
-"""
 
 
 @pytest.fixture
@@ -63,18 +51,6 @@ def filled(pouchdb: "Server") -> Databases:
     databases = Databases(pouchdb.databases()).make()
     openwhisk.fill(databases)
     return databases
-
-
-def url_of(databases: Databases, user: str = USER) -> str:
-    """Without the password."""
-    return f"couchdb://{user}@{databases.url.host}:{databases.url.port}/{databases.url.entities.removesuffix('whisks')}"
-
-
-def run(
-    databases: Databases, *words: str, data: Path | None = None, verb: str = "import", password: str = PASSWORD
-) -> Outcome:
-    secret = {"UPCALL_COUCHDB_PASSWORD": password}
-    return upcall(verb, "couchdb", url_of(databases), *words, data=data, environment=secret)
 
 
 async def read(data: Path, kind: type[Document], id: str) -> Any:
@@ -372,56 +348,3 @@ class TestServer:
         assert done.code == 1
         assert "use CouchDB's own replication" in done.err
         assert PASSWORD not in done.err
-
-
-class TestRoundTrip:
-    def test_there_and_back(self, filled: Databases, pouchdb: "Server", data: Path, tmp_path: Path) -> None:
-        other = Databases(pouchdb.databases())
-        assert isinstance(other.url, CouchUrl)
-        full = ALL + "activations  3 copied\n"
-        assert run(filled, "--activations", data=data) == (0, full, "")
-        dry = run(other, "--activations", "--dry-run", data=data, verb="export")
-        assert dry == (0, full.replace("copied", "would be copied"), "")
-        assert run(other, "--activations", data=data, verb="export") == (0, full, "")
-        assert run(other, "--activations", data=data, verb="export").out == full.replace("copied", "there already")
-        for one, two in zip(_names(filled), _names(other), strict=True):
-            assert filled.ids(one) == other.ids(two)
-        assert run(other, "--activations", data=tmp_path / "second") == (0, full, "")
-        back = run(other, "--activations", data=data)
-        assert (back.code, back.out) == (0, full.replace("copied", "there already"))
-
-    def test_documents_are_upstreams(self, filled: Databases, pouchdb: "Server", data: Path) -> None:
-        other = Databases(pouchdb.databases())
-        assert run(filled, "--activations", data=data).code == 0
-        assert run(other, "--activations", data=data, verb="export").code == 0
-        whisks = "guest/pkg", "guest/door", "guest/r1", "guest/bell", "guest/both", "guest/hello"
-        for id in whisks:
-            before, after = (_plain(each.read(each.url.entities, id)) for each in (filled, other))
-            assert {**after, "entityType": 0, "limits": 0} == {**before, "entityType": 0, "limits": 0}
-            assert after["entityType"] == before.get("entityType", "trigger")
-        assert _plain(other.read(other.url.subjects, "team/limits")) == {
-            "_id": "team/limits",
-            "concurrentInvocations": 0,
-            "allowedKinds": ["nodejs:20", "blackbox"],
-        }
-        large = other.read(other.url.entities, "guest/large")
-        (name,) = large["_attachments"]
-        assert large["exec"]["code"]["attachmentName"] == f"couch:{name}"
-        assert other.call("GET", other.url.entities, "guest/large", name) == openwhisk.LARGE.encode()
-        path = other.url.subjects, "_design", "subjects.v2.0.0", "_view", "identities"
-        rows = other.call("GET", *path, query='?key=["guest"]')["rows"]
-        assert [row["value"]["key"] for row in rows] == [openwhisk.GUEST_KEY]
-
-    async def test_only_limits_and_subjects_keep_who_may_not_come_in(self, filled: Databases, data: Path) -> None:
-        assert run(filled, data=data).code == 0
-        limits = await read(data, Limits, "team/limits")
-        assert limits.limits.concurrent_invocations == 0
-
-
-def _names(databases: Databases) -> tuple[str, str, str]:
-    url = databases.url
-    return url.subjects, url.entities, url.activations
-
-
-def _plain(doc: Json) -> Json:
-    return {name: value for name, value in doc.items() if name != "_rev"}
