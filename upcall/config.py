@@ -25,7 +25,7 @@ from upcall.catalogue import SETTINGS, settings_of
 from upcall.core.record import StoreLevel
 from upcall.core.stems import Wish
 from upcall.couch import KEY
-from upcall.docker import Docker, Driver, take_docker, undecided, unused
+from upcall.docker import Docker, Driver, deployed, take_docker, unused
 from upcall.errors import Misconfigured
 from upcall.fates import Fate, given, near_misses
 from upcall.identity import Claim, Surroundings, beyond, invoker_id, surroundings
@@ -42,8 +42,8 @@ from upcall.providers import refused, remarks
 from upcall.recording import LogStore, take_keys
 from upcall.roles import well_known
 from upcall.secured import Https, take_https
-from upcall.setting import Role, Setting
-from upcall.sources import Found, Sources, Texts
+from upcall.setting import Found, Role, Setting
+from upcall.sources import Sources, Texts
 
 __all__ = ["Finding", "Settings", "Survey", "load", "survey"]
 
@@ -185,7 +185,7 @@ def survey(
     """Raises Misconfigured where the file cannot be read."""
     sources = Sources(flags, environment, file, role)
     values: dict[str, Any] = {setting.field: setting.parse(setting.default) for setting in SETTINGS}
-    findings = [_finding(setting, sources.find(setting), values) for setting in settings_of(role)]
+    findings = [_finding(setting, _found(sources, setting, role), values) for setting in settings_of(role)]
     wrong = {finding.setting.field for finding in findings if finding.error}
     faults = [finding.fault for finding in findings if finding.error]
     limits, unfit = take_limits(values)
@@ -201,10 +201,14 @@ def survey(
     store_named = not chosen["store"].startswith((KEY, "the default"))
     faults += theirs.faults + refused(role, theirs.keys, store_named)
     settings = None if faults else _settings(values)
-    told = undecided(chosen["driver"], theirs.keys) if role == "invoker" else []
-    told += sources.remarks(SETTINGS) + theirs.remarks + near_misses(theirs) + remarks(role, theirs.keys, store_named)
+    told = sources.remarks(SETTINGS) + theirs.remarks + near_misses(theirs) + remarks(role, theirs.keys, store_named)
     fates = [*given(theirs, environment, role, chosen)]
     return Survey(findings, faults, told + _remarks(settings, environment, theirs.keys), settings, fates)
+
+
+def _found(sources: Sources, setting: Setting, role: Role) -> Found:
+    found = sources.find(setting)
+    return deployed(found, sources.upstream.keys) if setting.name == "driver" and role == "invoker" else found
 
 
 def _finding(setting: Setting, found: Found, values: dict[str, Any]) -> Finding:

@@ -15,7 +15,7 @@ from upcall.masks import arguments_shown, variables_shown
 from upcall.model.forms import count, folder, optional, switch
 from upcall.model.images import parse_registry
 from upcall.model.sizes import parse_duration
-from upcall.setting import RUNS, Setting
+from upcall.setting import RUNS, Found, Setting
 
 Driver = Literal["process", "docker", "auto"]
 DRIVERS: tuple[Driver, ...] = ("process", "docker", "auto")
@@ -131,16 +131,13 @@ def unused(keys: Mapping[str, str]) -> list[str]:
     ]
 
 
-def undecided(source: str, keys: Mapping[str, str]) -> list[str]:
-    """What to tell who has set up Docker's containers for OpenWhisk, whose own default they are; `source` is the
-    driver's."""
-    if not source.startswith("the default") or not any(key.startswith(_FACTORY) for key in keys):
-        return []
-    return [
-        "actions run in sandboxes of this host, and whisk.container-factory and whisk.docker are for Docker's "
-        "containers, which are OpenWhisk's default and not this platform's: --driver docker or auto (UPCALL_DRIVER) "
-        "takes them"
-    ]
+def deployed(found: Found, keys: Mapping[str, str]) -> Found:
+    """The driver of an Invoker: where none is named, and OpenWhisk's `keys` set up Docker's containers, it is these, as
+    with OpenWhisk's own (spec: invoker.md §2.3)."""
+    given = next((key for key in keys if key.startswith(_FACTORY)), None)
+    if found.given or given is None:
+        return found
+    return Found(f"OpenWhisk's own default, beside {given}", "docker")
 
 
 _OF_RUNS = Setting(

@@ -64,7 +64,7 @@ def _key(algorithm: str) -> Setting:
         "",
         f"key with which parameters are locked by {algorithm}, {_KEY_BYTES[algorithm]} bytes as base64  "
         "[default: none]",
-        (f"whisk.parameter-storage.{algorithm}",),
+        tuple(f"whisk.parameter-storage.{algorithm.replace('-', sign)}" for sign in ("-", "", ".")),
         show=hidden,
     )
 

@@ -1,7 +1,7 @@
 """One setting: its name, how its text is read, its default and meaning, whose it is, and where OpenWhisk has it."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,15 @@ Show = Callable[[str], str]
 
 def as_it_is(text: str) -> str:
     return text
+
+
+class Found(NamedTuple):
+    """Where a value comes from, in words for people, and its text."""
+
+    source: str
+    text: str
+    given: bool = True
+    """False for a default."""
 
 
 class Setting(msgspec.Struct, frozen=True):

@@ -9,13 +9,13 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from upcall.catalogue import VARIABLES
 from upcall.errors import Misconfigured
-from upcall.setting import Role, Setting
+from upcall.setting import Found, Role, Setting
 from upcall.upstream import Upstream, is_number
 
 Texts = Mapping[str, str]
@@ -23,15 +23,6 @@ Lists = Mapping[str, list[str]]
 SERVICE = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 CLIENTS = ("UPCALL_APIHOST",)
 """Variables of the command line that are nearly a setting's."""
-
-
-class Found(NamedTuple):
-    """Where a value comes from, in words for people, and its text."""
-
-    source: str
-    text: str
-    given: bool = True
-    """False for a default."""
 
 
 class Sources:

@@ -40,6 +40,13 @@ def test_helms_stateful_set_runs_without_kubernetes_by_the_operators_choice() ->
     assert told({**HELM_STATEFUL_SET, "UPCALL_DRIVER": "process"}).driver == "process"
 
 
+def test_who_sets_up_dockers_containers_gets_them() -> None:
+    assert told(dict(KAFKA)).driver == "process"
+    assert told({**KAFKA, "INVOKER_CONTAINER_NETWORK": "bridge"}).driver == "docker"
+    assert told({**KAFKA, "INVOKER_CONTAINER_NETWORK": "bridge", "UPCALL_DRIVER": "auto"}).driver == "auto"
+    assert load({}, {"CONFIG_whisk_docker_client_parallelRuns": "4"})[0].driver == "process", "serve's is its own"
+
+
 def test_helms_daemon_set() -> None:
     found = told(HELM_DAEMON_SET)
     assert (found.port, found.driver, found.memory) == (8080, "docker", 2048)
@@ -69,7 +76,8 @@ def test_helms_daemon_set() -> None:
 
 
 def test_ansibles_docker_run() -> None:
-    found = told(ANSIBLE, driver="docker")
+    found = told(ANSIBLE)
+    assert found.driver == "docker"
     assert found.store == CouchUrl(
         protocol="https",
         host="172.17.0.3",
@@ -228,7 +236,6 @@ def test_a_store_of_the_operators_own_wins_over_couchdb_and_over_its_class() -> 
         ({"CONFIG_whisk_containerPool_userMemory": "$SIZE"}, "it names the variable SIZE, which there is not"),
         ({"CONFIG_whisk_containerPool_userMemry": "1 g"}, "no effect; whisk.container-pool.user-memory is"),
         ({"INVOKER_OPTS": "-Dwhisk.containerpool.user-memory=1g"}, "(INVOKER_OPTS) is not known and has no effect"),
-        ({"INVOKER_CONTAINER_NETWORK": "bridge"}, "actions run in sandboxes of this host"),
         ({"CONFIG_whisk_spi_MessagingProvider": "x.LeanMessagingProvider"}, "this invoker does the part of Kafka"),
     ],
 )
