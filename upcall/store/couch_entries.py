@@ -136,6 +136,9 @@ class Entries:
     async def _body(self, kind: type[Document], id: str, rev: str | None) -> bytes:
         """Of the newest, whatever `rev` says."""
         if not _possible(id):
+            await self._http.read(
+                self._database(kind), absent=False
+            )  # who asks wants to know, too, whether it is there
             raise errors.NotFound
         headers = _match(rev) if kind is not Activation else {}
         answer = await self._http.read(self._database(kind), id, headers=headers)
