@@ -70,7 +70,9 @@ class CouchWriter:
         self.trouble: str | None = None
         self.lost = 0
         """Records that neither the database nor the disk has taken."""
-        self._since = 0.0
+        self._lasting = False
+        """Whether the trouble has lasted for `RESTART`."""
+        self._timer: asyncio.TimerHandle | None = None
         self._queue = Queue(max_records, max_bytes)
         self._on_trouble = on_trouble
         self._pause = FIRST_PAUSE
@@ -100,8 +102,9 @@ class CouchWriter:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self.flush()
-        for task in self._tasks:
-            task.cancel()
+        for each in (*self._tasks, self._timer):
+            if each is not None:
+                each.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         left = self._queue.all()
         if self.spill is not None:
@@ -150,7 +153,7 @@ class CouchWriter:
 
     def refusal(self) -> str | None:
         """See `upcall.ports.Store.refusal`."""
-        if self.trouble is None or not len(self._queue) or time.monotonic() - self._since < RESTART:
+        if self.trouble is None or not len(self._queue) or not self._lasting:
             return None
         if self.spill is None:
             return self.trouble
@@ -232,11 +235,12 @@ class CouchWriter:
     def _say(self, trouble: str | None) -> None:
         if trouble == self.trouble:
             return
-        if self.trouble is None:
-            self._since = time.monotonic()
-            asyncio.get_running_loop().call_later(RESTART, self._pressed.set)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(RESTART, self._lasts)
         self.trouble = trouble
         if trouble is None:
+            self._timer.cancel()
+            self._timer, self._lasting = None, False
             self._fine.set()
             log.info("the store takes records again")
         else:
@@ -245,12 +249,16 @@ class CouchWriter:
         if self._on_trouble is not None:
             self._on_trouble(trouble)
 
+    def _lasts(self) -> None:
+        self._lasting = True
+        self._pressed.set()
+
     async def _overflow(self, spill: Spill) -> None:
         """From memory to the disk."""
         while True:
             await self._pressed.wait()
             self._pressed.clear()
-            while self._overflows and (group := self._queue.take(GROUP, GROUP_BYTES)):
+            while (self._lasting or self._queue.pressed) and (group := self._queue.take(GROUP, GROUP_BYTES)):
                 try:
                     await spill.add(group)
                 except Unavailable as error:
@@ -261,11 +269,6 @@ class CouchWriter:
                     self._queue.settled([record.id for record in group])
                     self._tell_disk(None)
                     self._spilled.set()
-
-    @property
-    def _overflows(self) -> bool:
-        lasting = self.trouble is not None and time.monotonic() - self._since >= RESTART
-        return lasting or self._queue.pressed
 
     def _tell_disk(self, trouble: str | None) -> None:
         if trouble is not None and self._disk_trouble is None:
