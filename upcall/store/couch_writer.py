@@ -9,7 +9,7 @@ waits, in smaller groups, so that a document that breaks every request holds up 
       └──► spill (upcall.store.couch_spill) ────┘ oldest first, beside the lanes
 
 *Durable*, which `flush` waits for, is a record in the database or in the spill: both outlive the process
-(docs/adr/0024-couchdb-records.md). While there is trouble one lane asks with one record, after pauses that grow to 2 s;
+(docs/adr/0026-couchdb-records.md). While there is trouble one lane asks with one record, after pauses that grow to 2 s;
 `trouble` says why in words, once. New activations are turned away only when the disk takes no more either.
 
 What the database refuses for itself stays aside in the spill and is tried again each hour and by the next start.
