@@ -11,7 +11,6 @@ class Elsewhere(NamedTuple):
 
 
 _KUBERNETES = "there is no Kubernetes driver yet (issue 11)"
-_DROP_IN = "comes with OpenWhisk's own stores, ids and images (issue 10)"
 _FROM_OUTSIDE = "cannot be told from outside"
 _INSIDE = f"{_FROM_OUTSIDE}; tests/unit has it"
 
@@ -47,17 +46,27 @@ ELSEWHERE: tuple[Elsewhere, ...] = tuple(
         (
             "couchdb.documents",
             "store.md §1",
-            "reads by revision, attachments mem:, couch:, bare; bulk writes",
-            _DROP_IN,
+            "reads by revision, attachments mem:, couch:, bare; bulk writes; tests/couch has it request by request",
+            "needs a CouchDB between the two, which this suite has not",
         ),
-        ("couchdb.blacklist", "store.md §7", "the view blockedNamespaces", _DROP_IN),
+        (
+            "couchdb.blacklist",
+            "store.md §7",
+            "the view blockedNamespaces; tests/couch has it",
+            "needs a CouchDB between the two, which this suite has not",
+        ),
         (
             "start.zookeeper",
             "invoker.md §4",
             "--uniqueName alone, --overwriteId, byte formats of the nodes",
             "needs a ZooKeeper, which this suite has not; tests/system has it on a real one",
         ),
-        ("start.environment", "invoker.md §2.1", "INVOKER_OPTS, encoded HOCON, /init.sh", _DROP_IN),
+        (
+            "start.environment",
+            "invoker.md §2.1",
+            "INVOKER_OPTS, encoded HOCON, /init.sh; tests/unit and tests/system have it",
+            "needs another environment",
+        ),
         (
             "proxy.decrypt",
             "container.md §2.4",
