@@ -2,7 +2,8 @@
 (spec: store.md §7, invoker.md §5).
 
 They are read at the start, within `LOOK` seconds after the store says that a subject or a limit has changed, and each
-`interval` seconds whatever it says. What cannot be read leaves the names as they were. While the store tells of a
+`interval` seconds whatever it says; and once more `LOOK` seconds later, for CouchDB answers with what its view had and
+brings it up to date by being asked. What cannot be read leaves the names as they were. While the store tells of a
 change that is not read yet nobody is refused: a controller that has just unblocked a namespace knows better, and one
 that has blocked it lets nothing through.
 """
@@ -33,12 +34,13 @@ class Blacklist:
     async def follow(self, look: float = LOOK) -> None:
         """Keep it as the store has it, for ever."""
         clock = asyncio.get_running_loop().time
-        read = clock()
+        read, again = clock(), True
         while True:
             await asyncio.sleep(look)
             changes = self._accounts.changes()
-            if (changes is not None and changes != self._seen) or clock() - read >= self._interval:
-                read = clock()
+            due = (changes is not None and changes != self._seen) or clock() - read >= self._interval
+            if due or again:
+                read, again = clock(), due
                 await self.read()
 
     async def read(self) -> None:

@@ -77,6 +77,27 @@ async def test_each_interval_it_is_read_whatever_the_store_tells(monkeypatch: py
         await until(lambda: blacklist.names == {"guest"})
 
 
+async def test_what_a_store_answers_late_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CouchDB's view, which is brought up to date by being asked."""
+    store = FakeStore()
+    had: list[frozenset[str]] = [frozenset()]
+    fresh = store.blocked
+
+    async def late() -> frozenset[str]:
+        had.append(await fresh())
+        return had[-2]
+
+    monkeypatch.setattr(store, "blocked", late)
+    await block(store)
+    blacklist = Blacklist(store, 3600.0)
+    await blacklist.read()
+    assert blacklist.names == frozenset()
+    async with following(blacklist):
+        await until(lambda: blacklist.names == {"guest"})
+        await store.put(Limits("team", UserLimits(concurrent_invocations=0)))
+        await until(lambda: blacklist.names == {"guest", "team"})
+
+
 async def test_what_cannot_be_read_leaves_the_names_as_they_were(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
