@@ -3,11 +3,23 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from upcall.telemetry import ConsoleFormatter, JsonFormatter, Warnings, about, set_up_logging
 from upcall.testing import a_message
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Loggers are the process's: other tests find them as they were."""
+    loggers = [logging.getLogger(name) for name in ("upcall", "uvicorn")]
+    before = [(each.level, each.propagate, each.handlers) for each in loggers]
+    yield
+    for each, (level, propagate, handlers) in zip(loggers, before, strict=True):
+        each.setLevel(level)
+        each.propagate, each.handlers = propagate, handlers
 
 
 def record(text: str, **extra: str) -> logging.LogRecord:
