@@ -116,10 +116,16 @@ class Life:
 
 @asynccontextmanager
 async def life(
-    dockerd: Dockerd, instance: str, invoker: int = 0, freezer: Freezer | None = None, watched: bool = True
+    dockerd: Dockerd,
+    instance: str,
+    invoker: int = 0,
+    freezer: Freezer | None = None,
+    watched: bool = True,
+    host: str = "",
 ) -> AsyncIterator[Life]:
-    """What it has made is gone afterwards; unless `watched`, what it has put is left to the test."""
-    engine = Engine(DockerOptions(host=dockerd.url))
+    """What it has made is gone afterwards; unless `watched`, what it has put is left to the test. `host` where the
+    engine is not asked itself."""
+    engine = Engine(DockerOptions(host=host or dockerd.url))
     await engine.start()
     made = Life(engine, new_labels(instance, invoker), Freezer() if freezer is None else freezer)
     try:

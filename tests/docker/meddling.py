@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
-Fault = Literal["cut", "cut after", "half", "late", "refusal", "gateway", "noise", "empty", "other"]
+Fault = Literal["cut", "cut after", "half", "late", "refusal", "gateway", "noise", "empty", "other", "behind"]
 """
 | fault     | the engine                                                                          |
 |-----------|-------------------------------------------------------------------------------------|
@@ -21,6 +21,7 @@ Fault = Literal["cut", "cut after", "half", "late", "refusal", "gateway", "noise
 | noise     | does it, and says what is no HTTP                                                   |
 | empty     | does it, and says 200 with nothing                                                  |
 | other     | does it, and says 200 with JSON of another shape                                    |
+| behind    | hears nothing; says 409, a container is as it was asked to be (paused, not paused)  |
 """
 FAULTS: tuple[Fault, ...] = (
     "cut",
@@ -119,6 +120,9 @@ class Meddler:
             await asyncio.sleep(_LATE)
             behind[1].write(request)
             return True
+        if fault == "behind":
+            front[1].write(_refused(fault, b"/unpause " in request))
+            return True
         answers.cancel()
         await asyncio.gather(answers, return_exceptions=True)
         if fault not in ("cut", "refusal", "gateway"):
@@ -143,12 +147,16 @@ def _spoilt(fault: Fault, answer: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
-def _refused(fault: Fault) -> bytes:
-    status, kind, body = (
-        (b"500 Internal Server Error", b"application/json", b'{"message": "out of sorts"}')
-        if fault == "refusal"
-        else (b"502 Bad Gateway", b"text/html; charset=utf-8", b"<h1>\xff</h1>")
-    )
+def _refused(fault: Fault, runs: bool = False) -> bytes:
+    status, kind, body = {
+        "refusal": (b"500 Internal Server Error", b"application/json", b'{"message": "out of sorts"}'),
+        "gateway": (b"502 Bad Gateway", b"text/html; charset=utf-8", b"<h1>\xff</h1>"),
+        "behind": (
+            b"409 Conflict",
+            b"application/json",
+            b'{"message": "Container x is %s paused"}' % (b"not" if runs else b"already"),
+        ),
+    }[fault]
     return b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body)
 
 

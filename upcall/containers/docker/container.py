@@ -10,7 +10,8 @@ it counts as lost.
 
 An engine that is behind may tell of one pause of ours twice: it hears of it from its containerd once more, and when we
 had resumed meanwhile it takes that for another pause, until it hears of the resumption, too. So where a pause of ours
-came before, one that nobody has announced counts when the engine stands by it.
+came before, one that nobody has announced counts when the engine stands by it; and while it is wrong about that it
+refuses what we ask for as done already, so it is asked again for as long.
 """
 
 import asyncio
@@ -40,6 +41,7 @@ LATE = 2.0
 _DOUBT = 0.05
 """Seconds between two questions about a pause; `LATE` in all."""
 _KILLED = 128 + signal.SIGKILL
+_CONFLICT = 409
 
 
 class Logs(Protocol):
@@ -115,13 +117,11 @@ class DockerContainer(Mortal):
             return
         self._announced += 1
         self._asked_before = self._paused = True  # or soon will be
-        async with self._driver.engine.asked(self._driver.engine.timeouts.pause, "pause") as docker:
-            await docker.containers.container(self.id).pause()
+        await self._insisting(self._pause, "is already paused")
 
     async def resume(self) -> None:
         if self._paused:
-            async with self._driver.engine.asked(self._driver.engine.timeouts.unpause, "unpause") as docker:
-                await docker.containers.container(self.id).unpause()
+            await self._insisting(self._unpause, "is not paused")
             self._paused = False
         elif self._grip is not None:
             self._grip.thaw()
@@ -193,6 +193,27 @@ class DockerContainer(Mortal):
                 self._grip.thaw()
 
     # --- inside
+
+    async def _pause(self) -> None:
+        async with self._driver.engine.asked(self._driver.engine.timeouts.pause, "pause") as docker:
+            await docker.containers.container(self.id).pause()
+
+    async def _unpause(self) -> None:
+        async with self._driver.engine.asked(self._driver.engine.timeouts.unpause, "unpause") as docker:
+            await docker.containers.container(self.id).unpause()
+
+    async def _insisting(self, ask: Callable[[], Coroutine[Any, Any, None]], already: str) -> None:
+        """Over and over while the engine refuses with what it may be about to take back. Raises EngineAway,
+        EngineError."""
+        end = asyncio.get_running_loop().time() + LATE
+        while True:
+            try:
+                return await ask()
+            except EngineError as error:
+                wrong = error.reply == _CONFLICT and already in str(error)
+                if not wrong or self._over() or asyncio.get_running_loop().time() >= end:
+                    raise
+            await asyncio.sleep(_DOUBT)
 
     def _stopped(self) -> None:
         self._paused = True
