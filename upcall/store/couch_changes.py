@@ -94,7 +94,7 @@ class Changes:
         while True:
             try:
                 since = await self._listen(since or await self._now())
-            except (*FAILURES, Unavailable, msgspec.MsgspecError) as error:
+            except (*FAILURES, Unavailable, ValueError, RecursionError) as error:  # lines that are none among them
                 since = ""
                 self._log(error)
             finally:
@@ -145,7 +145,9 @@ class Changes:
     def _log(self, error: Exception) -> None:
         if not self._told:
             self._told = True
-            why = str(error) if isinstance(error, Unavailable) else cause(error)
+            strange = isinstance(error, ValueError | RecursionError)
+            why = "the database tells them as no CouchDB does" if strange else cause(error)
+            why = str(error) if isinstance(error, Unavailable) else why
             log.warning("changes of subjects and limits are not heard, so each request reads them: %s", why)
 
 

@@ -7,7 +7,8 @@ What we write of an action has its code taken out (`upcall.store.couch_code`); w
 would drag it along. Members that are null count as left out: whoever wrote them meant that.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +20,10 @@ from upcall.model.activation import Activation, Response
 from upcall.model.documents import Document
 from upcall.model.entities import Action, Limits, Subject, UserLimits
 from upcall.store import coding
+from upcall.store.couch_http import UNREADABLE
 from upcall.store.couch_others import OTHER, gathered, spread
+
+log = logging.getLogger(__name__)
 
 LIMITS = "/limits"
 """How the ids of limits end."""
@@ -78,7 +82,7 @@ def parts(kind: type[Document], id: str, body: bytes) -> Parts:
         rev, found = _text(members.pop("_rev")), _kind(id, members, kind)
         exec_ = _members(members["exec"]) if found == Action.entity_type == kind.entity_type else {}
         attachments = _members(members.get("_attachments", Raw(b"{}")))
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError) as error:
+    except (*UNREADABLE, KeyError) as error:
         raise Unreadable(texts.CORRUPTED) from error
     if found != kind.entity_type:
         raise Conflict(texts.CONFORMANCE)
@@ -110,12 +114,21 @@ def kind_of(id: str, body: bytes, kind: type[Document]) -> str:
         return ""
 
 
-def summary(value: bytes) -> Activation:
-    """A record without result, logs and subject, which views do not give. Raises Unreadable."""
-    try:
-        row = msgspec.json.decode(value, type=_Summary)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Unreadable(texts.CORRUPTED) from error
+def summaries(rows: Iterable[tuple[str, bytes]]) -> list[Activation]:
+    """Of ids and what a view gives of each; one that is corrupted is left out, else it would take all others with
+    it."""
+    found: list[Activation] = []
+    for id, value in rows:
+        try:
+            found.append(_summary(value))
+        except UNREADABLE as error:
+            log.error("%s is corrupted and left out of lists: %s", id, error)
+    return found
+
+
+def _summary(value: bytes) -> Activation:
+    """A record without result, logs and subject, which views do not give. Raises UNREADABLE."""
+    row = msgspec.json.decode(value, type=_Summary)
     duration: int | UnsetType = UNSET if row.duration is None else row.duration
     return Activation(
         namespace=row.namespace,

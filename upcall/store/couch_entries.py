@@ -19,7 +19,7 @@ from upcall.model.entities import Action, Subject
 from upcall.model.runtimes import Manifest
 from upcall.ports import Query, Stored
 from upcall.store import coding, couch_code, couch_documents, couch_views
-from upcall.store.couch_http import Answer, CouchHttp, fault
+from upcall.store.couch_http import UNREADABLE, Answer, CouchHttp, fault
 
 TRIES = 3
 """Times that a document is read anew whose attachment has gone meanwhile."""
@@ -103,9 +103,13 @@ class Entries:
         """Those of the activations that have a record. Raises Unavailable."""
         body = msgspec.json.encode({"keys": list(ids)})
         answer = await self._http.write("POST", self._http.url.activations, "_all_docs", body=body)
-        rows = couch_views.page(answer)
-        there = {row.id: msgspec.json.decode(row.value, type=_Value | None) for row in rows if row.id}
-        return {id for id, value in there.items() if value is not None and not value.deleted}
+        try:
+            rows = msgspec.json.decode(answer.body, type=_Current).rows
+        except UNREADABLE as error:
+            raise errors.Unavailable(texts.store_silent("the database's answer cannot be read")) from error
+        if len(rows) != len(ids) or any(row.error not in (None, "not_found") for row in rows):
+            raise errors.Unavailable(texts.store_silent("the database does not say which records it has"))
+        return {row.id for row in rows if row.value is not None and not row.value.deleted}
 
     async def ids(self, space: coding.Space, after: str, limit: int) -> list[tuple[str, str]]:
         """In the order of the ids, each with its document's kind. Raises Unavailable."""
@@ -136,14 +140,14 @@ class Entries:
     async def _body(self, kind: type[Document], id: str, rev: str | None) -> bytes:
         """Of the newest, whatever `rev` says."""
         if not _possible(id):
-            await self._http.read(
-                self._database(kind), absent=False
-            )  # who asks wants to know, too, whether it is there
+            await self._http.read(self._database(kind), absent=False)  # who asks learns, too, whether the server is
             raise errors.NotFound
         headers = _match(rev) if kind is not Activation else {}
         answer = await self._http.read(self._database(kind), id, headers=headers)
         if answer.status == 404:
             raise _absence(self._http, answer)
+        if not _revision_of(answer.body):  # each document of a CouchDB has one: this is somebody else's answer
+            raise errors.Unavailable(texts.store_silent("the database's answer is no document"))
         return answer.body
 
     async def _text(self, id: str, rev: str, code: couch_code.Code) -> str | None:
@@ -164,7 +168,7 @@ class Entries:
             return []
         if kind is Activation and not query.whole:
             rows = couch_views.rows(self._http, place, query, documents=False)
-            return [couch_documents.summary(bytes(row.value)) async for row in rows]
+            return couch_documents.summaries([(row.id, bytes(row.value)) async for row in rows])
         found: list[tuple[str, bytes]] = []
         size = 0
         async for row in couch_views.rows(self._http, place, query, documents=True):
@@ -204,6 +208,16 @@ class _Value(msgspec.Struct):
     deleted: bool = False
 
 
+class _Existing(msgspec.Struct):
+    id: str = ""
+    error: str | None = None
+    value: _Value | None = None
+
+
+class _Current(msgspec.Struct):
+    rows: list[_Existing]
+
+
 class _Place(msgspec.Struct):
     namespace: str = ""
     updated: int = 0
@@ -218,7 +232,7 @@ def _revision_of(body: bytes) -> str:
     """Of a document, or of an answer that tells of a write. Raises Unavailable."""
     try:
         found = msgspec.json.decode(body, type=_Revision)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise errors.Unavailable(texts.store_silent("the database's answer cannot be read")) from error
     return found.old or found.rev
 
@@ -226,7 +240,7 @@ def _revision_of(body: bytes) -> str:
 def _place(doc: bytes) -> _Place:
     try:
         return msgspec.json.decode(doc, type=_Place)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return _Place()
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from upcall.errors import Away, Misconfigured, Unavailable
@@ -39,11 +40,17 @@ LARGEST_LINE = MB
 LARGE = 256 * 1024
 """Bytes of a body that is sent in pieces."""
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What raises where an answer is not what it should be, or nested too deep."""
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 """What raises when no answer came."""
 
 JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 NOTHING: Mapping[str, str] = {}
+
+
+class Oversized(Unavailable):
+    """The answer is larger than any may be."""
 
 
 class Answer(NamedTuple):
@@ -97,8 +104,8 @@ class CouchHttp:
         headers: Mapping[str, str] = NOTHING,
         patience: float = PATIENCE,
     ) -> Answer:
-        """One request, whatever its answer; a body is JSON unless `headers` say otherwise. Raises FAILURES, and
-        Unavailable after `close`."""
+        """One request, whatever its answer; a body is JSON unless `headers` say otherwise. Raises FAILURES, Oversized,
+        and Unavailable after `close`."""
         if self._session is None:
             raise Unavailable(texts.store_silent("it is closed"))
         sent = {**JSON, **headers} if body is not None else dict(headers)
@@ -120,11 +127,11 @@ class CouchHttp:
         headers: Mapping[str, str] = NOTHING,
         absent: bool = True,
     ) -> Answer:
-        """GET: 2xx, or 404 where `absent` says that this is an answer. Raises Unavailable."""
+        """GET: 2xx, or 404 where `absent` says that this is an answer. Raises Unavailable, Oversized among it."""
         try:
             try:
                 answer = await self.call("GET", *segments, query=query, headers=headers)
-            except aiohttp.ClientConnectionError:
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
                 answer = await self.call("GET", *segments, query=query, headers=headers)
         except FAILURES as error:
             raise Unavailable(texts.store_silent(cause(error))) from error
@@ -164,9 +171,12 @@ class CouchHttp:
         ) as answer:
             if answer.status != 200:
                 raise Unavailable(texts.store_silent(self.refusal(Answer(answer.status, await _bounded(answer)))))
-            async for line in answer.content:
-                if line.strip():
-                    yield line
+            try:
+                async for line in answer.content:
+                    if line.strip():
+                        yield line
+            except (HttpProcessingError, ValueError) as error:
+                raise Unavailable(texts.store_silent("a line of its answer has no end")) from error
 
     def target(self, segments: tuple[str, ...], query: Mapping[str, str]) -> URL:
         path = "/".join(quote(segment, safe="", errors="surrogatepass") for segment in segments)
@@ -207,7 +217,7 @@ def fault(answer: Answer) -> str:
     """What CouchDB says of a failure: `error: reason`; empty where it says nothing readable."""
     try:
         said = msgspec.json.decode(answer.body, type=_Fault)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return ""
     return ": ".join(part for part in (said.error, said.reason or "") if part)[:300]
 
@@ -230,7 +240,7 @@ def decoded(answer: Answer) -> Json:
     """Raises Unavailable where this is no JSON."""
     try:
         return msgspec.json.decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Unavailable(texts.store_silent("the database's answer is no JSON")) from error
 
 
@@ -240,5 +250,5 @@ async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
         body += chunk
         if len(body) > LARGEST_BODY:
             answer.close()
-            raise aiohttp.ClientPayloadError("the answer is larger than any may be")
+            raise Oversized(texts.store_silent(f"its answer has more than {LARGEST_BODY // MB} MB"))
     return bytes(body)

@@ -55,6 +55,8 @@ async def _make(http: CouchHttp, what: str, *segments: str, body: bytes | None =
     answer = await _call(http, "PUT", *segments, body=body)
     if answer.fine:
         log.info("%s is made", what)
+    elif answer.status == 404:  # not each node of a cluster knows a database at once
+        raise http.away(ConnectionError(f"the database of {what} is not there yet"))
     elif answer.status not in (409, 412):  # then somebody else was first
         user = f"the user '{http.url.username}'" if http.url.username else "a request without a user"
         why = f"{what} is missing, and {user} may not make it" if answer.status in (401, 403) else ""
@@ -69,7 +71,7 @@ async def _call(http: CouchHttp, method: str, *segments: str, body: bytes | None
         answer = await http.call(method, *segments, body=body, headers=JSON if body else {})
     except FAILURES as error:
         raise http.away(error) from error
-    if answer.status in (500, 502, 503, 504):
+    if answer.status in (429, 500, 502, 503, 504):
         raise http.away(ConnectionError(f"the server answers {answer.status}"))
     return answer
 

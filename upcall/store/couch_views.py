@@ -3,14 +3,15 @@
     list     descending from [namespace, upto, "￰"] to [namespace, since]
     count    the same range, reduced
 
-A page begins behind as many rows as were read: keys are not unique, and not every server heeds `startkey_docid`. New
-rows come in front, so what they shift into the next page was there already and is dropped.
+A page begins at the key of the last row that was read, behind as many rows as were read with that key: keys are not
+unique, and not every server heeds `startkey_docid`. So new rows, which come in front, shift nothing. A page that is
+larger than an answer may be is asked for again, with half the rows.
 
 Kinds that upstream has no view of are found by their ids, which begin with the namespace: there are few of them.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -24,7 +25,9 @@ from upcall.model.sizes import MB
 from upcall.ports import Query
 from upcall.store.coding import MOST, checked
 from upcall.store.couch_designs import ACTIVATIONS, VIEWS
-from upcall.store.couch_http import Answer, CouchHttp, fault
+from upcall.store.couch_http import UNREADABLE, Answer, CouchHttp, Oversized, fault
+
+T = TypeVar("T")
 
 FIRST, MOST_ROWS = 30, 1000
 """Rows of a first page, and of a later one at most."""
@@ -97,12 +100,18 @@ async def rows(http: CouchHttp, place: Range, query: Query, *, documents: bool) 
     _, _, skip, limit = checked(query)
     asked = {"descending": "true", "reduce": "false", "endkey": key(place.low), "startkey": key(place.high)}
     asked["include_docs"] = "true" if documents else "false"
-    asked["skip"] = str(min(skip, LARGEST_SKIP))
+    skip = min(skip, LARGEST_SKIP)
     wanted, seen = FIRST, set[str]()
     while limit > 0:
         size = min(wanted, limit)
-        asked["limit"] = str(size)
-        answer = await view(http, place.database, place.design, place.view, asked)
+        asked |= {"skip": str(skip), "limit": str(size)}
+        try:
+            answer = await view(http, place.database, place.design, place.view, asked)
+        except Oversized:
+            if size == 1:
+                raise
+            wanted = size // 2
+            continue
         found = page(answer)
         for row in [row for row in found if row.id not in seen]:
             yield row
@@ -110,7 +119,12 @@ async def rows(http: CouchHttp, place: Range, query: Query, *, documents: bool) 
             limit -= 1
         if len(found) < size:
             return
-        asked["skip"] = str(min(skip, LARGEST_SKIP) + len(seen))
+        first, last = (bytes(found[at].key) for at in (0, -1))
+        if first == last:  # nobody knows whether others with this key were skipped
+            skip += size
+        else:
+            asked["startkey"] = last.decode()
+            skip = sum(bytes(row.key) == last for row in found)
         wanted = max(1, min(MOST_ROWS, CHUNK * len(found) // len(answer.body)))
 
 
@@ -118,7 +132,7 @@ async def count(http: CouchHttp, place: Range, skip: int) -> int:
     """Raises Unavailable."""
     asked = {"reduce": "true", "startkey": key(place.low), "endkey": key(place.high)}
     found = page(await view(http, place.database, place.design, place.view, asked))
-    return max(0, (msgspec.json.decode(found[0].value, type=int) if found else 0) - skip)
+    return max(0, (valued(found[0].value, int) if found else 0) - skip)
 
 
 async def view(http: CouchHttp, database: str, design: str, name: str, query: Mapping[str, str]) -> Answer:
@@ -146,12 +160,21 @@ async def below(http: CouchHttp, database: str, begin: str, after: str = "") -> 
                 yield row
         if len(found) < MOST_ROWS:
             return
-        asked |= {"startkey": key(found[-1].id), "skip": "1"}
+        after = found[-1].id
+        asked["startkey"] = key(after)  # it may be gone by then
 
 
 def page(answer: Answer) -> list[Row]:
     """Raises Unavailable where the answer is none."""
     try:
         return _page(answer.body).rows
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
+        raise Unavailable(texts.store_silent("the database's answer cannot be read")) from error
+
+
+def valued(value: Raw, type_: type[T]) -> T:
+    """Of a row. Raises Unavailable where it is something else."""
+    try:
+        return msgspec.json.decode(value, type=type_)
+    except UNREADABLE as error:
         raise Unavailable(texts.store_silent("the database's answer cannot be read")) from error

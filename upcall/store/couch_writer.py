@@ -108,9 +108,7 @@ class CouchWriter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         left = self._queue.all()
         if self.spill is not None:
-            with contextlib.suppress(Unavailable):
-                await self.spill.add(left)
-                left = []
+            left = await _unsaved(self.spill, left)
             await self.spill.close()
         self.lost += len(left)
         if left:
@@ -293,10 +291,12 @@ class CouchWriter:
         """Raises Unavailable where the disk does not go along."""
         told = await self._sent(group)
         sizes = {record.id: len(record.doc) for record in group}
-        for id in told.again if self._hopeless(group, group[0].id) else ():
-            told.refused[id] = f"each request with it fails: {told.trouble}"
-        for id, reason in told.refused.items():
+        for id in told.again:
+            if self._hopeless(group, id):
+                told.refused[id] = f"each request with it fails: {told.trouble}"
+        for id in (*told.stored, *told.refused) if self._alone else ():
             self._alone.pop(id, None)
+        for id, reason in told.refused.items():
             await spill.put_aside(id, reason)
             log.error("the database refuses the record of %s (%d bytes): %s; it is kept", id, sizes[id], reason)
         await spill.remove(told.stored)
@@ -322,6 +322,18 @@ class CouchWriter:
             stored += len(told.stored)
         if stored:
             log.info("the database has taken %d activation records that it had refused", stored)
+
+
+async def _unsaved(spill: Spill, records: list[Record]) -> list[Record]:
+    """Those that the disk does not take; all others are there then."""
+    try:
+        await spill.add(records)
+    except Unavailable:
+        if len(records) == 1:
+            return records
+        half = len(records) // 2
+        return [*await _unsaved(spill, records[:half]), *await _unsaved(spill, records[half:])]
+    return []
 
 
 def _document(id: str, activation: Activation) -> bytes:
