@@ -6,6 +6,8 @@ terminal, its MAC address, its published ports, its removal.
 """
 
 import csv
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from upcall.errors import Misconfigured
-from upcall.model.sizes import parse_size
 
 Place = tuple[str, ...]
 
@@ -32,6 +33,9 @@ _KEPT = ("json-file", "local", "none", "")
 _FORGING = ("NET_RAW", "NET_ADMIN")
 _USUAL = ("NET_RAW",)
 """Of these what containers have if nobody says a word."""
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
 
 
 class Row(NamedTuple):
@@ -106,7 +110,13 @@ def _flag(text: str) -> bool:
 
 
 def _size(text: str) -> int:
-    return -1 if text == "-1" else parse_size(text)
+    """As Docker's client reads sizes: `1.5g`, `64mb`, `1 TiB`; bytes."""
+    if text == "-1":
+        return -1
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text}' is no size: write a number and a unit, as in 1.5g")
+    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
 
 
 def _nanos(text: str) -> int:
@@ -125,7 +135,10 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _env(text: str) -> str:
-    return "=".join(_pair(text))
+    """A name alone is this process's own variable; where it has none, the container has none either, even if its image
+    does."""
+    key, _ = _pair(text)
+    return text if "=" in text or key not in os.environ else f"{key}={os.environ[key]}"
 
 
 def _ulimit(text: str) -> dict[str, Any]:
@@ -143,7 +156,7 @@ def _device(text: str) -> dict[str, str]:
 
 def _rate(text: str) -> dict[str, Any]:
     device, _, rate = text.rpartition(":")
-    return {"Path": device, "Rate": parse_size(rate)}
+    return {"Path": device, "Rate": _size(rate)}
 
 
 def _weight(text: str) -> dict[str, Any]:
@@ -192,7 +205,7 @@ def _mount(text: str) -> dict[str, Any]:
             case "bind-propagation":
                 mount["BindOptions"] = {"Propagation": value}
             case "tmpfs-size":
-                mount.setdefault("TmpfsOptions", {})["SizeBytes"] = parse_size(value)
+                mount.setdefault("TmpfsOptions", {})["SizeBytes"] = _size(value)
             case "tmpfs-mode":
                 mount.setdefault("TmpfsOptions", {})["Mode"] = int(value, 8)
             case _:
@@ -244,6 +257,7 @@ KNOWN: dict[str, Row] = {
     "memory-swap": Row(("MemorySwap",), _size),
     "memory-swappiness": Row(("MemorySwappiness",), _number),
     "mount": Row(("Mounts",), _mount, list),
+    "net": Row(("NetworkMode",)),
     "network": Row(("NetworkMode",)),
     "no-healthcheck": Row(("Healthcheck",), lambda text: {"Test": ["NONE"]} if _flag(text) else None, host=False),
     "oom-kill-disable": Row(("OomKillDisable",), _flag),

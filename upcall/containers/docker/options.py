@@ -64,9 +64,9 @@ def nameless(options: DockerOptions) -> DockerOptions:
 
 
 def settled(options: DockerOptions) -> DockerOptions:
-    """With the network in one place: among the extra arguments it wins."""
+    """With the network in one place: among the extra arguments it wins, by either of its names."""
     args = dict(options.extra_args)
-    networks = args.pop("network", ())
+    networks = (*args.pop("net", ()), *args.pop("network", ()))
     if not networks:
         return options
     return msgspec.structs.replace(options, network=networks[-1], extra_args=args)

@@ -153,5 +153,6 @@ def test_a_network_among_the_extra_arguments_is_the_network() -> None:
     options = settled(DockerOptions(extra_args={"network": ("one", "two"), "init": ("true",)}))
     assert options.network == "two"
     assert options.extra_args == {"init": ("true",)}
+    assert settled(DockerOptions(extra_args={"net": ("one",)})) == DockerOptions(network="one")
     plain = DockerOptions(network="actions")
     assert settled(plain) is plain

@@ -73,7 +73,11 @@ READ: list[tuple[str, str, tuple[str, ...], Any]] = [
     ("runtime", "runsc", ("HostConfig", "Runtime"), "runsc"),
     ("security-opt", "no-new-privileges", ("HostConfig", "SecurityOpt"), ["no-new-privileges"]),
     ("security-opt", "seccomp=unconfined", ("HostConfig", "SecurityOpt"), ["seccomp=unconfined"]),
+    ("net", "host", ("HostConfig", "NetworkMode"), "host"),
     ("shm-size", "1g", ("HostConfig", "ShmSize"), 1 << 30),
+    ("shm-size", "1.5GiB", ("HostConfig", "ShmSize"), 3 << 29),
+    ("shm-size", "1 tb", ("HostConfig", "ShmSize"), 1 << 40),
+    ("shm-size", "4096", ("HostConfig", "ShmSize"), 4096),
     ("stop-timeout", "3", ("StopTimeout",), 3),
     ("storage-opt", "size=1G", ("HostConfig", "StorageOpt"), {"size": "1G"}),
     ("sysctl", "net.core.somaxconn=1024", ("HostConfig", "Sysctls"), {"net.core.somaxconn": "1024"}),
@@ -97,6 +101,13 @@ def test_an_option_without_values_says_nothing() -> None:
     assert flags.parse({"dns": ()}) == {}
 
 
+def test_a_variable_without_a_value_is_this_processs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPPER_OWN", "a=b")
+    monkeypatch.delenv("UPPER_NONE", raising=False)
+    read = flags.parse({"env": ("UPPER_OWN", "UPPER_NONE", "UPPER_OWN=", "OTHER=x")})
+    assert read["env"].value == ["UPPER_OWN=a=b", "UPPER_NONE", "UPPER_OWN=", "OTHER=x"]
+
+
 def test_a_seccomp_profile_is_read_from_its_file(tmp_path: Path) -> None:
     profile = tmp_path / "profile.json"
     profile.write_text('{ "defaultAction": "SCMP_ACT_ALLOW" }')
@@ -111,6 +122,7 @@ WRONG = [
     ("ulimit", "nofile", "ulimit: '' is no whole number"),
     ("cpus", "two", "cpus: 'two' is no number of CPUs"),
     ("memory", "lots", "memory: 'lots' is no size"),
+    ("memory", "-2", "memory: '-2' is no size"),
     ("init", "perhaps", "init: 'perhaps' is neither true nor false"),
     ("mount", "type=bind,src=/x", "has no target"),
     ("mount", "typo=bind", "'typo' of 'typo=bind' is not known here"),
