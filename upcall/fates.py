@@ -68,6 +68,7 @@ COUNTERPARTLESS = {
     "INVOKER_SERIALIZEDOCKERPULL": _SERIAL,
     "INVOKER_USEREACTIVEPOOL": "there is one pool",
     "INVOKER_CONTAINER_POLICY": "sandboxes and containers are confined by the platform's own policy",
+    "CONTROLLER_INSTANCES": "controllers tell each other how many they are, by their topic",
     "DOCKER_API_VERSION": "the version is agreed upon with the engine",
     "DOCKER_IMAGE_PREFIX": _IMAGES,
     "DOCKER_IMAGE_TAG": _IMAGES,

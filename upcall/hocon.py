@@ -1,6 +1,6 @@
 """HOCON, as far as OpenWhisk's deployments write it (spec: invoker.md §2.1): objects, lists, `=`, `:` and `+=`, dotted
 and quoted keys, texts with and without quotes, comments, `${key}` and `${?NAME}` of the text itself or of the
-environment. `include` is passed over: what is included is OpenWhisk's own.
+environment. `include` is passed over: what is included is OpenWhisk's own. What is `null` is as if it were not said.
 
 All values are texts, by their whole names: `a { b = [1, 2] }` is `a.b.0: 1`, `a.b.1: 2`. What comes later wins; objects
 are joined. A substitution sees what stands before it.
@@ -30,7 +30,7 @@ class _Token(NamedTuple):
 
 def parse(text: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Raises ValueError with the line; it quotes no value, which may be secret."""
-    reader = _Reader(_tokens(text), environment)
+    reader = _Reader(_tokens(text.removeprefix("\ufeff")), environment)
     reader.document()
     return reader.found
 
@@ -57,6 +57,7 @@ class _Reader:
         self._tokens = tokens
         self._at = 0
         self._environment = environment
+        self._above: set[str] = set()  # names that have had others below them
         self.found: dict[str, str] = {}
 
     def document(self) -> None:
@@ -83,7 +84,7 @@ class _Reader:
         self._pass(ends=True)
         while self._next.kind != "over" and not self._is("}", "]"):
             if self._next.text == "include":
-                self._skip_line()
+                self._skip_include()
             else:
                 self._field(prefix, depth)
             self._pass(ends=True)
@@ -126,10 +127,12 @@ class _Reader:
             self._forget(name)
             self._list(name, depth + 1)
         else:
+            null = self._next == ("bare", "null", self._next.line)
             value = self._text()
             if value is not None:
                 self._forget(name)
-                self.found[name] = value
+                if not null or value != "null":
+                    self._put(name, value)
 
     def _list(self, name: str, depth: int) -> None:
         opened = self._take()
@@ -167,9 +170,16 @@ class _Reader:
             raise ValueError(f"line {token.line}: {token.text} names neither a key above it nor a variable")
         return value
 
+    def _put(self, name: str, value: str) -> None:
+        self.found[name] = value
+        while (name := name.rpartition(".")[0]) and name not in self._above:
+            self._above.add(name)
+
     def _forget(self, name: str) -> None:
-        for key in [key for key in self.found if key == name or key.startswith(f"{name}.")]:
-            del self.found[key]
+        self.found.pop(name, None)
+        if name in self._above:
+            for key in [key for key in self.found if key.startswith(f"{name}.")]:
+                del self.found[key]
 
     @property
     def _next(self) -> _Token:
@@ -187,8 +197,8 @@ class _Reader:
         while self._next.kind == "blank" or (ends and self._next.kind == "end") or (lines and self._next.text == "\n"):
             self._at += 1
 
-    def _skip_line(self) -> None:
-        while self._next.kind != "over" and self._next.text != "\n":
+    def _skip_include(self) -> None:
+        while self._next.kind not in ("end", "over") and not self._is("}"):
             self._at += 1
 
     def _wrong(self, what: str) -> NoReturn:
@@ -206,7 +216,9 @@ def _plain(token: _Token) -> str:
 
 
 def _unquoted(token: _Token) -> str:
-    return _ESCAPE.sub(_escaped, token.text[1:-1])
+    """Signs beyond 16 bits are written as two; half of one alone is none."""
+    text = _ESCAPE.sub(_escaped, token.text[1:-1])
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -28,6 +28,8 @@ ADDRESS = re.compile(r"(.*-)?\d{1,3}(-\d{1,3}){3}")
 """The end of names like `ip-10-0-0-12`."""
 HOSTS = Path("/etc/hosts")
 NODES_HOSTS = "# Kubernetes-managed hosts file (host network)"
+COUNTS = ("INVOKER_INSTANCES", "INVOKER_COUNT")
+"""Variables with the number of Invokers, of two times (spec: kubernetes.md §1)."""
 WAYS = (
     "say which Invoker this is: --id N (or UPCALL_ID); or --uniqueName NAME, whose number ZooKeeper keeps "
     "(ZOOKEEPER_HOSTS); or --id-from-hostname, where the host's name ends in a number of its own, as in invoker-3; or "
@@ -128,9 +130,11 @@ def _ordinal(around: Surroundings) -> int | None:
 
 
 def beyond(number: int, environment: Mapping[str, str]) -> list[str]:
-    """Remarks where a deployment says how many Invokers there are, and this is none of them."""
-    return [
+    """Remarks where a deployment says how many Invokers there are, and this is none of them, or says two numbers."""
+    given = {name: text for name in COUNTS if (text := environment.get(name, "").strip()).isdecimal()}
+    differ = len({*map(int, given.values())}) > 1
+    return [f"{' and '.join(f'{name}={text}' for name, text in given.items())} differ, and mean the same"] * differ + [
         f"this is Invoker {number}, but {name}={count} says they are 0 to {int(count) - 1}: is one of the two wrong?"
-        for name in ("INVOKER_INSTANCES", "INVOKER_COUNT")
-        if (count := environment.get(name, "").strip()).isdecimal() and number >= int(count)
+        for name, count in given.items()
+        if number >= int(count)
     ]

@@ -61,12 +61,14 @@ def interval(text: str) -> float:
 
 def api_url(text: str) -> str:
     """`https://host` or `http://host:port`; the port of the scheme is left out."""
+    if "@" in text:
+        raise ValueError("this is no URL of an API, as https://api.example.org is one: without users")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
         raise ValueError(f"'{text}' is no URL: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or "@" in parts.netloc:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
         raise ValueError(f"'{text}' is no URL of an API, as https://api.example.org or http://10.0.0.1:3233 are")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     usual = {"http": 80, "https": 443}[parts.scheme]

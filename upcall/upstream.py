@@ -17,7 +17,7 @@ from upcall.properties import HOSTS, SUCCESSORS, succeeded
 from upcall.setting import Role
 
 Texts = Mapping[str, str]
-API_HOST = "WHISK_API_HOST_NAME"
+API_HOST, *_ = API_PARTS = ("WHISK_API_HOST_NAME", "WHISK_API_HOST_PROTO", "WHISK_API_HOST_PORT")
 OPTIONS: dict[Role, tuple[str, ...]] = {
     "serve": ("JAVA_OPTS", "CONTROLLER_OPTS", "INVOKER_OPTS"),
     "invoker": ("JAVA_OPTS", "INVOKER_OPTS"),
@@ -42,7 +42,7 @@ class Upstream:
         self.remarks: list[str] = []
         self.lost: set[str] = set()
         self._environment = environment
-        self._plain(role, {*plain, *SUCCESSORS, *HOSTS, *(port for port, _ in HOSTS.values())})
+        self._plain(role, {*plain, *API_PARTS, *SUCCESSORS, *HOSTS, *(port for port, _ in HOSTS.values())})
         self._hocon(ENCODED)
         self._hocon(PLAIN)
         for name in OPTIONS[role]:
@@ -66,7 +66,7 @@ class Upstream:
         for name, value in given.items():
             if value and name not in SUCCESSORS and name not in HOSTS:
                 self._say({name: value}, name)
-        self.keys |= _api_host(self._environment)
+        self.keys |= _api_host({part: given.get(part, "") for part in API_PARTS})
 
     def _hocon(self, name: str) -> None:
         text = self._environment.get(name, "")
@@ -81,10 +81,14 @@ class Upstream:
         try:
             words = shlex.split(self._environment.get(name, ""))
         except ValueError as error:
-            self.faults.append(f"{name}: its quotes are wrong: {str(error).lower()}")
+            wrong = f"{name}: its quotes are wrong: {str(error).lower()}"
+            if name == "JAVA_OPTS":  # the JVM's, and not read by OpenWhisk's Invoker (spec: invoker.md §2.2)
+                self.remarks.append(f"{wrong}; it has no effect")
+            else:
+                self.faults.append(wrong)
             return
         pairs = (word[2:].partition("=") for word in words if word.startswith("-D"))
-        self._say({key: self._filled(value) for key, _, value in pairs if value}, name)
+        self._say({key: self._filled(value) for key, _, value in pairs if key and value}, name)
 
     def _variables(self) -> None:
         found = {
@@ -97,7 +101,7 @@ class Upstream:
 
     def _say(self, table: Texts, origin: str) -> None:
         """Over what was said before: a list replaces the whole list, or the text, of its name."""
-        heads = {*table, *_lists(table)}
+        heads = {*table, *_lists(table)} - {""}
         for key in [key for key in self.keys if key in heads or _head(key) in heads]:
             del self.keys[key]
         self.keys |= table
@@ -163,7 +167,10 @@ def _lists(found: Texts) -> dict[str, list[str]]:
     """The elements of each list, in their order."""
     elements = [(name.rpartition("."), value) for name, value in found.items()]
     numbered = sorted((name, int(last), value) for (name, _, last), value in elements if name and is_number(last))
-    return {name: [value for other, _, value in numbered if other == name] for name, _, _ in numbered}
+    lists: dict[str, list[str]] = {}
+    for name, _, value in numbered:
+        lists.setdefault(name, []).append(value)
+    return lists
 
 
 def _head(key: str) -> str:
@@ -176,7 +183,7 @@ def _first(keys: Texts, name: str) -> str:
     return min((key.rpartition(".")[2] for key in keys if _head(key) == name), key=int)
 
 
-def _api_host(environment: Texts) -> dict[str, str]:
+def _api_host(given: Texts) -> dict[str, str]:
     """Three variables make one URL (spec: invoker.md §2.2)."""
-    name, scheme, port = (unquoted(environment.get(f"WHISK_API_HOST_{part}", "")) for part in ("NAME", "PROTO", "PORT"))
+    name, scheme, port = (given[part] for part in API_PARTS)
     return {API_HOST: f"{scheme or 'https'}://{name}:{port or '443'}"} if name else {}

@@ -179,6 +179,33 @@ def test_later_sources_win() -> None:
     assert found.settings.metrics is False
 
 
+def test_keys_without_a_name_are_none_and_take_nothing_away() -> None:
+    found = surveyed({**KAFKA, "INVOKER_OPTS": "-D -D= -D=3 -Dx"})
+    assert found.settings is not None
+    assert found.settings.brokers is not None, "KAFKA_HOSTS counts"
+
+
+def test_the_jvms_own_options_stop_no_start() -> None:
+    found = surveyed({**KAFKA, "JAVA_OPTS": "-Xmx2g -Dx='"})
+    assert (found.faults, found.remarks[0]) == (
+        [],
+        "JAVA_OPTS: its quotes are wrong: no closing quotation; it has no effect",
+    )
+
+
+def test_the_apis_host_is_none_where_its_name_was_not_replaced() -> None:
+    found = surveyed({**KAFKA, "WHISK_API_HOST_NAME": "$(NGINX)", "WHISK_API_HOST_PORT": "80"})
+    assert found.settings is not None
+    assert found.settings.api_host is None
+
+
+@pytest.mark.parametrize("name", ["UPCALL_API_HOST", "UPCALL_DOCKER_REGISTRY"])
+def test_users_in_addresses_are_not_quoted(name: str) -> None:
+    (fault,) = surveyed({**KAFKA, name: "https://u:geheim@h"}).faults
+    assert "without users" in fault
+    assert "geheim" not in fault
+
+
 def test_a_later_list_takes_the_place_of_the_whole_earlier_one() -> None:
     name = "whisk.container-factory.container-args.dns-servers"
     environment = {**KAFKA, "OPENWHISK_CONFIG": f'{name} = ["10.0.0.1", "10.0.0.2"]'}

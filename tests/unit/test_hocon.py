@@ -55,6 +55,11 @@ def test_what_charts_write() -> None:
         ("a = [{ b = 1 }, { b = 2 }]", {"a.0.b": "1", "a.1.b": "2"}),
         ('include "x"\na = 1', {"a": "1"}),
         ("a = 1 # x\n// y\nb = 2", {"a": "1", "b": "2"}),
+        ("\ufeffa = 1", {"a": "1"}),
+        ('{ include "x", a { include required(file("y")) }, b = 1 }', {"b": "1"}),
+        ('a = 1\na = null\nb = "null"\nc = [1]\nc = null', {"b": "null"}),
+        (r'a = "\ud83d\ude00"', {"a": "😀"}),
+        (r'a = "\ud83d"', {"a": "�"}),
     ],
 )
 def test_what_is_written_is_read(text: str, expected: dict[str, str]) -> None:

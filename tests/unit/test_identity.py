@@ -104,4 +104,7 @@ def test_a_number_that_the_deployment_has_no_place_for_is_remarked() -> None:
     (remark,) = beyond(3, {"INVOKER_INSTANCES": "3", "INVOKER_COUNT": "x"})
     assert "Invoker 3" in remark
     assert "INVOKER_INSTANCES=3" in remark
-    assert len(beyond(5, {"INVOKER_INSTANCES": "3", "INVOKER_COUNT": "4"})) == 2
+    assert beyond(1, {"INVOKER_INSTANCES": "3", "INVOKER_COUNT": "03"}) == []
+    differ, *others = beyond(5, {"INVOKER_INSTANCES": "3", "INVOKER_COUNT": "4"})
+    assert differ == "INVOKER_INSTANCES=3 and INVOKER_COUNT=4 differ, and mean the same"
+    assert len(others) == 2

@@ -116,8 +116,9 @@ def parse_registry(text: str) -> str:
     """`host[:port][/path]`, where a deployment's images are; may end in a slash. Raises ValueError."""
     registry = text.strip().rstrip("/")
     if registry and refusal(f"{registry}/image"):
+        what = "this" if "@" in text else f"'{text}'"
         raise ValueError(
-            f"'{text}' is no registry, as registry.example.org:5000 is one: without a scheme, without users"
+            f"{what} is no registry, as registry.example.org:5000 is one: without a scheme, without users"
         )
     return registry
 
