@@ -29,8 +29,10 @@ PASSWORD = "öpen sesame"
 class Keystore:
     """A file with a certificate for localhost, and the PEM of that with its key."""
 
-    def __init__(self, folder: Path, key: bool = True, trusted: Sequence[x509.Certificate] = ()) -> None:
-        self.pem = certificate.make(["localhost"], datetime.now(UTC))
+    def __init__(
+        self, folder: Path, key: bool = True, trusted: Sequence[x509.Certificate] = (), days_ago: int = 0
+    ) -> None:
+        self.pem = certificate.make(["localhost"], datetime.now(UTC) - timedelta(days=days_ago))
         self.public = certificate.public_part(self.pem).decode()
         self.file = folder / "openwhisk-keystore.p12"
         own, cert = load_pem_private_key(self.pem, None), x509.load_pem_x509_certificate(self.pem)
@@ -106,7 +108,12 @@ def test_what_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:
     other.write_bytes(b"0123")
     jks.write_bytes(b"\xfe\xed\xfe\xed\x00\x00\x00\x02")
     wrong = "cannot be opened: its password is wrong, or it is no PKCS12 file"
-    assert refused(store.file, "wrong") == refused(store.file, "") == f"the keystore {store.file} {wrong}"
+    assert (
+        refused(store.file, "wrong")
+        == refused(store.file, "\0")
+        == refused(store.file, "")
+        == f"the keystore {store.file} {wrong}"
+    )
     assert refused(other) == f"the keystore {other} {wrong}"
     assert refused(tmp_path / "gone") == f"the keystore {tmp_path / 'gone'} cannot be read: No such file or directory"
     assert refused(tmp_path) == f"the keystore {tmp_path} cannot be read: Is a directory"
@@ -114,3 +121,14 @@ def test_what_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert refused(store.file, flavor="JKS").startswith("a keystore of the form JKS is not read, PKCS12 is: keytool ")
     keyless = Keystore(tmp_path, key=False)
     assert refused(keyless.file) == f"the keystore {keyless.file} has no private key with its certificate"
+
+
+def test_a_certificate_whose_time_is_over_is_told_and_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "upcall"):
+        keystore_context(Keystore(tmp_path).file, PASSWORD, "PKCS12", False)
+        assert not caplog.messages
+        file = Keystore(tmp_path, days_ago=9999).file
+        keystore_context(file, PASSWORD, "PKCS12", False)
+    (said,) = caplog.messages
+    assert said.startswith(f"clients will refuse the certificate of the keystore {file}, which is valid from ")
+    assert PASSWORD not in said
