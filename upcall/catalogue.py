@@ -191,9 +191,10 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "keep",
-        parse_keep,
-        "30d,10GB",
-        "how long activation records are kept: by age, by size of the database, or both; forever: all of them",
+        optional(parse_keep),
+        "",
+        "how long activation records are kept: by age, by size of the database, or both; forever: all of them  "
+        "[default: 30d,10GB; in CouchDB forever]",
         form="AGE,SIZE",
         roles=ANSWERS,
     ),

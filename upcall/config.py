@@ -30,12 +30,12 @@ from upcall.errors import Misconfigured
 from upcall.fates import Fate, given, near_misses
 from upcall.identity import Claim, Surroundings, beyond, invoker_id, surroundings
 from upcall.limits import take_limits
-from upcall.model.keep import Keep
+from upcall.model.keep import USUAL, Keep
 from upcall.model.preload import Preload
 from upcall.model.resolvers import Address
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
-from upcall.model.store_url import SqliteUrl, StoreUrl
+from upcall.model.store_url import CouchUrl, SqliteUrl, StoreUrl
 from upcall.places import DATABASE, default_data
 from upcall.pooling import Pooling, take_pooling
 from upcall.providers import refused, remarks
@@ -238,9 +238,11 @@ def _identify(values: dict[str, Any], wrong: set[str], around: Surroundings) -> 
 
 
 def _settings(values: dict[str, Any]) -> Settings:
-    """Processes of one machine have one store, which is that of `serve`, too."""
+    """Processes of one machine have one store, which is that of `serve`, too; how long records stay, it decides."""
     if values["role"] != "serve":
         values["store"] = values["store"] or SqliteUrl((values["data"] or default_data()) / DATABASE)
+    if values["keep"] is None:  # databases that OpenWhisk may have filled lose nothing unasked
+        values["keep"] = Keep() if isinstance(values["store"], CouchUrl) else USUAL
     return Settings(**values)
 
 

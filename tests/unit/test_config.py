@@ -8,6 +8,7 @@ import pytest
 from upcall.catalogue import SETTINGS, settings_of
 from upcall.config import Settings, load
 from upcall.errors import Misconfigured
+from upcall.model.keep import parse_keep
 from upcall.model.sizes import NamespaceDefaults, Range
 from upcall.setting import ROLES, Role
 from upcall.upstream import Upstream
@@ -68,6 +69,14 @@ def test_config_variables_become_keys() -> None:
         "whisk.spi.LogStoreProvider": "x",
         "whisk.named": "there",
     }
+
+
+@pytest.mark.parametrize("role", ["serve", "controller"])
+def test_databases_that_openwhisk_may_have_filled_lose_nothing_unasked(role: Role) -> None:
+    there = {"store": "couchdb://a:b@couch.example.org:5984/whisk_", "kafka_hosts": "a:1"}
+    assert load(there, {}, role=role)[0].keep == parse_keep("forever")
+    assert load({**there, "keep": "7d"}, {}, role=role)[0].keep == parse_keep("7d")
+    assert load({"kafka_hosts": "a:1"}, {}, role=role)[0].keep == parse_keep("30d,10GB")
 
 
 def test_a_list_is_written_with_commas_as_a_toml_array_or_as_numbered_variables(tmp_path: Path) -> None:

@@ -47,3 +47,6 @@ def _checked(parse: Callable[[str], N], part: str, text: str, least: int) -> N:
     if not least <= value < float("inf"):
         raise ValueError(f"'{text}': {_FORM}")
     return value
+
+
+USUAL = parse_keep("30d,10GB")

@@ -183,7 +183,7 @@ class Bridge:
         try:
             called = await asyncio.to_thread(openings.api, self._options.api_host)
         except OSError as error:
-            log.warning("--api-host %s: %s", self._options.api_host, error)
+            log.warning("--api-host %s has no address now: %s; it is looked up again", self._options.api_host, error)
             called = tuple(each for each in self._openings if each.port != openings.DNS)
         return *called, *servers
 
