@@ -67,7 +67,9 @@ def deed(text: str | None) -> Deed | None:
 @click.command()
 @click.option("--kafka", required=True, metavar="HOST:PORT", help="Brokers, with commas between them.")
 @click.option("--invoker", default=0, show_default=True, help="Id of the Invoker.")
-@click.option("--store", default="", metavar="URL", help="The Invoker's store: sqlite:////FILE or postgresql://…")
+@click.option(
+    "--store", default="", metavar="URL", help="The Invoker's store: sqlite:////FILE, postgresql://… or couchdb://…"
+)
 @click.option("--url", default="", metavar="URL", help="The Invoker's HTTP, as http://HOST:8080.")
 @click.option("--username", default="invoker.user", show_default=True, help="The Invoker's operator.")
 @click.option(
