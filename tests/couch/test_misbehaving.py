@@ -273,3 +273,25 @@ async def test_a_disk_with_room_for_some_keeps_these_at_the_end(couch: Server, t
     left = await Spill(tmp_path / "spill.db", 3000).open()
     assert left.waiting == 20 - writer.lost
     await left.close()
+
+
+async def test_a_view_that_is_being_built_holds_up_nothing_else(store: CouchStore, couch: Server) -> None:
+    built = asyncio.Event()
+
+    async def building(seen: Seen) -> None:
+        if seen.path.endswith(LIST):
+            await built.wait()
+
+    couch.fault = building
+    lists = [
+        asyncio.ensure_future(store.list(Activation, Query(namespace="guest", whole=False)))
+        for _ in range(couch_http.CONNECTIONS + 1)
+    ]
+    await until(lambda: len(couch.to(LIST)) == couch_http.VIEWS)
+    async with asyncio.timeout(20):
+        await store.get(Action, "guest/hello")
+        await store.owner("guest")
+        store.record(activation(11))
+        await store.flush()
+    built.set()
+    assert {len(found) for found in await asyncio.gather(*lists)} <= {10, 11}

@@ -9,8 +9,10 @@ A read whose connection broke is tried once more. A write is not: nobody knows w
 what to make of a conflict with himself.
 """
 
+import asyncio
 import io
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple, Self
 from urllib.parse import quote
@@ -27,8 +29,10 @@ from upcall.model.sizes import MB
 from upcall.model.store_url import CouchUrl
 from upcall.store.couch_calls import Calls, call_of
 
-CONNECTIONS = 16
+CONNECTIONS = 32
 """At most, of one process."""
+VIEWS = 8
+"""Of them, those that wait for views of one database: an index may be in the building for minutes."""
 PATIENCE = 60.0
 """Seconds that a request may take: a view that was not asked for long is brought up to date first."""
 CONNECT = 5.0
@@ -77,6 +81,7 @@ class CouchHttp:
         self._connections = connections
         self.calls = Calls()
         self._session: aiohttp.ClientSession | None = None
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(VIEWS))
 
     async def open(self) -> Self:
         """Asks nothing of the server."""
@@ -138,6 +143,19 @@ class CouchHttp:
         if answer.fine or (absent and answer.status == 404):
             return answer
         raise Unavailable(texts.store_silent(self.refusal(answer)))
+
+    async def view(self, database: str, design: str, name: str, query: Mapping[str, str]) -> Answer:
+        """As `read`, in turns with others."""
+        turn = self._turns[database]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await turn.acquire()
+        except TimeoutError as error:
+            raise Unavailable(texts.store_silent("its views are busy")) from error
+        try:
+            return await self.read(database, "_design", design, "_view", name, query=query)
+        finally:
+            turn.release()
 
     async def write(
         self,

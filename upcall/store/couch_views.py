@@ -137,7 +137,7 @@ async def count(http: CouchHttp, place: Range, skip: int) -> int:
 
 async def view(http: CouchHttp, database: str, design: str, name: str, query: Mapping[str, str]) -> Answer:
     """Raises Unavailable."""
-    answer = await http.read(database, "_design", design, "_view", name, query=query)
+    answer = await http.view(database, design, name, query)
     if answer.status == 404:
         why = f"its view {design}/{name} in {database} is not there ({fault(answer)})"
         raise Unavailable(texts.store_silent(why))
