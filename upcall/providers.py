@@ -24,6 +24,12 @@ _EXPECTED = {
     "InvokerServerProvider": ("DefaultInvokerServer",),
     "LoadBalancerProvider": ("ShardingContainerPoolBalancer",),
 }
+_PULLING: dict[Role, tuple[str, ...]] = {
+    "serve": (),
+    "invoker": ("InvokerProvider", "InvokerServerProvider"),
+    "controller": ("LoadBalancerProvider",),
+}
+"""Where the FPC's classes refuse a start."""
 KNOWN = (*_STORES, *_EXPECTED)
 """Parts whose classes are looked at here; others' are values of settings, or have no counterpart."""
 
@@ -37,10 +43,9 @@ def refused(role: Role, keys: Mapping[str, str], store_named: bool) -> list[str]
 
 def _pulling(role: Role, keys: Mapping[str, str]) -> list[str]:
     """Of the FPC's parts the first; without any, etcd is the sign of an Invoker's."""
-    parts = ("InvokerProvider", "InvokerServerProvider") if role == "invoker" else ("LoadBalancerProvider",)
-    given = {f"{SPI}.{part}": keys[f"{SPI}.{part}"] for part in parts if f"{SPI}.{part}" in keys}
+    given = {f"{SPI}.{part}": keys[f"{SPI}.{part}"] for part in _PULLING[role] if f"{SPI}.{part}" in keys}
     for name, provider in given.items():
-        if _last(provider).startswith("FPC"):
+        if _pulls(provider):
             return [_FPC.format(cause=f"{name}: {provider} is", who=role.capitalize())]
     if role == "invoker" and f"{SPI}.InvokerProvider" not in given and keys.get("whisk.etcd.hosts"):
         return [_FPC.format(cause="whisk.etcd.hosts: etcd is", who="Invoker")]
@@ -58,13 +63,18 @@ def _elsewhere(keys: Mapping[str, str]) -> list[str]:
 
 
 def remarks(role: Role, keys: Mapping[str, str], store_named: bool) -> list[str]:
-    """Of classes whose place ours takes all the same."""
+    """Of classes whose place ours takes all the same; not of those that are refused."""
     parts = {**_EXPECTED, **{part: expected for part, (expected, _) in _STORES.items() if store_named}}
     return [
         f"{SPI}.{part}: {provider} has no effect: this {role} does the part of {expected[0]}"
         for part, expected in parts.items()
         if role != "serve" and (provider := keys.get(f"{SPI}.{part}")) and _last(provider) not in expected
+        if not (part in _PULLING[role] and _pulls(provider))
     ]
+
+
+def _pulls(provider: str) -> bool:
+    return _last(provider).startswith("FPC")
 
 
 def _last(provider: str) -> str:

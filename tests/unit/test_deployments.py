@@ -179,6 +179,13 @@ def test_later_sources_win() -> None:
     assert found.settings.metrics is False
 
 
+def test_a_class_that_is_refused_is_not_said_to_have_no_effect() -> None:
+    spi = {"CONFIG_whisk_spi_InvokerProvider": "x.FPCInvokerReactive", "CONFIG_whisk_spi_MessagingProvider": "x.Other"}
+    found = surveyed({**KAFKA, **spi})
+    assert [fault.partition(":")[0] for fault in found.faults] == ["whisk.spi.InvokerProvider"]
+    assert [remark.partition(":")[0] for remark in found.remarks] == ["whisk.spi.MessagingProvider"]
+
+
 def test_keys_without_a_name_are_none_and_take_nothing_away() -> None:
     found = surveyed({**KAFKA, "INVOKER_OPTS": "-D -D= -D=3 -Dx"})
     assert found.settings is not None
