@@ -117,9 +117,7 @@ def parse_registry(text: str) -> str:
     registry = text.strip().rstrip("/")
     if registry and refusal(f"{registry}/image"):
         what = "this" if "@" in text else f"'{text}'"
-        raise ValueError(
-            f"{what} is no registry, as registry.example.org:5000 is one: without a scheme, without users"
-        )
+        raise ValueError(f"{what} is no registry, as registry.example.org:5000 is one: without a scheme, without users")
     return registry
 
 
