@@ -145,7 +145,12 @@ async def build(docker: Docker, name: str, base: str, tag: str) -> list[str]:
 async def version_of(docker: Docker, image: str, command: tuple[str, ...]) -> str:
     """What the interpreter in an image says, `3.11.2`. Raises Failed."""
     program, *arguments = command
-    config: dict[str, Any] = {"Image": image, "Entrypoint": [program], "Cmd": arguments, "HostConfig": {"NetworkMode": "none"}}
+    config: dict[str, Any] = {
+        "Image": image,
+        "Entrypoint": [program],
+        "Cmd": arguments,
+        "HostConfig": {"NetworkMode": "none"},
+    }
     container = await docker.containers.create(config)
     try:
         await container.start()

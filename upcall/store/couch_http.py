@@ -213,21 +213,21 @@ class CouchHttp:
 
     def unusable(self, why: str) -> Misconfigured:
         """Where the store cannot even be opened."""
-        return Misconfigured(self._unusable(why))
+        return Misconfigured(self._unusable(why, "Look"))
 
     def away(self, error: Exception) -> Misconfigured:
         """The same where no answer came; Away where one may come in a moment."""
         why = cause(error)
         if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.InvalidURL):
-            return Misconfigured(self._unusable(why))
+            return Misconfigured(self._unusable(why, "Look"))
         if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
             why = error.os_error.strerror
-        return Away(self._unusable(why), why)
+        return Away(self._unusable(why, "Look whether the server runs, and"), why)
 
-    def _unusable(self, why: str) -> str:
+    def _unusable(self, why: str, look: str) -> str:
         return (
-            f"the store {self.url.masked} cannot be used: {why}. Look whether the server runs, and whether the URL of "
-            "--store (UPCALL_STORE) names it and a user who may use its databases"
+            f"the store {self.url.masked} cannot be used: {why}. {look} whether the store's URL (--store, UPCALL_STORE, "
+            "or whisk.couchdb) names it and a user who may use its databases"
         )
 
 
