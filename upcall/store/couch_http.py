@@ -226,8 +226,8 @@ class CouchHttp:
 
     def _unusable(self, why: str, look: str) -> str:
         return (
-            f"the store {self.url.masked} cannot be used: {why}. {look} whether the store's URL (--store, UPCALL_STORE, "
-            "or whisk.couchdb) names it and a user who may use its databases"
+            f"the store {self.url.masked} cannot be used: {why}. {look} whether the store's URL (--store, "
+            "UPCALL_STORE, or whisk.couchdb) names it and a user who may use its databases"
         )
 
 
