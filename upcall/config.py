@@ -41,7 +41,7 @@ from upcall.pooling import Pooling, take_pooling
 from upcall.providers import refused, remarks
 from upcall.recording import LogStore, take_keys
 from upcall.roles import well_known
-from upcall.secured import Https, take_https
+from upcall.secured import Https, bare, take_https
 from upcall.setting import Found, Role, Setting
 from upcall.sources import Sources, Texts
 
@@ -199,6 +199,7 @@ def survey(
     faults += _identify(values, wrong, around or surroundings(environment))
     theirs, chosen = sources.upstream, {finding.setting.name: finding.found.source for finding in findings}
     store_named = not chosen["store"].startswith((KEY, "the default"))
+    faults += [] if "https_keystore" in wrong else bare(values)
     faults += theirs.faults + refused(role, theirs.keys, store_named)
     settings = None if faults else _settings(values)
     told = sources.remarks(SETTINGS) + theirs.remarks + near_misses(theirs) + remarks(role, theirs.keys, store_named)

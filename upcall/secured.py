@@ -95,3 +95,13 @@ def take_https(values: dict[str, Any]) -> Https:
     """Made of the values of `https.…`, which are taken out."""
     own = {name: values.pop(name) for name in list(values) if name.startswith("https_")}
     return Https(**{name.removeprefix("https_"): value for name, value in own.items()})
+
+
+def bare(values: dict[str, Any]) -> list[str]:
+    """What is wrong where https is asked for by upstream's setting and there is no certificate; `values` as they are
+    after `take_https`."""
+    certified = values["tls"] != "off" or values["tls_cert"] is not None or values["tls_key"] is not None
+    https: Https = values["https"]
+    if https.protocol != "https" or https.keystore is not None or certified:
+        return []
+    return ["https needs a certificate: name a keystore (https.keystore), or a file with --tls-cert"]

@@ -329,3 +329,11 @@ def test_the_guide_tells_the_fate_of_every_name_that_deployments_give() -> None:
 def _open(row: str) -> str:
     """A row that ends with `.*` is for all below it, any is for the elements of its list."""
     return re.escape(row).replace(r"\.\*", r"\..+") + r"(\.\d+)?"
+
+
+def test_https_without_a_certificate_is_a_fault_of_the_settings() -> None:
+    environment = {**KAFKA, "CONFIG_whisk_invoker_protocol": "https"}
+    (fault,) = surveyed(environment).faults
+    assert fault.startswith("https needs a certificate: name a keystore")
+    assert surveyed({**environment, "UPCALL_TLS": "self-signed"}).faults == []
+    assert surveyed({**environment, "CONFIG_whisk_invoker_https_keystorePath": "/conf/a.p12"}).faults == []

@@ -11,7 +11,6 @@ from upcall.app.addresses import names, reachable
 from upcall.app.folders import remove, run_folder
 from upcall.app.parts import opened_bus
 from upcall.config import Settings
-from upcall.errors import Misconfigured
 from upcall.extras import missing
 from upcall.http.listening import listen
 from upcall.ownership import Ownership, owned, private_folder
@@ -70,8 +69,7 @@ def _tls(settings: Settings, data: Path) -> ssl.SSLContext | None:
 
 
 def _by_keystore(https: Https) -> ssl.SSLContext:
-    if https.keystore is None:
-        raise Misconfigured("https needs a certificate: name a keystore (https.keystore), or a file with --tls-cert")
+    assert https.keystore is not None, "settings without are refused"
     try:
         from upcall.http.keystore import keystore_context
     except ImportError as error:
