@@ -48,17 +48,22 @@ async def test_a_flood_takes_little_memory_and_costs_neither_the_container_nor_i
 
 
 NOISE = """
+printed = 0
 def flood():
+    global printed
     while True:
         os.write(1, b'noise\\n' * 1000)
+        printed += 1
 """
+PRINTS = "before = printed\nwhile printed < before + 2: time.sleep(0.001)"
+"""Ends when the flood has had a turn of its own."""
 
 
 async def test_a_flood_without_end_stops_neither_the_loop_nor_the_container(made: Boxes) -> None:
     box = await made.make()
     await box.run(f"{NOISE}\nthreading.Thread(target=flood, daemon=True).start()")
     for _ in range(3):
-        await box.run(ENDS)
+        await box.run(f"{PRINTS}\n{ENDS}")
         taken = await box.take(MB)
         assert not taken.failed
         last = taken.lines[-1][31:]

@@ -91,7 +91,7 @@ async def test_an_api_that_moves_is_followed_and_stays_where_it_was_while_its_na
         places[0] = "10.5.5.2"
         await until(lambda: "10.5.5.2" in ruleset() and "10.5.5.1" not in ruleset())
         places.clear()
-        await until(lambda: caplog.text.count("api.test: nobody knows that name") > 2)
+        await until(lambda: caplog.text.count("api.test has no address now: nobody knows that name") > 2)
         assert "10.5.5.2" in ruleset()
 
 
