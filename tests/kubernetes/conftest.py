@@ -1,0 +1,5 @@
+"""Tests on a real Kubernetes: one node of real components, built here, shared by all test processes of this checkout."""
+
+from tests.kubernetes.cluster.fixtures import cluster, namespace
+
+__all__ = ["cluster", "namespace"]
