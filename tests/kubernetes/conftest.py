@@ -1,4 +1,4 @@
-"""Tests on a real Kubernetes: one node of real components, built here, shared by all test processes of this checkout."""
+"""Tests on a real Kubernetes: a node of real components, built here, shared by all test processes of this checkout."""
 
 from tests.kubernetes.cluster.fixtures import cluster, namespace
 

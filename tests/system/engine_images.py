@@ -106,7 +106,7 @@ def prepare() -> None:
 
 def copy() -> Path:
     """A data folder for one engine, with all images in it."""
-    made = _folder()
+    made = folder()
     with locked():
         source = _store()
         target = made / "root"
@@ -142,7 +142,7 @@ def _sweep() -> None:
 def _make(made: Path, roots: dict[str, Path]) -> None:
     begun = time.monotonic()
     print("Making the images for a Docker engine of the tests (once) …", flush=True)
-    engine = Engine(_folder())
+    engine = Engine(folder())
     try:
         engine.start()
         for name, tar in roots.items():
@@ -174,7 +174,8 @@ def context(folder: Path) -> bytes:
     return data.getvalue()
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """An empty one for an engine's data."""
     made = cache() / f"up{uuid4().hex[:8]}"
     made.mkdir()
     return made

@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -181,9 +180,3 @@ def _run(folder: Path, *words: str) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"`go {' '.join(words[:2])}` failed:\n{done.stderr[-3000:]}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    if (reason := missing()) is not None:
-        sys.exit(f"no Kubernetes for tests: {reason}")
-    build()
