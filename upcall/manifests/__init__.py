@@ -1,0 +1,1 @@
+"""What Kubernetes is asked for: manifests of Invokers, and of the whole platform."""

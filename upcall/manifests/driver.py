@@ -1,0 +1,104 @@
+"""What each driver takes of a node and of Kubernetes: mounts, rights in the pod, roles (spec: kubernetes.md §11)."""
+
+from typing import Any
+
+import msgspec
+
+from upcall.manifests.document import Object, Remarked
+from upcall.manifests.profiles import Profile
+from upcall.manifests.wanted import Driver, Wanted, megabytes
+
+SOCKET = "/var/run/docker.sock"
+DATA = "/var/lib/upcall"
+SANDBOX_RIGHTS = {
+    "SYS_ADMIN": "namespaces and mounts of sandboxes",
+    "NET_ADMIN": "the sandboxes' own networks, with rules of what they reach",
+    "SYS_RESOURCE": "bounds of what actions may open and write",
+    "SETUID": "each sandbox has a user of its own",
+    "SETGID": "and a group",
+    "SETPCAP": "what runs in a sandbox gives up all of these",
+    "CHOWN": "files of sandboxes belong to their users",
+    "DAC_OVERRIDE": "and are looked after by the Invoker",
+    "FOWNER": "",
+    "KILL": "an action that is over its time is ended",
+    "SYS_CHROOT": "",
+}
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """`pod` and `container` are their security contexts; `rules` are those of the Invoker's role."""
+
+    environment: Object
+    pod: Object
+    container: Object
+    volumes: list[Object] = []
+    mounts: list[Object] = []
+    rules: list[Object] = []
+    admission: str = "restricted"
+    """The level of Pod Security that lets the pod in."""
+
+
+def needs(wanted: Wanted, profile: Profile) -> Needs:
+    by: dict[Driver, Any] = {"process": _process, "docker": _docker, "kubernetes": _kubernetes}
+    found: Needs = by[wanted.driver](wanted, profile)
+    return found
+
+
+def _process(wanted: Wanted, profile: Profile) -> Needs:
+    drop: Object = {"drop": ["ALL"], "add": [Remarked(name, beside=why) for name, why in SANDBOX_RIGHTS.items()]}
+    return Needs(
+        environment={"UPCALL_DRIVER": "process"},
+        pod={"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}, "appArmorProfile": {"type": "Unconfined"}},
+        container={"readOnlyRootFilesystem": True, "capabilities": drop},
+        admission="privileged",
+    )
+
+
+def _docker(wanted: Wanted, profile: Profile) -> Needs:
+    data = {"name": "data", "hostPath": {"path": DATA, "type": "DirectoryOrCreate"}}
+    return Needs(
+        environment={
+            "UPCALL_DRIVER": "docker",
+            "UPCALL_MEMORY": Remarked(megabytes(wanted.memory), beside="of the node, for action containers"),
+        },
+        pod={
+            "runAsUser": 0,
+            "supplementalGroups": [Remarked(wanted.docker_group, beside="of the socket: stat -c %g " + SOCKET)],
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        container=_bare(),
+        volumes=[
+            {"name": "dockersock", "hostPath": {"path": SOCKET, "type": "Socket"}},
+            Remarked(data, above="The engine opens pipes for logs in it: it has the same path inside and outside."),  # type: ignore[list-item]
+        ],
+        mounts=[{"name": "dockersock", "mountPath": SOCKET}, {"name": "data", "mountPath": DATA}],
+        admission="privileged",
+    )
+
+
+def _kubernetes(wanted: Wanted, profile: Profile) -> Needs:
+    return Needs(
+        environment={
+            "UPCALL_DRIVER": "kubernetes",
+            "UPCALL_MEMORY": Remarked(megabytes(wanted.memory), beside="of the cluster, for action pods"),
+        },
+        pod={
+            "runAsNonRoot": True,
+            **({} if profile.own_users else {"runAsUser": 1001, "fsGroup": 1001}),
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        container=_bare(),
+        rules=[
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
+            {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list"]},
+        ],
+    )
+
+
+def _bare() -> Object:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }

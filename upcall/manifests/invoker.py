@@ -1,0 +1,175 @@
+"""All objects of a deployment of Invokers, in the order in which they need each other."""
+
+from typing import Any
+
+from upcall.manifests.document import Object, Remarked
+from upcall.manifests.driver import Needs, needs
+from upcall.manifests.pod import TLS, template
+from upcall.manifests.profiles import Profile
+from upcall.manifests.stores import credentials, place
+from upcall.manifests.wanted import LONGEST, PORT, Wanted, mebibytes, meta, selector
+
+PLAIN_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+GRACE = LONGEST + 10
+"""Seconds: less than the pod's, so that the Invoker says itself how it ended."""
+
+
+def invoker(wanted: Wanted, profile: Profile) -> list[Object]:
+    need = needs(wanted, profile)
+    return [
+        *namespace(wanted.namespace, need.admission),
+        _account(wanted),
+        *_role(wanted, need),
+        _config(wanted, need),
+        *_secret(wanted),
+        _service(wanted),
+        _workload(wanted, profile, need),
+        _budget(wanted),
+        _policy(wanted),
+    ]
+
+
+def namespace(name: str, admission: str) -> list[Object]:
+    """Those that every cluster has are left as they are."""
+    if name in PLAIN_NAMESPACES:
+        return []
+    labels = {"pod-security.kubernetes.io/enforce": admission}
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}]
+
+
+def _account(wanted: Wanted) -> Object:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(wanted, wanted.name, "invoker")}
+
+
+def _role(wanted: Wanted, need: Needs) -> list[Object]:
+    """An Invoker reads how many there are to be, so that one that is not to come back empties its topic."""
+    own = {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": [wanted.name], "verbs": ["get"]}
+    rules = [*([] if wanted.daemon else [own]), *need.rules]
+    if not rules:
+        return []
+    group, about = "rbac.authorization.k8s.io", meta(wanted, wanted.name, "invoker")
+    subject = {"kind": "ServiceAccount", "name": wanted.name, "namespace": wanted.namespace}
+    role = {"apiGroup": group, "kind": "Role", "name": wanted.name}
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": about, "rules": rules},
+        {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": about, "roleRef": role, "subjects": [subject]},
+    ]
+
+
+def _config(wanted: Wanted, need: Needs) -> Object:
+    data: dict[str, Any] = {
+        "KAFKA_HOSTS": wanted.kafka,
+        **place(wanted),
+        **_api(wanted),
+        **need.environment,
+        "UPCALL_GRACE": Remarked(f"{GRACE} s", beside="for running actions, when a pod is to go"),
+        **({"ZOOKEEPER_HOSTS": wanted.zookeeper} if wanted.zookeeper else {}),
+        **({"UPCALL_TLS_CERT": f"{TLS}/tls.crt", "UPCALL_TLS_KEY": f"{TLS}/tls.key"} if wanted.tls_secret else {}),
+    }
+    remark = "Any setting of docs/reference/settings.md, and OpenWhisk's names for them. After a change:\n" + (
+        f"kubectl -n {wanted.namespace} rollout restart {'daemonset' if wanted.daemon else 'statefulset'} {wanted.name}"
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": meta(wanted, wanted.name, "invoker"),
+        "data": Remarked(data, above=remark),
+    }
+
+
+def _api(wanted: Wanted) -> Object:
+    if wanted.api_host:
+        return {"UPCALL_API_HOST": wanted.api_host}
+    return {
+        "WHISK_API_HOST_NAME": f"nginx.{wanted.namespace}",
+        "WHISK_API_HOST_PROTO": "https",
+        "WHISK_API_HOST_PORT": "443",
+    }
+
+
+def _secret(wanted: Wanted) -> list[Object]:
+    if wanted.secret:
+        return []
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": meta(wanted, wanted.name, "invoker"),
+            "stringData": Remarked(credentials(wanted), above="Put your own here."),
+        }
+    ]
+
+
+def _service(wanted: Wanted) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta(wanted, wanted.name, "invoker"),
+        "spec": {
+            "clusterIP": Remarked("None", beside=f"gives pods names: {wanted.name}-0.{wanted.name}.{wanted.namespace}"),
+            "publishNotReadyAddresses": True,
+            "selector": selector(wanted, "invoker"),
+            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+        },
+    }
+
+
+def _workload(wanted: Wanted, profile: Profile, need: Needs) -> Object:
+    pod, chosen = template(wanted, profile, need), {"matchLabels": selector(wanted, "invoker")}
+    update = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+    about = {"apiVersion": "apps/v1", "metadata": meta(wanted, wanted.name, "invoker")}
+    if wanted.daemon:
+        spec: Object = {"selector": chosen, "updateStrategy": update, "template": pod}
+        return {**about, "kind": "DaemonSet", "spec": spec}
+    spec = {
+        "replicas": Remarked(
+            wanted.replicas,
+            above="How many Invokers. To have more, put the same number here and at INVOKER_COUNT and\n"
+            f"INVOKER_INSTANCES below, or just: kubectl -n {wanted.namespace} scale statefulset {wanted.name} --replicas N",
+        ),
+        "serviceName": wanted.name,
+        "podManagementPolicy": Remarked("Parallel", beside="Invokers do not wait for each other"),
+        "updateStrategy": update,
+        "selector": chosen,
+        "template": pod,
+        **_claims(wanted),
+    }
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": about["metadata"], "spec": spec}
+
+
+def _claims(wanted: Wanted) -> Object:
+    if not wanted.volume or wanted.driver == "docker":
+        return {}
+    named = {} if wanted.volume == "default" else {"storageClassName": wanted.volume}
+    storage = {"requests": {"storage": mebibytes(wanted.volume_size)}}
+    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], **named, "resources": storage}}
+    return {"volumeClaimTemplates": [claim]}
+
+
+def _budget(wanted: Wanted) -> Object:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": meta(wanted, wanted.name, "invoker"),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(wanted, "invoker")}},
+    }
+
+
+def _policy(wanted: Wanted) -> Object:
+    """Kubelets' probes come through always."""
+    others = {"matchExpressions": [{"key": "user-action-pod", "operator": "DoesNotExist"}]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": meta(wanted, wanted.name, "invoker"),
+        "spec": {
+            "podSelector": {"matchLabels": selector(wanted, "invoker")},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {
+                    "from": Remarked([{"podSelector": others}], above="Pods of this namespace, but no actions."),
+                    "ports": [{"port": "http"}],
+                }
+            ],
+        },
+    }

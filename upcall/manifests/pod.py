@@ -1,0 +1,144 @@
+"""The pod of an Invoker: how it is started, looked at, stopped, placed and bounded."""
+
+from typing import Any
+
+from upcall.manifests.document import Object, Remarked
+from upcall.manifests.driver import DATA, Needs
+from upcall.manifests.profiles import Profile
+from upcall.manifests.wanted import LONGEST, PORT, SLACK, Wanted, labels, mebibytes, selector
+
+TLS = "/etc/upcall/tls"
+
+
+def template(wanted: Wanted, profile: Profile, needs: Needs) -> Object:
+    return {"metadata": {"labels": labels(wanted, "invoker")}, "spec": _spec(wanted, profile, needs)}
+
+
+def _spec(wanted: Wanted, profile: Profile, needs: Needs) -> Object:
+    token = not wanted.daemon or bool(needs.rules)
+    return {
+        "serviceAccountName": wanted.name,
+        "automountServiceAccountToken": token,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": Remarked(LONGEST + SLACK, beside="the longest action, and some to go"),
+        **_placed(wanted, profile),
+        "securityContext": needs.pod,
+        **({"imagePullSecrets": [{"name": wanted.pull_secret}]} if wanted.pull_secret else {}),
+        "containers": [_container(wanted, needs)],
+        "volumes": _volumes(wanted, needs),
+    }
+
+
+def _placed(wanted: Wanted, profile: Profile) -> Object:
+    found: Object = {"nodeSelector": Remarked(dict(wanted.node_selector), above=_chosen(wanted))}
+    if wanted.tolerations:
+        found["tolerations"] = [toleration(text) for text in wanted.tolerations]
+    spread = wanted.spread or ("required" if wanted.driver == "docker" and not profile.single_node else "preferred")
+    if spread != "none" and not wanted.daemon:
+        found["affinity"] = {"podAntiAffinity": _apart(wanted, spread)}
+    return found
+
+
+def _chosen(wanted: Wanted) -> str:
+    if wanted.node_selector:
+        return "Only on nodes with these labels."
+    return (
+        "On any node. To choose nodes, label them (kubectl label node NAME openwhisk-role=invoker), and write here\n"
+        "nodeSelector: {openwhisk-role: invoker}"
+    )
+
+
+def _apart(wanted: Wanted, spread: str) -> Object:
+    term = {"labelSelector": {"matchLabels": selector(wanted, "invoker")}, "topologyKey": "kubernetes.io/hostname"}
+    if spread == "required":
+        return {
+            "requiredDuringSchedulingIgnoredDuringExecution": Remarked(
+                [term], above="One Invoker on a node: its containers are outside of the pod's bounds."
+            )
+        }
+    return {
+        "preferredDuringSchedulingIgnoredDuringExecution": Remarked(
+            [{"weight": 100, "podAffinityTerm": term}], above="On a node each, while there are enough."
+        )
+    }
+
+
+def toleration(text: str) -> Object:
+    """Of `KEY=VALUE:EFFECT`, `KEY:EFFECT` or `KEY`."""
+    pair, _, effect = text.partition(":")
+    key, equal, value = pair.partition("=")
+    return {
+        "key": key,
+        **({"operator": "Equal", "value": value} if equal else {"operator": "Exists"}),
+        **({"effect": effect} if effect else {}),
+    }
+
+
+def _container(wanted: Wanted, needs: Needs) -> Object:
+    return {
+        "name": "invoker",
+        "image": wanted.full_image,
+        "imagePullPolicy": "IfNotPresent",
+        **({"args": ["/init.sh", "--uniqueName", "$(NODE_NAME)"]} if wanted.daemon else {}),
+        "env": _environment(wanted),
+        "envFrom": [
+            {"configMapRef": {"name": wanted.name}},
+            {"secretRef": {"name": wanted.secret or wanted.name}},
+        ],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        **probes("http", "HTTPS" if wanted.tls_secret else "HTTP"),
+        "resources": _resources(wanted),
+        "securityContext": needs.container,
+        "volumeMounts": _mounts(wanted, needs),
+    }
+
+
+def _environment(wanted: Wanted) -> list[Any]:
+    if wanted.daemon:
+        return [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    count = {"name": "INVOKER_COUNT", "value": str(wanted.replicas)}
+    said = "The same number as replicas. Invokers look at replicas, too, and tell where these differ."
+    return [Remarked(count, above=said), {"name": "INVOKER_INSTANCES", "value": str(wanted.replicas)}]
+
+
+def probes(port: str, scheme: str = "HTTP", patience: int = 60) -> Object:
+    """`patience`: looks of 5 s that a start may take."""
+
+    def get(path: str, **others: int) -> Object:
+        return {"httpGet": {"path": path, "port": port, **({"scheme": scheme} if scheme != "HTTP" else {})}, **others}
+
+    return {
+        "startupProbe": get("/ping", periodSeconds=5, failureThreshold=patience, timeoutSeconds=3),
+        "livenessProbe": get("/ping", periodSeconds=10, failureThreshold=6, timeoutSeconds=5),
+        "readinessProbe": get("/ready", periodSeconds=5, failureThreshold=2, timeoutSeconds=5),
+    }
+
+
+def _resources(wanted: Wanted) -> Object:
+    size, process = mebibytes(wanted.pod_memory), wanted.driver == "process"
+    why = "of which actions have 75 %, as they run in this pod" if process else "of the Invoker itself"
+    cpu = wanted.cpu or ("" if process else "1")
+    return {
+        "requests": {"memory": size, "cpu": cpu or "250m"},
+        "limits": {"memory": Remarked(size, beside=why), **({"cpu": cpu} if cpu else {})},
+    }
+
+
+def _mounts(wanted: Wanted, needs: Needs) -> list[Object]:
+    mounts = list(needs.mounts)
+    if not any(mount["mountPath"] == DATA for mount in mounts):
+        mounts.append({"name": "data", "mountPath": DATA})
+    mounts.append({"name": "scratch", "mountPath": "/tmp"})  # noqa: S108 - a volume of the pod
+    if wanted.tls_secret:
+        mounts.append({"name": "tls", "mountPath": TLS, "readOnly": True})
+    return mounts
+
+
+def _volumes(wanted: Wanted, needs: Needs) -> list[Object]:
+    volumes = list(needs.volumes)
+    if not wanted.volume and not any(mount["mountPath"] == DATA for mount in needs.mounts):
+        volumes.append({"name": "data", "emptyDir": {}})
+    volumes.append({"name": "scratch", "emptyDir": {}})
+    if wanted.tls_secret:
+        volumes.append({"name": "tls", "secret": {"secretName": wanted.tls_secret}})
+    return volumes
