@@ -26,6 +26,7 @@ def up() -> None:
         [sys.executable, "-m", "tests.kubernetes.cluster", "keep"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
         cwd=CHECKOUT,
     )
@@ -33,19 +34,22 @@ def up() -> None:
     for line in keeper.stdout:
         if line == b"kept\n":
             return
-        print(line.decode(), end="", flush=True)
+        print(line.decode(), end="", file=sys.stderr, flush=True)
     sys.exit(keeper.wait())
 
 
 def keep() -> None:
     with held(of_checkout("keeper")) as file:
-        Cluster.join()
+        cluster = Cluster.join()
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         print("kept", flush=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
         signal.pause()
+        cluster.leave()
 
 
 def down() -> None:

@@ -112,7 +112,7 @@ def _running() -> Place | None:
 
 def _start() -> None:
     begun = time.monotonic()
-    print("Starting a Kubernetes for the tests …", flush=True)
+    print("Starting a Kubernetes for the tests …", file=sys.stderr, flush=True)
     of_checkout("users").write_text("")
     guard = subprocess.Popen(
         [sys.executable, "-m", "tests.kubernetes.cluster.guard"],
@@ -128,4 +128,4 @@ def _start() -> None:
         if text != b"ready\n":
             raise RuntimeError((text + said.read()).decode(errors="replace"))
     guard.returncode = 0  # it outlives this process, and nobody here waits for it
-    print(f"It is ready after {time.monotonic() - begun:.1f} s: {programs.bin()}", flush=True)
+    print(f"It is ready after {time.monotonic() - begun:.1f} s: {programs.bin()}", file=sys.stderr, flush=True)

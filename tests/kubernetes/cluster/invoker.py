@@ -37,7 +37,7 @@ def archive() -> Path:
 
 def _make(made: Path, base: Path) -> None:
     begun = time.monotonic()
-    print(f"Making the image {IMAGE} for tests on Kubernetes …", flush=True)
+    print(f"Making the image {IMAGE} for tests on Kubernetes …", file=sys.stderr, flush=True)
     engine, part = Engine(engine_images.folder()), made.with_name(f".{made.name}")
     try:
         engine.start()
@@ -51,4 +51,6 @@ def _make(made: Path, base: Path) -> None:
     finally:
         part.unlink(missing_ok=True)
         engine.close()
-    print(f"It is {made.stat().st_size / 1e6:.0f} MB after {time.monotonic() - begun:.0f} s.", flush=True)
+    print(
+        f"It is {made.stat().st_size / 1e6:.0f} MB after {time.monotonic() - begun:.0f} s.", file=sys.stderr, flush=True
+    )

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -147,7 +148,7 @@ def _environment() -> dict[str, str]:
 def _build(name: str) -> None:
     """Into a file of another name first, so that one that is there is whole."""
     program, begun = PROGRAMS[name], time.monotonic()
-    print(f"Building {name} for a Kubernetes of the tests (once; kube takes minutes) …", flush=True)
+    print(f"Building {name} for a Kubernetes of the tests (once; kube takes minutes) …", file=sys.stderr, flush=True)
     part = bin() / f".{name}-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="upgo") as folder:
         work = Path(folder)
@@ -164,7 +165,7 @@ def _build(name: str) -> None:
         (bin() / link).unlink(missing_ok=True)
         (bin() / link).symlink_to(name)
     (bin() / f".{name}").write_text(_stamp(name))
-    print(f"{name} is in {bin()} after {time.monotonic() - begun:.0f} s.", flush=True)
+    print(f"{name} is in {bin()} after {time.monotonic() - begun:.0f} s.", file=sys.stderr, flush=True)
 
 
 def _staged(work: Path) -> list[str]:
