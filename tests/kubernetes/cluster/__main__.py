@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 
-from tests.kubernetes.cluster import programs
+from tests.kubernetes.cluster import invoker, programs
 from tests.kubernetes.cluster.cluster import Cluster
 from tests.kubernetes.cluster.place import CHECKOUT, held, of_checkout, taken
 
@@ -68,16 +68,18 @@ def env() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("build", "up", "env", "image", "down", "keep"))
+    parser.add_argument("command", choices=("build", "prepare", "up", "env", "image", "down", "keep"))
     parser.add_argument("names", nargs="*", choices=[*programs.PROGRAMS, []], help="of what to build")
     options = parser.parse_args()
     if (reason := programs.missing()) is not None:
+        if options.command == "prepare":
+            return 0
         sys.exit(f"There can be no Kubernetes for tests here: {reason}")
     if options.command != "down":
         programs.build(*options.names)
     if options.command in ("up", "env", "image"):
         up()
-    {"keep": keep, "down": down, "env": env}.get(options.command, lambda: None)()
+    {"keep": keep, "down": down, "env": env, "prepare": invoker.archive}.get(options.command, lambda: None)()
     if options.command == "image":
         print(Cluster.join().invoker_image())
     return 0

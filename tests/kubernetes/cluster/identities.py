@@ -3,8 +3,10 @@
 import json
 import os
 import secrets
-import subprocess
 from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.kubernetes.cluster.place import Place
 
@@ -27,8 +29,9 @@ def write(place: Place) -> None:
         lines.append(f'{token},{full},{full},"{group}"\n')
         _kubeconfig(place.kubeconfig if name == "admin" else pki / name, place, token)
     _secret(pki / "tokens.csv", "".join(lines))
-    key = pki / "service-account.key"
-    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    coded = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    _secret(pki / "service-account.key", key.private_bytes(*coded).decode())
 
 
 def _kubeconfig(path: Path, place: Place, token: str) -> None:
