@@ -15,8 +15,8 @@ Object = dict[str, Any]
 WIDTH = 80
 _BARE = re.compile(r"[A-Za-z/][A-Za-z0-9_./+*()@-]*(:[A-Za-z0-9_./+*()@-]+)*( [A-Za-z0-9_./+*()-]+)*")
 _RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-_BLOCK = re.compile(r"[!-~][ -~]*(\n([!-~][ -~]*)?)*[!-~]\n?")
-"""Texts of lines that begin with no blank: a block keeps those as they are."""
+_BLOCK = re.compile(r"[!-~]([ -~]*[!-~])?(\n( *[!-~]([ -~]*[!-~])?)?)*(?<=[!-~])\n?")
+"""What a block keeps as it is: no blank at the beginning or at a line's end, one end of line at the text's end."""
 _STRANGE = re.compile(r"[^ -~]")
 
 

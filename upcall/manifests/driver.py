@@ -31,7 +31,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     environment: Object
     pod: Object
     container: Object
-    volumes: list[Object] = []
+    volumes: list[Any] = []
     mounts: list[Object] = []
     rules: list[Object] = []
     admission: str = "restricted"
@@ -69,7 +69,7 @@ def _docker(wanted: Wanted, profile: Profile) -> Needs:
         container=_bare(),
         volumes=[
             {"name": "dockersock", "hostPath": {"path": SOCKET, "type": "Socket"}},
-            Remarked(data, above="The engine opens pipes for logs in it: it has the same path inside and outside."),  # type: ignore[list-item]
+            Remarked(data, above="The engine opens pipes for logs in it: it has the same path inside and outside."),
         ],
         mounts=[{"name": "dockersock", "mountPath": SOCKET}, {"name": "data", "mountPath": DATA}],
         admission="privileged",

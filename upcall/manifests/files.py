@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from upcall.manifests.document import stream
+from upcall.manifests.fleet import fleet
 from upcall.manifests.invoker import invoker
-from upcall.manifests.profiles import profile
+from upcall.manifests.profiles import ANY, profile
+from upcall.manifests.single import single
 from upcall.manifests.wanted import Wanted
 
 HEAD = """An Invoker on Kubernetes:
@@ -23,8 +25,38 @@ MADE = "\nMade by scripts/manifests.py; 'upcall manifests' makes others."
 
 
 def _invoker() -> str:
-    return stream(invoker(Wanted(), profile("ubuntu-docker")), HEAD + MADE)
+    return stream(invoker(Wanted(), profile(ANY)), HEAD + MADE)
 
 
-FILES: dict[str, Callable[[], str]] = {"invoker.yml": _invoker}
+SINGLE = """The whole platform in one pod, for a small cluster:
+
+    kubectl apply -f upcall.yml
+    kubectl -n upcall rollout status statefulset upcall
+    kubectl -n upcall port-forward service/upcall 3233 &
+    kubectl -n upcall exec upcall-0 -- sed -n s/^AUTH=//p /var/lib/upcall/.wskprops
+
+The last line shows the key of the subject that the first start has made; the API is at http://127.0.0.1:3233.
+It needs the image that scripts/images builds, and no more. Several pods: upcall-fleet.yml.
+"""
+FLEET = """The whole platform in several pods: controllers, Invokers, Kafka and PostgreSQL.
+
+    kubectl apply -f upcall-fleet.yml
+    kubectl -n upcall rollout status statefulset controller
+    kubectl -n upcall exec controller-0 -- upcall user create me
+    kubectl -n upcall port-forward service/controller 3233:8080 &
+
+The third line makes a subject and shows its key; the API is at http://127.0.0.1:3233. Change the passwords of the
+Secret first. It needs the image that scripts/images builds, and those of Kafka and PostgreSQL.
+"""
+
+
+def _single() -> str:
+    return stream(single(Wanted(namespace="upcall"), profile(ANY)), SINGLE + MADE)
+
+
+def _fleet() -> str:
+    return stream(fleet(Wanted(namespace="upcall"), profile(ANY)), FLEET + MADE)
+
+
+FILES: dict[str, Callable[[], str]] = {"invoker.yml": _invoker, "upcall.yml": _single, "upcall-fleet.yml": _fleet}
 """In deploy/."""

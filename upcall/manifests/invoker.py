@@ -6,8 +6,9 @@ from upcall.manifests.document import Object, Remarked
 from upcall.manifests.driver import Needs, needs
 from upcall.manifests.pod import TLS, template
 from upcall.manifests.profiles import Profile
+from upcall.manifests.servers import claims
 from upcall.manifests.stores import credentials, place
-from upcall.manifests.wanted import LONGEST, PORT, Wanted, mebibytes, meta, selector
+from upcall.manifests.wanted import LONGEST, PORT, Wanted, meta, selector
 
 PLAIN_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 GRACE = LONGEST + 10
@@ -18,8 +19,8 @@ def invoker(wanted: Wanted, profile: Profile) -> list[Object]:
     need = needs(wanted, profile)
     return [
         *namespace(wanted.namespace, need.admission),
-        _account(wanted),
-        *_role(wanted, need),
+        account(wanted),
+        *role(wanted, need.rules),
         _config(wanted, need),
         *_secret(wanted),
         _service(wanted),
@@ -37,14 +38,14 @@ def namespace(name: str, admission: str) -> list[Object]:
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}]
 
 
-def _account(wanted: Wanted) -> Object:
+def account(wanted: Wanted) -> Object:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(wanted, wanted.name, "invoker")}
 
 
-def _role(wanted: Wanted, need: Needs) -> list[Object]:
+def role(wanted: Wanted, more: list[Object]) -> list[Object]:
     """An Invoker reads how many there are to be, so that one that is not to come back empties its topic."""
     own = {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": [wanted.name], "verbs": ["get"]}
-    rules = [*([] if wanted.daemon else [own]), *need.rules]
+    rules = [*([] if wanted.daemon else [own]), *more]
     if not rules:
         return []
     group, about = "rbac.authorization.k8s.io", meta(wanted, wanted.name, "invoker")
@@ -63,6 +64,7 @@ def _config(wanted: Wanted, need: Needs) -> Object:
         **_api(wanted),
         **need.environment,
         "UPCALL_GRACE": Remarked(f"{GRACE} s", beside="for running actions, when a pod is to go"),
+        **({"RUNTIMES_MANIFEST": wanted.runtimes} if wanted.runtimes else {}),
         **({"ZOOKEEPER_HOSTS": wanted.zookeeper} if wanted.zookeeper else {}),
         **({"UPCALL_TLS_CERT": f"{TLS}/tls.crt", "UPCALL_TLS_KEY": f"{TLS}/tls.key"} if wanted.tls_secret else {}),
     }
@@ -125,25 +127,17 @@ def _workload(wanted: Wanted, profile: Profile, need: Needs) -> Object:
         "replicas": Remarked(
             wanted.replicas,
             above="How many Invokers. To have more, put the same number here and at INVOKER_COUNT and\n"
-            f"INVOKER_INSTANCES below, or just: kubectl -n {wanted.namespace} scale statefulset {wanted.name} --replicas N",
+            "INVOKER_INSTANCES below, or just\n"
+            f"kubectl -n {wanted.namespace} scale statefulset {wanted.name} --replicas N",
         ),
         "serviceName": wanted.name,
         "podManagementPolicy": Remarked("Parallel", beside="Invokers do not wait for each other"),
         "updateStrategy": update,
         "selector": chosen,
         "template": pod,
-        **_claims(wanted),
+        **({} if wanted.driver == "docker" else claims(wanted)),
     }
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": about["metadata"], "spec": spec}
-
-
-def _claims(wanted: Wanted) -> Object:
-    if not wanted.volume or wanted.driver == "docker":
-        return {}
-    named = {} if wanted.volume == "default" else {"storageClassName": wanted.volume}
-    storage = {"requests": {"storage": mebibytes(wanted.volume_size)}}
-    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], **named, "resources": storage}}
-    return {"volumeClaimTemplates": [claim]}
 
 
 def _budget(wanted: Wanted) -> Object:

@@ -87,7 +87,7 @@ def _container(wanted: Wanted, needs: Needs) -> Object:
         ],
         "ports": [{"name": "http", "containerPort": PORT}],
         **probes("http", "HTTPS" if wanted.tls_secret else "HTTP"),
-        "resources": _resources(wanted),
+        "resources": resources(wanted),
         "securityContext": needs.container,
         "volumeMounts": _mounts(wanted, needs),
     }
@@ -114,7 +114,7 @@ def probes(port: str, scheme: str = "HTTP", patience: int = 60) -> Object:
     }
 
 
-def _resources(wanted: Wanted) -> Object:
+def resources(wanted: Wanted) -> Object:
     size, process = mebibytes(wanted.pod_memory), wanted.driver == "process"
     why = "of which actions have 75 %, as they run in this pod" if process else "of the Invoker itself"
     cpu = wanted.cpu or ("" if process else "1")
@@ -134,7 +134,7 @@ def _mounts(wanted: Wanted, needs: Needs) -> list[Object]:
     return mounts
 
 
-def _volumes(wanted: Wanted, needs: Needs) -> list[Object]:
+def _volumes(wanted: Wanted, needs: Needs) -> list[Any]:
     volumes = list(needs.volumes)
     if not wanted.volume and not any(mount["mountPath"] == DATA for mount in needs.mounts):
         volumes.append({"name": "data", "emptyDir": {}})

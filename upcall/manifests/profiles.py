@@ -13,7 +13,7 @@ from upcall.manifests.wanted import Driver
 
 NO_DOCKER = "its nodes run containers by containerd and have no Docker socket"
 CRIO = "its nodes run containers by CRI-O and have no Docker socket"
-AUTO = "auto"
+AUTO, ANY = "auto", "any"
 LATER = (
     "--profile auto: clusters are not looked at by this version; say what the nodes are: 'upcall manifests "
     "--profiles' shows all"
@@ -28,6 +28,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     driver: Driver
     refused: Mapping[Driver, str] = {}
     docker_logs: str = "/var/lib/docker/containers"
+    apparmor: bool = False
+    """Whether the library that the manifest of 2017 mounts is there."""
     single_node: bool = False
     own_users: bool = False
     enforces: bool = False
@@ -43,7 +45,8 @@ def _containerd(name: str, hosts: str, **others: object) -> Profile:
 PROFILES: dict[str, Profile] = {
     found.name: found
     for found in (
-        Profile(name="ubuntu-docker", hosts="Ubuntu, Debian with Docker", driver="docker"),
+        Profile(name=ANY, hosts="any nodes at all", driver="process"),
+        Profile(name="ubuntu-docker", hosts="Ubuntu, Debian with Docker", driver="docker", apparmor=True),
         Profile(name="flatcar", hosts="Flatcar, CoreOS Container Linux with Docker", driver="docker"),
         _containerd("bottlerocket", "Bottlerocket"),
         Profile(

@@ -6,7 +6,6 @@ from typing import Literal, get_args
 import msgspec
 
 from upcall import __version__
-from upcall.model.sizes import MB
 
 Driver = Literal["process", "docker", "kubernetes"]
 DRIVERS: tuple[Driver, ...] = get_args(Driver)
@@ -14,6 +13,8 @@ Spread = Literal["preferred", "required", "none"]
 SPREADS: tuple[Spread, ...] = get_args(Spread)
 Scaler = Literal["none", "hpa", "keda"]
 SCALERS: tuple[Scaler, ...] = get_args(Scaler)
+Arch = Literal["amd64", "arm64"]
+ARCHES: tuple[Arch, ...] = get_args(Arch)
 
 PORT = 8080
 """Where OpenWhisk's probes and Prometheus look for an Invoker."""
@@ -60,6 +61,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     scaler: Scaler = "none"
     most: int = 10
     """Replicas that a scaler may make."""
+    runtimes: str = ""
+    """OpenWhisk's manifest, as JSON."""
+    arch: Arch = "amd64"
     docker_group: int = 999
     """Group of the Docker socket on the hosts."""
 
@@ -104,4 +108,4 @@ def mebibytes(size: int) -> str:
 
 def megabytes(size: int) -> str:
     """As our settings say it."""
-    return f"{size} MB" if size * MB else "0"
+    return f"{size} MB"

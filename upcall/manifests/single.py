@@ -1,0 +1,45 @@
+"""The whole platform in one pod: `upcall serve`, records in SQLite (`--platform single`)."""
+
+from upcall.manifests.document import Object
+from upcall.manifests.driver import DATA, Needs, needs
+from upcall.manifests.invoker import GRACE, namespace
+from upcall.manifests.pod import probes, resources
+from upcall.manifests.profiles import Profile
+from upcall.manifests.servers import Server, objects
+from upcall.manifests.wanted import LONGEST, SLACK, Wanted
+
+API = 3233
+
+
+def single(wanted: Wanted, profile: Profile) -> list[Object]:
+    need = needs(wanted, profile)
+    found = objects(wanted, _server(wanted, need))
+    return [*namespace(wanted.namespace, need.admission), *found]
+
+
+def _server(wanted: Wanted, need: Needs) -> Server:
+    return Server(
+        part="upcall",
+        ports={"http": API},
+        headless=False,
+        folder=DATA,
+        remark="One, and no more: the database is a file of this pod's.",
+        pod={
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": LONGEST + SLACK,
+            "securityContext": need.pod,
+        },
+        container={
+            "image": wanted.full_image,
+            "args": ["upcall", "serve"],
+            "env": [
+                {"name": "UPCALL_HOST", "value": "0.0.0.0"},  # noqa: S104 - the pod's own
+                {"name": "UPCALL_PORT", "value": str(API)},
+                {"name": "UPCALL_GRACE", "value": f"{GRACE} s"},
+                *({"name": name, "value": value} for name, value in need.environment.items()),
+            ],
+            **probes("http"),
+            "resources": resources(wanted),
+            "securityContext": need.container,
+        },
+    )
