@@ -34,8 +34,8 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://{address}:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://{address}:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
@@ -125,15 +125,17 @@ def free_ports(count: int) -> list[int]:
 
 
 class Broker:
-    """One node; `start` after `kill` goes on with the same data and port."""
+    """One node; `start` after `kill` goes on with the same data and port. It listens at an address of this host's."""
 
-    def __init__(self, libs: Path, folder: Path) -> None:
+    def __init__(self, libs: Path, folder: Path, address: str = "127.0.0.1") -> None:
         self.port, controller = free_ports(2)
-        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.address = address
+        self.bootstrap = f"{address}:{self.port}"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
-        self._properties.write_text(PROPERTIES.format(port=self.port, controller=controller, folder=folder))
+        ours = {"address": address, "port": self.port, "controller": controller, "folder": folder}
+        self._properties.write_text(PROPERTIES.format(**ours))
         (folder / "log4j2.yaml").write_text(LOGGING)
         # C1 alone, serial GC: a test broker starts sooner and takes less memory
         self._java = ["java", "-Xmx384m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
@@ -183,7 +185,7 @@ class Broker:
     def _answers(self) -> bool:
         with socket.socket() as probe:
             probe.settimeout(0.5)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
 
 @pytest.fixture(scope="session")

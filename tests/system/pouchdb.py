@@ -59,22 +59,27 @@ def _fetch(folder: Path) -> None:
 
 
 class Server:
-    """One server; `start` after `stop` or `kill` goes on with the same data and port."""
+    """One server; `start` after `stop` or `kill` goes on with the same data and port. It listens at an address of this
+    host's, and has one administrator."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(
+        self, program: Path, folder: Path, address: str = "127.0.0.1", admin: tuple[str, str] = (USER, PASSWORD)
+    ) -> None:
+        self.address, self.admin = address, admin
         (self.port,) = free_ports(1)
         self._folder = folder
         self._command = ["setpriv", "--pdeathsig", "KILL", "node"]
         self._command += [str(program / "node_modules" / "pouchdb-server" / "bin" / "pouchdb-server"), "--host"]
-        self._command += ["127.0.0.1", "--port", str(self.port), "--dir", str(folder / "data"), "--no-stdout-logs"]
+        self._command += [address, "--port", str(self.port), "--dir", str(folder / "data"), "--no-stdout-logs"]
         self._command += ["--config", str(folder / "config.json")]
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "data").mkdir()
-        (folder / "config.json").write_text(json.dumps({"admins": {USER: PASSWORD}}))
+        (folder / "config.json").write_text(json.dumps({"admins": dict([admin])}))
 
-    def url(self, prefix: str = "", user: str = USER, password: str = PASSWORD) -> str:
+    def url(self, prefix: str = "", user: str | None = None, password: str | None = None) -> str:
+        user, password = self.admin[0] if user is None else user, self.admin[1] if password is None else password
         secret = f"{user}:{password.replace(' ', '%20')}@" if user else ""
-        return f"couchdb://{secret}127.0.0.1:{self.port}/{prefix}"
+        return f"couchdb://{secret}{self.address}:{self.port}/{prefix}"
 
     def databases(self) -> CouchUrl:
         """Fresh ones, which are not there yet."""
@@ -123,7 +128,7 @@ class Server:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.port}/", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
