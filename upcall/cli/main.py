@@ -30,6 +30,7 @@ VERBS = {
     "list": ("upcall.cli.everything", "List all that is in a namespace."),
     "log-level": ("upcall.cli.loglevel", "Show or set how much a running platform logs (operator)."),
     "limits": ("upcall.cli.limits", "Set a namespace's own limits (operator)."),
+    "manifests": ("upcall.cli.manifests", "Write what Kubernetes is to be given (operator)."),
     "namespace": ("upcall.cli.namespace", "List namespaces and what is in one."),
     "property": ("upcall.cli.property", "Say once which server and key are used."),
     "status": ("upcall.cli.status", "Say whether the platform is well, and what it is at (operator)."),

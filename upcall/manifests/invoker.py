@@ -20,7 +20,7 @@ def invoker(wanted: Wanted, profile: Profile) -> list[Object]:
     return [
         *namespace(wanted.namespace, need.admission),
         account(wanted),
-        *role(wanted, need.rules),
+        *invoker_role(wanted, need.rules),
         _config(wanted, need),
         *_secret(wanted),
         _service(wanted),
@@ -38,22 +38,33 @@ def namespace(name: str, admission: str) -> list[Object]:
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}]
 
 
-def account(wanted: Wanted) -> Object:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(wanted, wanted.name, "invoker")}
+def account(wanted: Wanted, part: str = "invoker") -> Object:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(wanted, wanted.of(part), part)}
 
 
-def role(wanted: Wanted, more: list[Object]) -> list[Object]:
+def invoker_role(wanted: Wanted, more: list[Object]) -> list[Object]:
     """An Invoker reads how many there are to be, so that one that is not to come back empties its topic."""
     own = {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": [wanted.name], "verbs": ["get"]}
-    rules = [*([] if wanted.daemon else [own]), *more]
+    return role(wanted, "invoker", [*([] if wanted.daemon else [own]), *more])
+
+
+def role(wanted: Wanted, part: str, rules: list[Object]) -> list[Object]:
+    """Of the part's account; none without rules."""
     if not rules:
         return []
-    group, about = "rbac.authorization.k8s.io", meta(wanted, wanted.name, "invoker")
-    subject = {"kind": "ServiceAccount", "name": wanted.name, "namespace": wanted.namespace}
-    role = {"apiGroup": group, "kind": "Role", "name": wanted.name}
+    group, name = "rbac.authorization.k8s.io", wanted.of(part)
+    about = meta(wanted, name, part)
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": wanted.namespace}
+    chosen = {"apiGroup": group, "kind": "Role", "name": name}
     return [
         {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": about, "rules": rules},
-        {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": about, "roleRef": role, "subjects": [subject]},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": about,
+            "roleRef": chosen,
+            "subjects": [subject],
+        },
     ]
 
 

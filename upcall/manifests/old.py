@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from upcall.manifests.document import Object, Remarked
-from upcall.manifests.invoker import GRACE, account, namespace, role
+from upcall.manifests.invoker import GRACE, account, invoker_role, namespace
 from upcall.manifests.pod import probes
 from upcall.manifests.profiles import Profile
 from upcall.manifests.wanted import LONGEST, PORT, SLACK, Wanted
@@ -54,7 +54,7 @@ def old(wanted: Wanted, profile: Profile) -> list[Object]:
     return [
         *namespace(wanted.namespace, "privileged"),
         account(wanted),
-        *role(wanted, []),
+        *invoker_role(wanted, []),
         *([] if wanted.secret else [_secret(wanted)]),
         _service(wanted),
         _set(wanted, profile),

@@ -25,6 +25,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     scratch: tuple[str, ...] = ("/tmp",)  # noqa: S108 - volumes of the pod
     replicas: int = 1
     headless: bool = True
+    volumes: list[Any] = []
+    mounts: list[Object] = []
     remark: str = ""
 
 
@@ -76,10 +78,10 @@ def _pod(wanted: Wanted, server: Server) -> Object:
                 "imagePullPolicy": "IfNotPresent",
                 **server.container,
                 "ports": ports,
-                "volumeMounts": [{"name": name, "mountPath": path} for name, path in paths.items()],
+                "volumeMounts": [{"name": name, "mountPath": path} for name, path in paths.items()] + server.mounts,
             }
         ],
-        "volumes": volumes,
+        "volumes": [*volumes, *server.volumes],
     }
 
 

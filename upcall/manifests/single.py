@@ -2,30 +2,38 @@
 
 from upcall.manifests.document import Object
 from upcall.manifests.driver import DATA, Needs, needs
-from upcall.manifests.invoker import GRACE, namespace
+from upcall.manifests.invoker import GRACE, account, namespace, role
 from upcall.manifests.pod import probes, resources
 from upcall.manifests.profiles import Profile
 from upcall.manifests.servers import Server, objects
 from upcall.manifests.wanted import LONGEST, SLACK, Wanted
 
 API = 3233
+PART = "upcall"
 
 
 def single(wanted: Wanted, profile: Profile) -> list[Object]:
     need = needs(wanted, profile)
-    found = objects(wanted, _server(wanted, need))
-    return [*namespace(wanted.namespace, need.admission), *found]
+    return [
+        *namespace(wanted.namespace, need.admission),
+        account(wanted, PART),
+        *role(wanted, PART, need.rules),
+        *objects(wanted, _server(wanted, need)),
+    ]
 
 
 def _server(wanted: Wanted, need: Needs) -> Server:
     return Server(
-        part="upcall",
+        part=PART,
         ports={"http": API},
         headless=False,
-        folder=DATA,
+        folder="" if wanted.driver == "docker" else DATA,
+        volumes=need.volumes,
+        mounts=need.mounts,
         remark="One, and no more: the database is a file of this pod's.",
         pod={
-            "automountServiceAccountToken": False,
+            "serviceAccountName": wanted.of(PART),
+            "automountServiceAccountToken": bool(need.rules),
             "terminationGracePeriodSeconds": LONGEST + SLACK,
             "securityContext": need.pod,
         },
