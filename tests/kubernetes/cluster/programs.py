@@ -3,7 +3,7 @@ in it. In `${XDG_CACHE_HOME:-~/.cache}/upcall/kubernetes-VERSION` lie:
 
     go-…/    Go itself, where this machine has none or an old one
     bin/     etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet and kubectl, which are
-             links to one file; coredns and pause; kwok where somebody asked for it; `.NAME` says of what each was built
+             links to one file; coredns and pause; kwok and helm where somebody asked; `.NAME` says of what each was built
     images/  archives of images that tests load
 
 It takes 5 CPU minutes with nothing there. Go's own caches (4 GB in `go env GOCACHE`, 1 GB in GOMODCACHE) stay where Go
@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 VERSION = "1.33.13"
 """Later ones than 1.34 refuse control groups of version 1."""
-COREDNS, KWOK = "1.12.4", "0.7.0"
+COREDNS, KWOK, HELM = "1.12.4", "0.7.0", "3.18.6"
 GO = (1, 21)
 """The first that fetches the Go that a module asks for."""
 GO_PACKAGE = "1.24.11"
@@ -72,6 +72,7 @@ PROGRAMS = {
     "coredns": Program(f"github.com/coredns/coredns v{COREDNS}"),
     "pause": Program(""),
     "kwok": Program(f"sigs.k8s.io/kwok v{KWOK}", "sigs.k8s.io/kwok/cmd/kwok", staged=True),
+    "helm": Program(f"helm.sh/helm/v3 v{HELM}", "helm.sh/helm/v3/cmd/helm", staged=True),
 }
 NODE = ("kube", "coredns", "pause")
 
