@@ -1,0 +1,1 @@
+"""Containers as pods of Kubernetes (spec: kubernetes.md §6)."""
