@@ -108,6 +108,9 @@ _HIDDEN = ("--store",)
     default="none",
     help="Who changes the number of Invokers by their load.",
 )
+@click.option(
+    "--prometheus", metavar="URL", help="For --scale keda.  [default: http://prometheus-operated.monitoring:9090]"
+)
 @click.option("--max-replicas", "most", default=10, metavar="N", help="For --scale.  [default: 10]")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, instead of standard output."
@@ -158,7 +161,7 @@ def _wanted(form: Form, given: dict[str, Any]) -> Wanted:
     if asked == AUTO:
         asked = "docker" if form == "2017" else None
     namespace = given.pop("namespace") or ("openwhisk" if form in ("2017", "invoker") else "upcall")
-    kafka, image = given.pop("kafka"), given.pop("image")
+    kafka = given.pop("kafka")
     if kafka or form in ("invoker", "2017"):
         given["kafka"] = kafka or f"kafka.{namespace}:9092"
     return Wanted(
@@ -170,8 +173,7 @@ def _wanted(form: Form, given: dict[str, Any]) -> Wanted:
         volume_size=_size("--volume-size", given.pop("volume_size")),
         runtimes=_runtimes(given.pop("runtimes")),
         store=_store(given.pop("store")),
-        **({"image": image} if image else {}),
-        **given,
+        **{name: value for name, value in given.items() if value is not None},
     )
 
 

@@ -13,7 +13,6 @@ DATA = "/var/lib/upcall"
 SANDBOX_RIGHTS = {
     "SYS_ADMIN": "namespaces and mounts of sandboxes",
     "NET_ADMIN": "the sandboxes' own networks, with rules of what they reach",
-    "SYS_RESOURCE": "bounds of what actions may open and write",
     "SETUID": "each sandbox has a user of its own",
     "SETGID": "and a group",
     "SETPCAP": "what runs in a sandbox gives up all of these",

@@ -6,6 +6,7 @@ from upcall.manifests.document import Object, Remarked
 from upcall.manifests.driver import Needs, needs
 from upcall.manifests.pod import TLS, template
 from upcall.manifests.profiles import Profile
+from upcall.manifests.scaling import scaling
 from upcall.manifests.servers import claims
 from upcall.manifests.stores import credentials, place
 from upcall.manifests.wanted import LONGEST, PORT, Wanted, meta, selector
@@ -27,6 +28,7 @@ def invoker(wanted: Wanted, profile: Profile) -> list[Object]:
         _workload(wanted, profile, need),
         _budget(wanted),
         _policy(wanted),
+        *scaling(wanted),
     ]
 
 
@@ -135,12 +137,7 @@ def _workload(wanted: Wanted, profile: Profile, need: Needs) -> Object:
         spec: Object = {"selector": chosen, "updateStrategy": update, "template": pod}
         return {**about, "kind": "DaemonSet", "spec": spec}
     spec = {
-        "replicas": Remarked(
-            wanted.replicas,
-            above="How many Invokers. To have more, put the same number here and at INVOKER_COUNT and\n"
-            "INVOKER_INSTANCES below, or just\n"
-            f"kubectl -n {wanted.namespace} scale statefulset {wanted.name} --replicas N",
-        ),
+        **_count(wanted),
         "serviceName": wanted.name,
         "podManagementPolicy": Remarked("Parallel", beside="Invokers do not wait for each other"),
         "updateStrategy": update,
@@ -149,6 +146,18 @@ def _workload(wanted: Wanted, profile: Profile, need: Needs) -> Object:
         **({} if wanted.driver == "docker" else claims(wanted)),
     }
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": about["metadata"], "spec": spec}
+
+
+def _count(wanted: Wanted) -> Object:
+    """None where a scaler has the say: to apply the file again would take it away."""
+    if wanted.scaler != "none":
+        return {}
+    said = (
+        "How many Invokers. To have more, put the same number here and at INVOKER_COUNT and\n"
+        "INVOKER_INSTANCES below, or just\n"
+        f"kubectl -n {wanted.namespace} scale statefulset {wanted.name} --replicas N"
+    )
+    return {"replicas": Remarked(wanted.replicas, above=said)}
 
 
 def _budget(wanted: Wanted) -> Object:
@@ -162,7 +171,13 @@ def _budget(wanted: Wanted) -> Object:
 
 def _policy(wanted: Wanted) -> Object:
     """Kubelets' probes come through always."""
-    others = {"matchExpressions": [{"key": "user-action-pod", "operator": "DoesNotExist"}]}
+    others: Object = {"podSelector": {"matchExpressions": [{"key": "user-action-pod", "operator": "DoesNotExist"}]}}
+    said = "Pods of this namespace, but no actions."
+    if wanted.monitor:
+        others, said = (
+            {"namespaceSelector": {}, **others},
+            "Pods of all namespaces, as Prometheus' is any, but no actions.",
+        )
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -172,7 +187,7 @@ def _policy(wanted: Wanted) -> Object:
             "policyTypes": ["Ingress"],
             "ingress": [
                 {
-                    "from": Remarked([{"podSelector": others}], above="Pods of this namespace, but no actions."),
+                    "from": Remarked([others], above=said),
                     "ports": [{"port": "http"}],
                 }
             ],

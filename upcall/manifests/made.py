@@ -35,7 +35,7 @@ KINDS: dict[Form, Kind] = {
         (
             *_COMMON,
             *("replicas", "tolerations", "spread", "secret", "runtimes", "volume", "volume_size", "docker_group"),
-            *("monitor", "scaler", "most"),
+            *("monitor", "scaler", "most", "prometheus"),
         ),
     ),
     "2017": Kind(

@@ -96,6 +96,8 @@ def _container(wanted: Wanted, needs: Needs) -> Object:
 def _environment(wanted: Wanted) -> list[Any]:
     if wanted.daemon:
         return [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    if wanted.scaler != "none":
+        return []
     count = {"name": "INVOKER_COUNT", "value": str(wanted.replicas)}
     said = "The same number as replicas. Invokers look at replicas, too, and tell where these differ."
     return [Remarked(count, above=said), {"name": "INVOKER_INSTANCES", "value": str(wanted.replicas)}]

@@ -61,6 +61,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     scaler: Scaler = "none"
     most: int = 10
     """Replicas that a scaler may make."""
+    prometheus: str = "http://prometheus-operated.monitoring:9090"
+    """Which KEDA asks."""
     runtimes: str = ""
     """OpenWhisk's manifest, as JSON."""
     arch: Arch = "amd64"
