@@ -85,9 +85,10 @@ def root(name: str) -> Path:
     made = cache() / "roots" / f"{name}-{digest(PACKAGES[name], *DPKG, FINISH, suite())}.tar"
     if not made.exists():
         part = made.with_name(f".{uuid4().hex}.tar")
-        node = [] if name != "nodejs" else [f"--extract-hook=cp {shutil.which('node')} $1/usr/bin/node"]
+        hooks = {"nodejs": f"cp {shutil.which('node')} $1/usr/bin/node", "invoker": "ldconfig -r $1"}
+        own = [f"--extract-hook={hooks[name]}"] if name in hooks else []
         command = ["mmdebstrap", "--quiet", "--format=tar", "--variant=extract", f"--include={PACKAGES[name]}", *DPKG]
-        command += [f"--extract-hook={FINISH}", *node, suite(), str(part)]
+        command += [f"--extract-hook={FINISH}", *own, suite(), str(part)]
         try:
             done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
             if done.returncode != 0:
