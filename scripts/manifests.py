@@ -1,16 +1,27 @@
-"""Writes deploy/*.yml, and with `--goldens` what tests compare; `--check` fails where deploy/ is out of date."""
+"""Writes deploy/*.yml, and the manifests that tests compare; `--check` fails where one is out of date."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from upcall.manifests.files import FILES
+from upcall.manifests.made import manifest
+from upcall.manifests.profiles import PROFILES
+from upcall.manifests.wanted import Wanted
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
+GOLDENS = ROOT / "tests" / "unit" / "manifests" / "golden"
 
 
-def stale() -> list[Path]:
-    return [DEPLOY / name for name, make in FILES.items() if _read(DEPLOY / name) != make()]
+def texts() -> Iterator[tuple[Path, str]]:
+    """Files, and what belongs into them."""
+    for name, make in FILES.items():
+        yield DEPLOY / name, make()
+    for name, row in PROFILES.items():
+        yield GOLDENS / f"{name}.yml", manifest("invoker", Wanted(profile=name, driver=row.driver), f"{row.hosts}.")
+        if row.driver == "docker":
+            yield GOLDENS / f"2017-{name}.yml", manifest("2017", Wanted(profile=name, driver="docker"), f"{row.hosts}.")
 
 
 def _read(path: Path) -> str:
@@ -18,8 +29,10 @@ def _read(path: Path) -> str:
 
 
 if __name__ == "__main__":
+    old = [(path, text) for path, text in texts() if _read(path) != text]
     if "--check" in sys.argv:
-        old = ", ".join(str(path.relative_to(ROOT)) for path in stale())
-        sys.exit(f"{old}: out of date; run scripts/manifests.py" if old else 0)
-    for name, make in FILES.items():
-        (DEPLOY / name).write_text(make())
+        names = ", ".join(str(path.relative_to(ROOT)) for path, _ in old)
+        sys.exit(f"{names}: out of date; run scripts/manifests.py" if old else 0)
+    for path, text in old:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)

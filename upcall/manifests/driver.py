@@ -80,6 +80,8 @@ def _kubernetes(wanted: Wanted, profile: Profile) -> Needs:
         environment={
             "UPCALL_DRIVER": "kubernetes",
             "UPCALL_MEMORY": Remarked(megabytes(wanted.memory), beside="of the cluster, for action pods"),
+            "CONFIG_whisk_helm_release": release(wanted),
+            **_place(wanted),
         },
         pod={
             "runAsNonRoot": True,
@@ -90,9 +92,24 @@ def _kubernetes(wanted: Wanted, profile: Profile) -> Needs:
         rules=[
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
             {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["pods/attach"], "verbs": ["get", "create"]},
             {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list"]},
         ],
     )
+
+
+def release(wanted: Wanted) -> str:
+    """The label `release` of action pods."""
+    return wanted.release or "upcall"
+
+
+def _place(wanted: Wanted) -> Object:
+    """Action pods go where Invokers go; a label alone can be named."""
+    prefix = "CONFIG_whisk_kubernetes_userPodNodeAffinity"
+    if not wanted.node_selector:
+        return {f"{prefix}_enabled": "false"}
+    key, value = next(iter(wanted.node_selector.items()))
+    return {f"{prefix}_key": key, f"{prefix}_value": value}
 
 
 def _bare() -> Object:

@@ -1,0 +1,170 @@
+"""The templates of deploy/helm/upcall that are made, not written: objects of a whole platform, with Helm's expressions
+where the chart's values go.
+
+A manifest is made of wishes that occur nowhere else (`SAMPLE`). What came of them, and fields that a value decides as a
+whole, become marks in the objects, and marks in the text become expressions. So the chart says what `upcall manifests`
+says, and what is not a value of the chart is not written a second time.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from upcall.manifests.document import Object, plain, stream
+from upcall.manifests.fleet import fleet
+from upcall.manifests.invoker import invoker
+from upcall.manifests.profiles import ANY, profile
+from upcall.manifests.wanted import Driver, Wanted, mebibytes
+
+SAMPLE = Wanted(
+    release="release", namespace="namespace", image="image.example/upcall", replicas=777, memory=600_000, api_host="api"
+)
+HEAD = "{{/* Made by scripts/manifests.py, of what 'upcall manifests' writes; values are put in. */}}"
+CLAIMED = {"invoker": "invoker", "postgres": "db", "kafka": "kafka"}
+"""Parts with data of their own, and which value says how large."""
+_RELEASE, _SPACE = "{{ .Release.Name }}", "{{ .Release.Namespace }}"
+_BLOCKS = {
+    "M_CHECKSUM": ['upcall/settings: {{ include "upcall.digest" . }}'],
+    "M_TOLERATIONS": ['{{- with include "upcall.tolerations" . }}', "tolerations: {{ . }}", "{{- end }}"],
+    "M_AFFINITY": ['{{- with include "upcall.affinity" . }}', "affinity: {{ . }}", "{{- end }}"],
+    "M_PULL": ["{{- with .Values.imagePullSecrets }}", "imagePullSecrets: {{ toJson . }}", "{{- end }}"],
+    "M_SETTINGS": [
+        '{{- if ne (include "upcall.settings" .) "{}" }}',
+        f"- configMapRef: {{name: {_RELEASE}-settings}}",
+        "{{- end }}",
+    ],
+    "M_DATA": ["{{- if not .Values.k8s.persistence.enabled }}", "- name: data", "  emptyDir: {}", "{{- end }}"],
+    "M_MORE": [
+        '{{- range $name, $value := include "upcall.invoker" . | fromJson }}',
+        "{{ $name }}: {{ $value | quote }}",
+        "{{- end }}",
+    ],
+    "M_CLAIMS": ['{{- with include "upcall.claims" (list . PART) }}', "volumeClaimTemplates: {{ . }}", "{{- end }}"],
+}
+"""What stands for a line with such a mark."""
+_WORDS = {
+    "release-kafka.namespace:9092": '{{ include "upcall.kafka" . | quote }}',
+    "http://release-controller.namespace:8080": '{{ include "upcall.api" . | quote }}',
+    SAMPLE.image: '{{ include "upcall.image" . | quote }}',
+    "release-upcall": '{{ include "upcall.secret" . }}',
+    "M_SELECTOR_INVOKER": '{{ include "upcall.selector" . }}',
+    "M_SELECTOR": "{{ toJson .Values.nodeSelector }}",
+    "M_CONTROLLERS": "{{ int .Values.controller.replicaCount }}",
+    str(SAMPLE.replicas): '{{ include "upcall.replicas" . }}',
+    "release": "{{ .Release.Name | quote }}",
+    "namespace": "{{ .Release.Namespace | quote }}",
+}
+"""What stands for a value that is this, and nothing else."""
+_PARTS = {
+    mebibytes(SAMPLE.pod_memory): '{{ include "upcall.podMemory" . }}Mi',
+    f"{SAMPLE.memory} MB": '{{ include "upcall.memory" . }} MB',
+    f'"{SAMPLE.replicas}"': '{{ include "upcall.replicas" . | quote }}',
+}
+
+
+def templates() -> dict[str, str]:
+    """By their names in templates/."""
+    made = [found for found in fleet(SAMPLE, profile(ANY)) if found["kind"] not in ("Namespace", "Secret")]
+    by = {part: [found for found in made if _part(found) == part] for part in ("postgres", "kafka", "controller")}
+    return {
+        "postgres.yaml": _template(by["postgres"], 'eq (include "upcall.bundled" (list . "db")) "yes"'),
+        "kafka.yaml": _template(by["kafka"], 'eq (include "upcall.bundled" (list . "kafka")) "yes"'),
+        "controller.yaml": _template(by["controller"], ".Values.controller.enabled"),
+        **{f"invoker-{driver}.yaml": _invokers(driver) for driver in ("process", "docker", "kubernetes")},
+        "invoker-daemon.yaml": _invokers("docker", daemon=True),
+        "_apart.tpl": _apart(),
+    }
+
+
+def _invokers(driver: Driver, daemon: bool = False) -> str:
+    """Of one way to run actions."""
+    wanted = msgspec.structs.replace(
+        SAMPLE,
+        driver=driver,
+        daemon=daemon,
+        secret="release-upcall",  # noqa: S106 - its name
+        kafka="release-kafka.namespace:9092",
+        api_host="http://release-controller.namespace:8080",
+    )
+    objects = [found for found in invoker(wanted, profile(ANY)) if found["kind"] != "Namespace"]
+    return _template(objects, f'eq (include "upcall.workload" .) "{"daemon" if daemon else driver}"')
+
+
+def _apart() -> str:
+    """Affinities by the name of how Invokers are spread."""
+    made = []
+    for spread in ("preferred", "required"):
+        wanted = msgspec.structs.replace(SAMPLE, spread=spread)
+        (found,) = (each for each in plain(invoker(wanted, profile(ANY))) if each["kind"] == "StatefulSet")
+        text = msgspec.json.encode(found["spec"]["template"]["spec"]["affinity"]).decode()
+        text = text.replace('"release"', "{{ .Release.Name | quote }}")
+        made.append(f'{{{{- define "upcall.apart.{spread}" -}}}}\n{text}\n{{{{- end }}}}\n')
+    return f"{HEAD}\n{''.join(made)}"
+
+
+def _template(objects: list[Object], condition: str) -> str:
+    marked = [_marked(plain(found)) for found in objects]
+    lines = [text for line in stream(marked).splitlines() for text in _line(line)]
+    return "\n".join([HEAD, f"{{{{- if {condition} }}}}", *lines, "{{- end }}", ""])
+
+
+def _part(found: Object) -> str:
+    part: str = found["metadata"]["labels"]["app.kubernetes.io/component"]
+    return part
+
+
+def _marked(found: Object) -> Object:
+    """The object, with marks where values decide more than a word."""
+    if found["kind"] == "ConfigMap":
+        found["data"]["M_MORE"] = "M_MORE"
+    if found["kind"] not in ("StatefulSet", "DaemonSet"):
+        return found
+    part, spec = _part(found), found["spec"]
+    if part == "controller":
+        spec["replicas"] = "M_CONTROLLERS"
+    claimed = _pod(spec["template"], part)
+    if claimed:
+        spec["volumeClaimTemplates"] = f"M_CLAIMS_{CLAIMED[part]}"
+    return found
+
+
+def _pod(template: Object, part: str) -> bool:
+    """Whether it has data that a volume may keep."""
+    spec: dict[str, Any] = template["spec"]
+    spec["nodeSelector"] = "M_SELECTOR_INVOKER" if part == "invoker" else "M_SELECTOR"
+    spec["imagePullSecrets"] = "M_PULL"
+    if part == "invoker":
+        spec["tolerations"] = "M_TOLERATIONS"
+        spec["affinity"] = "M_AFFINITY"
+    if part in ("invoker", "controller"):
+        template["metadata"]["annotations"] = {"M_CHECKSUM": "M_CHECKSUM"}
+        spec["containers"][0]["envFrom"].append("M_SETTINGS")
+    kept = {"name": "data", "emptyDir": {}}
+    claimed = kept in spec["volumes"] and "updateStrategy" not in template
+    spec["volumes"] = ["M_DATA" if volume == kept else volume for volume in spec["volumes"]]
+    return claimed
+
+
+def _line(line: str) -> list[str]:
+    """Of the text, with its marks replaced."""
+    indent, rest = re.fullmatch(r"( *)(.*)", line).groups()  # type: ignore[union-attr]
+    if (found := re.fullmatch(r"(?:- )?(?:\w+: )?(M_[A-Z]+)(_[a-z]+)?", rest)) and found[1] in _BLOCKS:
+        text = [each.replace("PART", f'"{(found[2] or "_")[1:]}"') for each in _BLOCKS[found[1]]]
+        return [f"{indent}{each}" for each in text]
+    start, _, value = rest.rpartition(": ")
+    if start and (word := value.strip('"')) in _WORDS and f'"{SAMPLE.replicas}"' != value:
+        return [f"{indent}{start}: {_WORDS[word]}"]
+    for text, expression in _PARTS.items():
+        rest = rest.replace(f'"{text}"' if text[0] != '"' and f'"{text}"' in rest else text, _quoted(expression))
+    return [f"{indent}{_named(rest)}"]
+
+
+def _quoted(expression: str) -> str:
+    """It begins with a number."""
+    return expression if expression.endswith("}}") else f'"{expression}"'
+
+
+def _named(text: str) -> str:
+    text = text.replace("[release-", f"[{_RELEASE}-")
+    return re.sub(r"(?<![\w.-])release-(?=[a-z])", f"{_RELEASE}-", re.sub(r"(?<=[a-z]\.)namespace\b", _SPACE, text))
