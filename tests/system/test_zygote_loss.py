@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -19,6 +20,9 @@ from upcall.containers.sandbox.zygote import Zygote, ZygoteLost
 from upcall.errors import StartFailed
 from upcall.model.preload import Preload
 from upcall.ports import Container
+
+STATUS = 3
+"""The place of a container's status pipe among the descriptors that it is spawned with."""
 
 
 def kill(driver: ProcessContainers) -> None:
@@ -84,15 +88,18 @@ async def test_zygotes_that_end_before_their_turn_comes_are_no_tries(
 async def test_a_container_whose_process_dies_with_its_zygote_before_it_is_ready_is_made_again(
     driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It says so to nobody: a process may be ready sooner than it can be stopped."""
     spawn, spawned = driver.spawn, []
 
     async def deadly(order: dict[str, Any], tenant: str, fds: list[int]) -> Fork:
-        fork = await spawn(order, tenant, fds)
-        spawned.append(fork)
-        if len(spawned) == 1:
-            signal.pidfd_send_signal(fork.pidfd, signal.SIGSTOP)
-            kill(driver)
-        return fork
+        if spawned:
+            spawned.append(await spawn(order, tenant, fds))
+            return spawned[-1]
+        with open(os.devnull, "wb") as nobody:
+            spawned.append(await spawn(order, tenant, [*fds[:STATUS], nobody.fileno(), *fds[STATUS + 1 :]]))
+        kill(driver)
+        await asyncio.to_thread(select.select, [spawned[-1].pidfd], [], [])
+        return spawned[-1]
 
     monkeypatch.setattr(driver, "spawn", deadly)
     lost: list[str] = []
@@ -102,6 +109,33 @@ async def test_a_container_whose_process_dies_with_its_zygote_before_it_is_ready
     assert len(spawned) == 2
     assert await result(container, OK) == {"ok": 1}
     assert lost == []
+
+
+async def test_a_container_that_is_ready_when_it_dies_with_its_zygote_tells_of_it_after_its_claim(
+    driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not made again: what it has said is that it runs."""
+    spawn, spawned = driver.spawn, []
+
+    async def deadly(order: dict[str, Any], tenant: str, fds: list[int]) -> Fork:
+        ear, mouth = os.pipe()
+        try:
+            spawned.append(await spawn(order, tenant, [*fds[:STATUS], mouth, *fds[STATUS + 1 :]]))
+            os.write(fds[STATUS], await asyncio.to_thread(os.read, ear, 4096))
+        finally:
+            os.close(ear)
+            os.close(mouth)
+        kill(driver)
+        await asyncio.to_thread(select.select, [spawned[-1].pidfd], [], [])
+        return spawned[-1]
+
+    monkeypatch.setattr(driver, "spawn", deadly)
+    container = await driver.create(spec(""))
+    lost = asyncio.Event()
+    container.lost = lost.set
+    await container.claim("guest")
+    assert len(spawned) == 1
+    await asyncio.wait_for(lost.wait(), 15)
 
 
 async def test_a_claimed_container_still_tells_of_its_death(driver: ProcessContainers) -> None:
