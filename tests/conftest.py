@@ -1,4 +1,11 @@
-"""What takes longest begins first, so that of several workers none is left with it at the end."""
+"""What takes longest begins first, so that of several workers none is left with it at the end.
+
+What tests start hears signals, however the tests were started: `nohup` and `&` in a script let all that they start
+ignore SIGHUP and SIGINT, and Python leaves it so. A handler is not inherited, so one that does nothing keeps what
+whoever started the tests wants of them.
+"""
+
+import signal
 
 import pytest
 
@@ -45,6 +52,10 @@ LONGEST = (
     "tests/system/test_invokers.py",
     "tests/system/test_setup.py",
 )
+
+for each in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(each) == signal.SIG_IGN:
+        signal.signal(each, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
