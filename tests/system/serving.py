@@ -51,7 +51,11 @@ class Platform:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **QUIET, **(environment or {})},
             )
-        self.port = self._await_port()
+        try:
+            self.port = self._await_port()
+        except BaseException:
+            self.kill()
+            raise
         self.seconds_to_ready = time.monotonic() - began
         properties = dict(line.split("=", 1) for line in (data / ".wskprops").read_text().splitlines())
         self.auth, self.url = properties["AUTH"], properties["APIHOST"]
@@ -99,10 +103,18 @@ class Platform:
         return self.call("POST", f"actions/{name}?{query}", arguments or {})
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
-        """The exit code."""
+        """The exit code. What does not end within a minute is killed, so that one failure is one."""
         if self.process.poll() is None:
             self.process.send_signal(by)
-        return self.process.wait(timeout=60)
+        try:
+            return self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 @contextmanager

@@ -199,13 +199,13 @@ def test_top_shows_actions_and_failures(platform: Platform) -> None:
 
 
 def test_top_is_a_line_each_time_where_it_is_no_terminal(platform: Platform) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command("top", "--interval", "0.1"), stdout=subprocess.PIPE, text=True, env=environment(platform)
-    )
-    assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(3)]
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     for line in lines:
         assert " ready: " in line
