@@ -89,7 +89,8 @@ async def test_a_container_whose_process_dies_with_its_zygote_before_it_is_ready
     driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says so to nobody: a process may be ready sooner than it can be stopped."""
-    spawn, spawned = driver.spawn, []
+    spawned: list[Fork] = []
+    spawn = driver.spawn
 
     async def deadly(order: dict[str, Any], tenant: str, fds: list[int]) -> Fork:
         if spawned:
@@ -115,7 +116,8 @@ async def test_a_container_that_is_ready_when_it_dies_with_its_zygote_tells_of_i
     driver: ProcessContainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not made again: what it has said is that it runs."""
-    spawn, spawned = driver.spawn, []
+    spawned: list[Fork] = []
+    spawn = driver.spawn
 
     async def deadly(order: dict[str, Any], tenant: str, fds: list[int]) -> Fork:
         ear, mouth = os.pipe()
