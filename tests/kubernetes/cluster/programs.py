@@ -47,6 +47,7 @@ PACKAGES = {
 """Programs, and Debian's packages."""
 LINKS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 _VERSION_OF = "k8s.io/component-base/version"
+_CHARTS = "helm.sh/helm/v3/pkg/chartutil"
 
 
 class Program(NamedTuple):
@@ -72,7 +73,12 @@ PROGRAMS = {
     "coredns": Program(f"github.com/coredns/coredns v{COREDNS}"),
     "pause": Program(""),
     "kwok": Program(f"sigs.k8s.io/kwok v{KWOK}", "sigs.k8s.io/kwok/cmd/kwok", staged=True),
-    "helm": Program(f"helm.sh/helm/v3 v{HELM}", "helm.sh/helm/v3/cmd/helm", staged=True),
+    "helm": Program(
+        f"helm.sh/helm/v3 v{HELM}",
+        "helm.sh/helm/v3/cmd/helm",
+        staged=True,
+        flags=f"-X {_CHARTS}.k8sVersionMajor=1 -X {_CHARTS}.k8sVersionMinor={VERSION.split('.')[1]}",
+    ),
 }
 NODE = ("kube", "coredns", "pause")
 
