@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.cluster.cluster import CHECKOUT, Cluster
+from tests.kubernetes.cluster.cluster import Cluster
+from tests.kubernetes.cluster.place import CHECKOUT
 from tests.kubernetes.outside import NAMESPACE, Outside, settings, wait
 
 MANIFEST = CHECKOUT / "deploy" / "invoker.yml"
@@ -60,21 +61,19 @@ def deployed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
             outside.put("hello", HELLO)
             yield outside
         finally:
-            cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
-            cluster.kubectl("-n", NAMESPACE, "delete", "pods", "--all", "--grace-period=1")
-            cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+            cluster.remove_namespace(NAMESPACE)
             outside.close()
 
 
-def edited(folder: Path, **changes: str) -> Path:
-    """The file with some of its lines written anew, each of which is there."""
+def edited(folder: Path, changes: dict[str, str]) -> str:
+    """The file with some of its lines written anew, each of which is there once or more."""
     text = MANIFEST.read_text()
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)
     made = folder / "invoker.yml"
     made.write_text(text)
-    return made
+    return str(made)
 
 
 def test_an_activation_runs_is_kept_and_has_its_logs(deployed: Deployed) -> None:
@@ -91,13 +90,50 @@ def test_scale_alone_is_enough_and_each_has_the_id_of_its_pod(deployed: Deployed
     deployed.kubectl("scale", "statefulset", "invoker", "--replicas=2")
     deployed.up(0, 1)
     assert {"invoker0", "invoker1"} <= deployed.topics()
+    deployed.kubectl("wait", "pod", "-l", "name=invoker", "--for=condition=Ready", "--timeout=60s")
     for number in (0, 1):
-        wait(f"{number} is ready", lambda number=number: ready(deployed.pod(number)), deployed.told)  # type: ignore[misc]
         said = deployed.kubectl("logs", f"invoker-{number}")
-        assert f"invoker{number}" in said
+        assert f"invoker{number} is ready" in said or f"invoker{number}/" in said, said
     deployed.greets("Bob")
 
 
-def ready(pod: dict[str, Any]) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)
+def test_a_pod_that_is_killed_comes_back_with_its_id(deployed: Deployed) -> None:
+    before = deployed.pod(0)["metadata"]["uid"]
+    deployed.kubectl("delete", "pod", "invoker-0", "--grace-period=0", "--force")
+    wait("another is there", lambda: deployed.pod(0).get("metadata", {}).get("uid", before) != before, deployed.told)
+    deployed.up(*range(replicas(deployed)))
+    deployed.kubectl("wait", "pod", "invoker-0", "--for=condition=Ready", "--timeout=60s")
+    deployed.greets("Eve")
+
+
+def test_the_count_and_the_node_selector_are_edited_in_the_file(deployed: Deployed, tmp_path: Path) -> None:
+    """Two of them, on nodes with a label: none has it at first."""
+    node = deployed.cluster.node
+    counts = {"replicas: 1\n": "replicas: 2\n", 'value: "1"': 'value: "2"'}
+    deployed.kubectl(
+        "apply", "-f", edited(tmp_path, {**counts, "nodeSelector: {}": f"nodeSelector: {{{ROLE}: invoker}}"})
+    )
+    wait("one is for nodes with the label", lambda: pending(deployed), deployed.told)
+    try:
+        deployed.cluster.kubectl("label", "node", node, f"{ROLE}=invoker")
+        deployed.kubectl("rollout", "status", "statefulset", "invoker", "--timeout=90s")
+    finally:
+        deployed.cluster.kubectl("label", "node", node, f"{ROLE}-")
+    deployed.up(0, 1)
+    for number in (0, 1):
+        spec = deployed.pod(number)["spec"]
+        assert (spec["nodeSelector"], spec["nodeName"]) == ({ROLE: "invoker"}, node)
+        counted = {each["name"]: each["value"] for each in spec["containers"][0]["env"] if "value" in each}
+        assert counted["INVOKER_COUNT"] == counted["INVOKER_INSTANCES"] == "2"
+    deployed.greets("Mallory")
+
+
+def replicas(deployed: Deployed) -> int:
+    return int(deployed.kubectl("get", "statefulset", "invoker", "-o", "jsonpath={.spec.replicas}"))
+
+
+def pending(deployed: Deployed) -> bool:
+    conditions = [each for number in (0, 1) for each in deployed.pod(number).get("status", {}).get("conditions", [])]
+    return any(
+        each.get("reason") == "Unschedulable" and "node affinity/selector" in each["message"] for each in conditions
+    )

@@ -79,6 +79,13 @@ class Cluster:
             raise Refused(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
 
+    def remove_namespace(self, name: str, wait: bool = True) -> None:
+        """With all that is in it, which has a second to end; nothing where it is not there."""
+        self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+        self.kubectl("-n", name, "delete", "pods", "--all", "--grace-period=1", f"--wait={str(wait).lower()}")
+        if wait:
+            self.kubectl("delete", "namespace", name, "--ignore-not-found")
+
     def load(self, name: str, source: Path) -> None:
         """Have an image under this name, of an archive (`docker save` or OCI), a root file system (folder or tar), or a
         static program. Costs nothing where the node has it from the same source, by its path, size and time."""

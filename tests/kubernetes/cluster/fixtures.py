@@ -40,4 +40,4 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.remove_namespace(name, wait=False)

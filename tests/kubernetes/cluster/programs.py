@@ -3,7 +3,7 @@ in it. In `${XDG_CACHE_HOME:-~/.cache}/upcall/kubernetes-VERSION` lie:
 
     go-…/    Go itself, where this machine has none or an old one
     bin/     etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet and kubectl, which are
-             links to one file; coredns and pause; kwok and helm where somebody asked; `.NAME` says of what each was built
+             links to one file; coredns and pause; kwok and helm where asked for; `.NAME` says of what each was built
     images/  archives of images that tests load
 
 It takes 5 CPU minutes with nothing there. Go's own caches (4 GB in `go env GOCACHE`, 1 GB in GOMODCACHE) stay where Go

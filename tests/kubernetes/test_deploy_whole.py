@@ -1,0 +1,82 @@
+"""`kubectl apply -f deploy/upcall.yml`: the whole platform in a pod."""
+
+import json
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.kubernetes.cluster.cluster import Cluster, Refused
+from tests.kubernetes.cluster.place import CHECKOUT
+from tests.kubernetes.outside import wait
+
+MANIFEST = CHECKOUT / "deploy" / "upcall.yml"
+NAMESPACE, NAME = "upcall", "upcall"
+HELLO = "def main(args):\n    return {'greeting': 'Hello ' + args['name']}\n"
+PROPERTIES = ("exec", "upcall-0", "--", "cat", "/var/lib/upcall/.wskprops")
+
+
+class Whole:
+    """What the file makes, called through its Service."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._auth = ""
+
+    def kubectl(self, *words: str) -> str:
+        return self.cluster.kubectl("-n", NAMESPACE, *words)
+
+    def told(self) -> str:
+        return self.kubectl("get", "pods,events", "-o", "wide") + self.kubectl(
+            "logs", "-l", f"name={NAME}", "--tail=40"
+        )
+
+    def rolled_out(self) -> None:
+        try:
+            self.kubectl("rollout", "status", "statefulset", NAME, "--timeout=90s")
+        except Refused as late:
+            raise AssertionError(f"{late}\n{self.told()}") from late
+        properties = dict(line.split("=", 1) for line in self.kubectl(*PROPERTIES).splitlines())
+        self._auth = properties["AUTH"]
+
+    def call(self, method: str, path: str, body: Any) -> Any:
+        address = self.kubectl("get", "service", NAME, "-o", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
+        headers = {
+            "Authorization": f"Basic {b64encode(self._auth.encode()).decode()}",
+            "Content-Type": "application/json",
+        }
+        url = f"http://{address}/api/v1/namespaces/_/{path}"
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture
+def whole(cluster: Cluster) -> Iterator[Whole]:
+    cluster.invoker_image()
+    with cluster.alone(NAMESPACE):
+        try:
+            cluster.kubectl("apply", "-f", str(MANIFEST))
+            yield Whole(cluster)
+        finally:
+            cluster.remove_namespace(NAMESPACE)
+
+
+def test_an_activation_is_answered_through_the_service(whole: Whole) -> None:
+    whole.rolled_out()
+    whole.call("PUT", "actions/hello?overwrite=true", {"exec": {"kind": "python:3", "code": HELLO}})
+    record = whole.call("POST", "actions/hello?blocking=true", {"name": "Ada"})
+    assert record["response"]["result"] == {"greeting": "Hello Ada"}
+
+
+def test_what_it_keeps_outlasts_its_process(whole: Whole) -> None:
+    whole.rolled_out()
+    whole.call("PUT", "actions/hello?overwrite=true", {"exec": {"kind": "python:3", "code": HELLO}})
+    whole.kubectl("exec", "upcall-0", "--", "python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
+    count = ("get", "pod", "upcall-0", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+    wait("it starts again", lambda: int(whole.kubectl(*count)) == 1, whole.told)
+    whole.rolled_out()
+    record = whole.call("POST", "actions/hello?blocking=true", {"name": "Bob"})
+    assert record["response"]["result"] == {"greeting": "Hello Bob"}
