@@ -1,10 +1,12 @@
-"""Writes deploy/*.yml, and the manifests that tests compare; `--check` fails where one is out of date."""
+"""Writes deploy/*.yml, templates of the chart beside them, and the manifests that tests compare; `--check` fails where
+one is out of date."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from upcall.manifests.files import FILES
+from upcall.manifests.helm import templates
 from upcall.manifests.made import manifest
 from upcall.manifests.profiles import PROFILES
 from upcall.manifests.wanted import Wanted
@@ -18,6 +20,8 @@ def texts() -> Iterator[tuple[Path, str]]:
     """Files, and what belongs into them."""
     for name, make in FILES.items():
         yield DEPLOY / name, make()
+    for name, text in templates().items():
+        yield DEPLOY / "helm" / "upcall" / "templates" / name, text
     for name, row in PROFILES.items():
         yield GOLDENS / f"{name}.yml", manifest("invoker", Wanted(profile=name, driver=row.driver), f"{row.hosts}.")
         if row.driver == "docker":

@@ -18,7 +18,13 @@ from upcall.manifests.profiles import ANY, profile
 from upcall.manifests.wanted import Driver, Wanted, mebibytes
 
 SAMPLE = Wanted(
-    release="release", namespace="namespace", image="image.example/upcall", replicas=777, memory=600_000, api_host="api"
+    release="release",
+    namespace="namespace",
+    image="image.example/upcall",
+    replicas=777,
+    memory=600_000,
+    docker_group=776,
+    zookeeper="zookeeper:1",
 )
 HEAD = "{{/* Made by scripts/manifests.py, of what 'upcall manifests' writes; values are put in. */}}"
 CLAIMED = {"invoker": "invoker", "postgres": "db", "kafka": "kafka"}
@@ -46,6 +52,7 @@ _BLOCKS = {
 _WORDS = {
     "release-kafka.namespace:9092": '{{ include "upcall.kafka" . | quote }}',
     "http://release-controller.namespace:8080": '{{ include "upcall.api" . | quote }}',
+    SAMPLE.zookeeper: '{{ include "upcall.zookeeper" . | quote }}',
     SAMPLE.image: '{{ include "upcall.image" . | quote }}',
     "release-upcall": '{{ include "upcall.secret" . }}',
     "M_SELECTOR_INVOKER": '{{ include "upcall.selector" . }}',
@@ -59,6 +66,7 @@ _WORDS = {
 _PARTS = {
     mebibytes(SAMPLE.pod_memory): '{{ include "upcall.podMemory" . }}Mi',
     f"{SAMPLE.memory} MB": '{{ include "upcall.memory" . }} MB',
+    str(SAMPLE.docker_group): "{{ int .Values.invoker.dockerGroup }}",
     f'"{SAMPLE.replicas}"': '{{ include "upcall.replicas" . | quote }}',
 }
 
@@ -83,6 +91,7 @@ def _invokers(driver: Driver, daemon: bool = False) -> str:
         SAMPLE,
         driver=driver,
         daemon=daemon,
+        zookeeper=SAMPLE.zookeeper if daemon else "",
         secret="release-upcall",  # noqa: S106 - its name
         kafka="release-kafka.namespace:9092",
         api_host="http://release-controller.namespace:8080",
@@ -136,12 +145,13 @@ def _pod(template: Object, part: str) -> bool:
     spec["imagePullSecrets"] = "M_PULL"
     if part == "invoker":
         spec["tolerations"] = "M_TOLERATIONS"
+    if "affinity" in spec:
         spec["affinity"] = "M_AFFINITY"
     if part in ("invoker", "controller"):
         template["metadata"]["annotations"] = {"M_CHECKSUM": "M_CHECKSUM"}
         spec["containers"][0]["envFrom"].append("M_SETTINGS")
     kept = {"name": "data", "emptyDir": {}}
-    claimed = kept in spec["volumes"] and "updateStrategy" not in template
+    claimed = kept in spec["volumes"]
     spec["volumes"] = ["M_DATA" if volume == kept else volume for volume in spec["volumes"]]
     return claimed
 
