@@ -10,7 +10,7 @@ import click
 from upcall.errors import Misconfigured
 from upcall.manifests.made import Form, manifest
 from upcall.manifests.profiles import ANY, PROFILES, driver_for, profile
-from upcall.manifests.wanted import ARCHES, DRIVERS, SCALERS, SPREADS, USUAL_MEMORY, Wanted
+from upcall.manifests.wanted import ARCHES, DRIVERS, ISOLATIONS, SCALERS, SPREADS, USUAL_MEMORY, Wanted
 from upcall.manifests.wishes import selectors
 from upcall.model.sizes import MB, parse_size
 from upcall.roles import manifest as parsed
@@ -94,6 +94,17 @@ _HIDDEN = ("--store",)
     help="StorageClass for data, or default.  [default: none; they go with the pod]",
 )
 @click.option("--volume-size", default="1g", metavar="SIZE", help="[default: 1g]")
+@click.option(
+    "--isolation",
+    type=click.Choice(ISOLATIONS),
+    default="full",
+    help="Of --driver process. none: no rights are taken, and actions can do all that the Invoker can.",
+)
+@click.option(
+    "--user-namespace",
+    is_flag=True,
+    help="Of --driver process: root there is nobody on the node (hostUsers: false; containerd 2).",
+)
 @click.option(
     "--docker-group", default=999, metavar="GID", help="Group of the Docker socket on the nodes.  [default: 999]"
 )

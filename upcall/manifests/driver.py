@@ -11,17 +11,13 @@ from upcall.manifests.wanted import Driver, Wanted, megabytes
 SOCKET = "/var/run/docker.sock"
 DATA = "/var/lib/upcall"
 SANDBOX_RIGHTS = {
-    "SYS_ADMIN": "namespaces and mounts of sandboxes",
-    "NET_ADMIN": "the sandboxes' own networks, with rules of what they reach",
+    "SYS_ADMIN": "namespaces and mounts of sandboxes, and groups of their own below the pod's",
+    "NET_ADMIN": "links and rules of the actions' way out",
     "SETUID": "each sandbox has a user of its own",
     "SETGID": "and a group",
-    "SETPCAP": "what runs in a sandbox gives up all of these",
-    "CHOWN": "files of sandboxes belong to their users",
-    "DAC_OVERRIDE": "and are looked after by the Invoker",
-    "FOWNER": "",
-    "KILL": "an action that is over its time is ended",
-    "SYS_CHROOT": "",
+    "KILL": "what is over its time is ended, and belongs to another user",
 }
+WHY_UNCONFINED = "Engines' usual lists refuse pivot_root and mounts to all; each sandbox has a list of its own."
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +26,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     environment: Object
     pod: Object
     container: Object
+    users: Object = {}
+    """Of the pod: whether it has users of its own."""
     volumes: list[Any] = []
     mounts: list[Object] = []
     rules: list[Object] = []
@@ -44,11 +42,31 @@ def needs(wanted: Wanted, profile: Profile) -> Needs:
 
 
 def _process(wanted: Wanted, profile: Profile) -> Needs:
+    if wanted.isolation == "none":
+        return Needs(
+            environment={
+                "UPCALL_DRIVER": "process",
+                "UPCALL_ISOLATION": Remarked("none", beside="actions can do and read all that the Invoker can"),
+            },
+            pod=_nobody(profile),
+            container=bare(),
+        )
     drop: Object = {"drop": ["ALL"], "add": [Remarked(name, beside=why) for name, why in SANDBOX_RIGHTS.items()]}
+    unconfined = {"type": "Unconfined"}
+    own = {"hostUsers": False} if wanted.user_namespace else {}
     return Needs(
         environment={"UPCALL_DRIVER": "process"},
-        pod={"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}, "appArmorProfile": {"type": "Unconfined"}},
-        container={"readOnlyRootFilesystem": True, "capabilities": drop},
+        pod={
+            "runAsUser": 0,
+            "seccompProfile": Remarked(unconfined, above=WHY_UNCONFINED),
+            "appArmorProfile": unconfined,
+        },
+        users=own,
+        container={
+            "readOnlyRootFilesystem": True,
+            **({"procMount": "Unmasked"} if own else {}),
+            "capabilities": drop,
+        },
         admission="privileged",
     )
 
@@ -65,7 +83,7 @@ def _docker(wanted: Wanted, profile: Profile) -> Needs:
             "supplementalGroups": [Remarked(wanted.docker_group, beside="of the socket: stat -c %g " + SOCKET)],
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        container=_bare(),
+        container=bare(),
         volumes=[
             {"name": "dockersock", "hostPath": {"path": SOCKET, "type": "Socket"}},
             Remarked(data, above="The engine opens pipes for logs in it: it has the same path inside and outside."),
@@ -83,12 +101,8 @@ def _kubernetes(wanted: Wanted, profile: Profile) -> Needs:
             "CONFIG_whisk_helm_release": release(wanted),
             **_place(wanted),
         },
-        pod={
-            "runAsNonRoot": True,
-            **({} if profile.own_users else {"runAsUser": 1001, "fsGroup": 1001}),
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        container=_bare(),
+        pod=_nobody(profile),
+        container=bare(),
         rules=[
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
             {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
@@ -96,6 +110,12 @@ def _kubernetes(wanted: Wanted, profile: Profile) -> Needs:
             {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list"]},
         ],
     )
+
+
+def _nobody(profile: Profile) -> Object:
+    """A pod's security context of who has no rights; OpenShift picks the user itself."""
+    user = {} if profile.own_users else {"runAsUser": 1001, "fsGroup": 1001}
+    return {"runAsNonRoot": True, **user, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
 def release(wanted: Wanted) -> str:
@@ -112,7 +132,7 @@ def _place(wanted: Wanted) -> Object:
     return {f"{prefix}_key": key, f"{prefix}_value": value}
 
 
-def _bare() -> Object:
+def bare() -> Object:
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

@@ -22,6 +22,7 @@ def invoker(wanted: Wanted, profile: Profile) -> list[Object]:
         *namespace(wanted.namespace, need.admission),
         account(wanted),
         *invoker_role(wanted, need.rules),
+        *admitted(wanted, profile, need),
         _config(wanted, need),
         *_secret(wanted),
         _service(wanted),
@@ -48,6 +49,24 @@ def invoker_role(wanted: Wanted, more: list[Object]) -> list[Object]:
     """An Invoker reads how many there are to be, so that one that is not to come back empties its topic."""
     own = {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": [wanted.name], "verbs": ["get"]}
     return role(wanted, "invoker", [*([] if wanted.daemon else [own]), *more])
+
+
+def admitted(wanted: Wanted, profile: Profile, need: Needs) -> list[Object]:
+    """On OpenShift a pod that needs rights has to be let have them by name; the namespace's label is not enough."""
+    if not profile.scc or need.admission != "privileged":
+        return []
+    group, about = "rbac.authorization.k8s.io", meta(wanted, f"{wanted.name}-scc", "invoker")
+    subject = {"kind": "ServiceAccount", "name": wanted.name, "namespace": wanted.namespace}
+    chosen = {"apiGroup": group, "kind": "ClusterRole", "name": "system:openshift:scc:privileged"}
+    return [
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": about,
+            "roleRef": chosen,
+            "subjects": [subject],
+        }
+    ]
 
 
 def role(wanted: Wanted, part: str, rules: list[Object]) -> list[Object]:

@@ -15,7 +15,18 @@ from upcall.manifests.wishes import check, only
 
 Form = Literal["invoker", "single", "fleet", "2017"]
 FORMS: tuple[Form, ...] = get_args(Form)
-_COMMON = ("namespace", "release", "node_selector", "registry", "image", "memory", "cpu", "pull_secret")
+_COMMON = (
+    "namespace",
+    "release",
+    "node_selector",
+    "registry",
+    "image",
+    "memory",
+    "cpu",
+    "pull_secret",
+    "isolation",
+    "user_namespace",
+)
 
 
 class Kind(NamedTuple):

@@ -176,7 +176,6 @@ def _environment(wanted: Wanted) -> list[Any]:
         "DB_WHISK_ACTIONS": "openwhisk_kube_whisks",
         "DB_WHISK_ACTIVATIONS": "openwhisk_kube_activations",
         "DB_WHISK_AUTHS": "openwhisk_kube_subjects",
-        "UPCALL_DRIVER": "docker",
         "UPCALL_GRACE": f"{GRACE} s",
     }
     secret = wanted.secret or wanted.name

@@ -22,6 +22,7 @@ def _spec(wanted: Wanted, profile: Profile, needs: Needs) -> Object:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": Remarked(LONGEST + SLACK, beside="the longest action, and some to go"),
         **_placed(wanted, profile),
+        **needs.users,
         "securityContext": needs.pod,
         **({"imagePullSecrets": [{"name": wanted.pull_secret}]} if wanted.pull_secret else {}),
         "containers": [_container(wanted, needs)],

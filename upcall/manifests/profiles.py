@@ -32,8 +32,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the library that the manifest of 2017 mounts is there."""
     single_node: bool = False
     own_users: bool = False
-    enforces: bool = False
-    """Whether namespaces refuse privileged pods unless they are labelled."""
+    scc: bool = False
+    """Whether security context constraints say what a pod may have."""
     capabilities: bool = True
     """Whether pods may be given any."""
 
@@ -55,12 +55,12 @@ PROFILES: dict[str, Profile] = {
             driver="kubernetes",
             refused={"docker": CRIO},
             own_users=True,
-            enforces=True,
+            scc=True,
         ),
         _containerd("rhel", "RHEL, Rocky Linux, AlmaLinux with containerd"),
         _containerd("eks", "Amazon EKS"),
         _containerd("gke", "Google Kubernetes Engine"),
-        _containerd("gke-autopilot", "Google Kubernetes Engine, Autopilot", capabilities=False, enforces=True),
+        _containerd("gke-autopilot", "Google Kubernetes Engine, Autopilot", capabilities=False),
         _containerd("aks", "Azure Kubernetes Service"),
         _containerd("iks", "IBM Cloud Kubernetes Service"),
         _containerd("kind", "kind"),
@@ -68,7 +68,7 @@ PROFILES: dict[str, Profile] = {
         Profile(name="docker-desktop", hosts="Docker Desktop", driver="docker", single_node=True),
         _containerd("k3s", "k3s, RKE2"),
         _containerd("microk8s", "MicroK8s"),
-        _containerd("talos", "Talos Linux", enforces=True),
+        _containerd("talos", "Talos Linux"),
         Profile(
             name="dind",
             hosts="kubeadm in Docker (Docker inside of Docker)",

@@ -35,6 +35,7 @@ def _server(wanted: Wanted, need: Needs) -> Server:
             "serviceAccountName": wanted.of(PART),
             "automountServiceAccountToken": bool(need.rules),
             "terminationGracePeriodSeconds": LONGEST + SLACK,
+            **need.users,
             "securityContext": need.pod,
         },
         container={

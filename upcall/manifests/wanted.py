@@ -14,6 +14,8 @@ SPREADS: tuple[Spread, ...] = get_args(Spread)
 Scaler = Literal["none", "hpa", "keda"]
 SCALERS: tuple[Scaler, ...] = get_args(Scaler)
 Arch = Literal["amd64", "arm64"]
+Isolation = Literal["full", "none"]
+ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
 ARCHES: tuple[Arch, ...] = get_args(Arch)
 
 PORT = 8080
@@ -66,6 +68,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: str = ""
     """OpenWhisk's manifest, as JSON."""
     arch: Arch = "amd64"
+    isolation: Isolation = "full"
+    """Of the process driver. none: actions can do and read all that the Invoker can."""
+    user_namespace: bool = False
+    """Whether root in the pod is nobody on the node (`hostUsers: false`)."""
     docker_group: int = 999
     """Group of the Docker socket on the hosts."""
 

@@ -92,10 +92,25 @@ def _together(wanted: Wanted, profile: Profile) -> None:
         raise Misconfigured("--daemonset has an Invoker per node, and nothing to scale: leave --scale out")
     if wanted.daemon and wanted.volume:
         raise Misconfigured("--daemonset: only pods of a StatefulSet have volumes of their own; leave --volume out")
+    _process(wanted, profile)
     if wanted.store and wanted.secret:
         raise Misconfigured("--store and --secret: the Secret that is there has the store's address; give one of them")
     if wanted.store:
         _store(wanted.store)
+
+
+def _process(wanted: Wanted, profile: Profile) -> None:
+    asked = {"--isolation none": wanted.isolation == "none", "--user-namespace": wanted.user_namespace}
+    odd = [option for option, is_asked in asked.items() if is_asked]
+    if odd and wanted.driver != "process":
+        raise Misconfigured(f"{odd[0]} is for the process driver alone: give --driver process, too, or leave it out")
+    if len(odd) > 1:
+        raise Misconfigured("--isolation none takes no rights at all, so --user-namespace has no use: leave it out")
+    if wanted.driver == "process" and wanted.isolation == "full" and not profile.capabilities:
+        raise Misconfigured(
+            f"--driver process cannot keep actions apart on {profile.name} ({profile.hosts}), where pods get no "
+            "capabilities: take --driver kubernetes; or, only for code that you trust as your own, --isolation none"
+        )
 
 
 def _store(text: str) -> None:
@@ -126,6 +141,7 @@ OPTIONS = {
     "daemon": "--daemonset",
     "scaler": "--scale",
     "most": "--max-replicas",
+    "user_namespace": "--user-namespace",
     "docker_group": "--docker-group",
 }
 """Of fields that are not named as they are written."""
