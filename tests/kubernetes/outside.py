@@ -30,11 +30,12 @@ class Outside:
         self.broker = kafka.Broker(kafka.jars(), folder / "kafka", cluster.host_address)
         admin = (settings["CONFIG_whisk_couchdb_username"], settings["CONFIG_whisk_couchdb_password"])
         self.couch = pouchdb.Server(pouchdb.programs(), folder / "couch", cluster.host_address, admin)
-        databases = {name: value for name, value in settings.items() if "_databases_" in name}
+        databases = {name: value for name, value in settings.items() if name.startswith("CONFIG_whisk_couchdb_")}
         environment = {
             **databases,
+            "CONFIG_whisk_couchdb_host": self.couch.address,
+            "CONFIG_whisk_couchdb_port": str(self.couch.port),
             "KAFKA_HOSTS": self.broker.bootstrap,
-            "UPCALL_STORE": self.couch.url(),
             "UPCALL_AUTH": AUTH,
             "UPCALL_ACTION_NETWORK": "none",
             "LIMITS_ACTIONS_INVOKES_PERMINUTE": "100000",
