@@ -12,7 +12,7 @@ def run_folder(data: Path) -> Path:
     """Where the sockets of this data folder's sandboxes lie: always the same, so that a later life finds what an
     earlier one left, and short, for a unix socket's path has 107 bytes."""
     user, given = os.getuid(), os.environ.get("XDG_RUNTIME_DIR", "")
-    if user == 0:
+    if user == 0 and os.access("/run", os.W_OK):  # not in a container whose root is read-only
         base = Path("/run/upcall")
     elif os.path.isdir(given) and os.stat(given).st_uid == user:  # `su` leaves the variable of the user before
         base = Path(given) / "upcall"

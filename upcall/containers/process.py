@@ -255,7 +255,8 @@ class ProcessContainers:
         while True:
             zygote = self._begin()
             try:
-                await zygote.request(self._hello(), [])
+                _, (userns,) = await zygote.request(self._hello(), [])
+                self._keep(userns)
                 fatal = await self._load(zygote, modules)
             except BaseException as error:
                 await asyncio.shield(zygote.close())
@@ -265,9 +266,15 @@ class ProcessContainers:
             if not fatal:
                 break
             modules.remove(fatal)
-        if self.mode == confine.AS_ROOT and self._userns < 0:
-            self._userns = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         return zygote
+
+    def _keep(self, userns: int) -> None:
+        """That of root's first zygote is entered by all others. It comes from within: to ask /proc for it takes the
+        right to trace."""
+        if self.mode == confine.AS_ROOT and self._userns < 0:
+            self._userns = userns
+        else:
+            os.close(userns)
 
     def _begin(self) -> Zygote:
         keep = [self._userns] if self._userns >= 0 else []

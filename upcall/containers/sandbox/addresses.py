@@ -55,9 +55,11 @@ def look() -> Sight:
     )
 
 
-def free(sight: Sight, wanted: IPv4Network | None) -> list[IPv4Network]:
-    """The wanted network, or those candidates that the host has no route to; one at least. Raises Misconfigured."""
-    candidates = (wanted,) if wanted else CANDIDATES
+def free(sight: Sight, wanted: IPv4Network | None, kept: Iterable[IPv4Network] = ()) -> list[IPv4Network]:
+    """The wanted network, or those candidates that the host has no route to and that are not `kept` for others; one at
+    least. Raises Misconfigured."""
+    others = list(kept)
+    candidates = (wanted,) if wanted else [one for one in CANDIDATES if not any(map(one.overlaps, others))]
     found = [one for one in candidates if not any(one.overlaps(network) for network in sight.routed)]
     if not found:
         raise taken(wanted)

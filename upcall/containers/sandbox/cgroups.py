@@ -78,15 +78,23 @@ def _enable(folder: Path) -> list[str]:
         try:
             control.write_text(wanted)
         except OSError:
-            leaf = folder / "upcall-platform"
-            leaf.mkdir(exist_ok=True)
-            (leaf / "cgroup.procs").write_text("0")
+            _make_way(folder)
             control.write_text(wanted)
     if "cpu" in offered:
         with contextlib.suppress(OSError):  # refused where real-time processes are about
             control.write_text("+cpu")
             available.append("cpu")
     return available
+
+
+def _make_way(folder: Path) -> None:
+    """Move this process to a leaf; at the top of a container's own tree all that are there, its first process too."""
+    leaf = folder / "upcall-platform"
+    leaf.mkdir(exist_ok=True)
+    others = (folder / "cgroup.procs").read_text().split() if not (folder / "cgroup.type").exists() else []
+    for pid in ("0", *others):
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            (leaf / "cgroup.procs").write_text(pid)
 
 
 class Life:

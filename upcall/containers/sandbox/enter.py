@@ -22,6 +22,8 @@ from upcall.runtimes.python import linux
 _BOUNDS = {"max_inotify_instances": 16, "max_inotify_watches": 8192}
 STAGE = "/tmp"  # noqa: S108 - in a mount namespace of our own
 FIRST_ID, IDS = 100_000, 65_536
+_FIRST_OF_FEW, _FEW = 4_000, 61_536
+"""In a pod's own user namespace, which has 65,536 ids."""
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     _stage(plan["sources"])
+    _proc()
     if plan["userns"] is None:
         _new_user_namespace()
     else:
@@ -57,13 +60,20 @@ def _stage(sources: list[str]) -> None:
         os.close(fd)
 
 
+def _proc() -> None:
+    """See all of /proc: a container's runtime hides parts of it, and then the kernel lets no user namespace below have
+    one of its own. Where that is refused, bubblewrap will tell."""
+    with contextlib.suppress(OSError):
+        linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+
+
 def _new_user_namespace() -> None:
     """Unshare, with the maps written by a helper that stays outside.
 
     First this process stops being root: what the users of a namespace use up (inotify, processes, signals, locked
     memory, queues) counts for its maker, too, and root's share is needed by the host's own services.
     """
-    me = os.getpid()
+    me, (first, count) = os.getpid(), _ids()
     wait, go = os.pipe()
     helper = os.fork()
     if not helper:
@@ -73,18 +83,25 @@ def _new_user_namespace() -> None:
             os.read(wait, 1)
             for name in ("uid_map", "gid_map"):
                 with open(f"/proc/{me}/{name}", "w") as file:
-                    file.write(f"0 {FIRST_ID} {IDS}")
+                    file.write(f"0 {first} {count}")
             failed = 0
         finally:
             os._exit(failed)
     os.close(wait)
-    os.setresgid(FIRST_ID, FIRST_ID, FIRST_ID)
-    os.setresuid(FIRST_ID, FIRST_ID, FIRST_ID)
+    os.setresgid(first, first, first)
+    os.setresuid(first, first, first)
     linux.unshare(linux.CLONE_NEWUSER)
     os.close(go)
     if os.waitpid(helper, 0)[1]:
         sys.exit("cannot map ids in a new user namespace")
     _bound()
+
+
+def _ids() -> tuple[int, int]:
+    """The first of the ids for sandboxes, and how many."""
+    with open("/proc/self/uid_map") as file:
+        there = max(int(inside) + int(count) for inside, _, count in map(str.split, file))
+    return (FIRST_ID, IDS) if there >= FIRST_ID + IDS else (_FIRST_OF_FEW, _FEW)
 
 
 def _bound() -> None:

@@ -6,9 +6,10 @@ know, hence two rules of ours in the chain that it keeps for such (DOCKER-USER).
 (ufw, firewalld), they have to be told themselves.
 
 What our links may not reach: the host by any of its addresses (also by what it passes on, as published ports of
-containers: `dnat`), other links of ours, networks that the host keeps for containers (bridges that lead nowhere
-else), link-local, multicast. Refused is answered at once and not dropped, so that no action waits for a time-out. A
-source address that is not the link's own is dropped; IPv6 is dropped.
+containers: `dnat`), in a pod its node and the cluster's API (`guarded`), other links of ours, networks that the host
+keeps for containers (bridges that lead nowhere else), link-local, multicast. Refused is answered at once and not
+dropped, so that no action waits for a time-out. A source address that is not the link's own is dropped; IPv6 is
+dropped.
 """
 
 from collections.abc import Iterable
@@ -20,10 +21,18 @@ from upcall.containers.sandbox.addresses import NEVER
 _DOCKER = "DOCKER-USER"
 
 
-def text(table: str, ours: str, network: IPv4Network, uplinks: Iterable[str], switched: Iterable[str]) -> str:
+def text(
+    table: str,
+    ours: str,
+    network: IPv4Network,
+    uplinks: Iterable[str],
+    switched: Iterable[str],
+    *,
+    guarded: Iterable[IPv4Network] = (),
+) -> str:
     """The table as a script for nft: `ours` matches our links. Of the links in `switched`, which did not forward
     before, nothing but our own traffic is forwarded, so that the host does not become everybody's router."""
-    never = ", ".join(map(str, NEVER))
+    never = ", ".join(map(str, [*NEVER, *guarded]))
     spare_bridge = f'meta oifkind "bridge" {nft.without("oifname", uplinks)}goto refuse'
     alone = nft.names(switched)
     foreign = f'iifname {alone} oifname != {ours} meta iifkind != "bridge" ct state new ct status ! dnat drop'

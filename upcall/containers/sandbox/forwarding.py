@@ -1,12 +1,16 @@
 """The kernel's switch that lets a host forward packets, per link: set where it is off, put back in the end.
 
 Not the one switch for all links: that is how others (Docker, Kubernetes) ask for forwarding, and while they do,
-nothing is put back.
+nothing is put back. In a container these files cannot be written; there it is said by rtnetlink.
 """
 
 import contextlib
+import errno
+import socket
 from collections.abc import Iterable
 from pathlib import Path
+
+from upcall.runtimes.python.rtnetlink import Netlink
 
 _ALL = Path("/proc/sys/net/ipv4/ip_forward")
 _LINKS = Path("/proc/sys/net/ipv4/conf")
@@ -23,16 +27,26 @@ def on_alone(links: Iterable[str]) -> list[str]:
 
 
 def switch_on(links: Iterable[str]) -> None:
-    """Raises OSError where the switches cannot be written."""
+    """Raises OSError where the switches cannot be set."""
     for name in links:
-        _switch(name).write_text("1")
+        _set(name, on=True)
 
 
 def switch_back(links: Iterable[str]) -> None:
     """Off again, unless everything is to forward by now."""
     for name in links if _read(_ALL) == "0" else ():
         with contextlib.suppress(OSError):  # a link that is gone
-            _switch(name).write_text("0")
+            _set(name, on=False)
+
+
+def _set(link: str, *, on: bool) -> None:
+    try:
+        _switch(link).write_text(str(int(on)))
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        with Netlink() as netlink:
+            netlink.forward(socket.if_nametoindex(link), on=on)
 
 
 def _switch(link: str) -> Path:

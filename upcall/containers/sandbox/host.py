@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from upcall.containers.sandbox import cgroups, guardian
+from upcall.containers.sandbox import cgroups, guardian, pod
 from upcall.errors import Misconfigured
 
 _LONGEST = 80
@@ -46,6 +46,7 @@ class Host:
         except OSError as error:
             raise Misconfigured(f"Another upcall runs on the folder {self._run}.") from error
         _raise_descriptors()
+        pod.open_cgroups()
         places = cgroups.detect()
         tag = hashlib.sha256(os.fsencode(self._run.resolve())).hexdigest()[:12]
         self._sweep(places, tag)

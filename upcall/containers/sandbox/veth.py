@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from upcall.containers.sandbox import addresses, firewall, forwarding, nft
+from upcall.containers.sandbox import addresses, firewall, forwarding, nft, pod
 from upcall.containers.sandbox.outbound import INSIDE_ALONE, Ask, Link, Trouble
 from upcall.containers.sandbox.zygote import ZygoteLost
 from upcall.errors import Misconfigured, StartFailed
@@ -81,8 +81,10 @@ class Veth:
         switched = forwarding.off(links)
         if firewall.others(_TABLES):  # what forwards may be switched by another platform, which leaves that to the last
             switched += forwarding.on_alone(links)
-        self._network = self._reserve(addresses.free(sight, self._wanted), switched)
-        table = firewall.text(self._table, f'"{self._prefix}*"', self._network, sight.uplinks, switched)
+        self._network = self._reserve(addresses.free(sight, self._wanted, pod.kept(sight.own)), switched)
+        table = firewall.text(
+            self._table, f'"{self._prefix}*"', self._network, sight.uplinks, switched, guarded=pod.guarded()
+        )
         firewall.load(self._table, table)
         forwarding.switch_on(switched)  # after the table, so that who finds it switched finds the table
         firewall.open_docker(self._prefix)

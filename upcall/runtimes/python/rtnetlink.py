@@ -81,9 +81,10 @@ class Netlink:
             self._change(_NEWLINK, 0, body, f"keep IPv6 from interface {index}")
         self._change(_NEWLINK, 0, _LINK.pack(0, 0, index, _UP, _UP), f"set interface {index} up")
 
-    def forward(self, index: int, *, answer: bool = False) -> None:
-        """Let packets that come in by this link go on by others; `answer` for whom they reach (proxy ARP)."""
-        values = _number(_FORWARDING, 1) + (_number(_PROXY_ARP, 1) if answer else b"")
+    def forward(self, index: int, *, answer: bool = False, on: bool = True) -> None:
+        """Let packets that come in by this link go on by others, or no more; `answer` for whom they reach (proxy
+        ARP)."""
+        values = _number(_FORWARDING, int(on)) + (_number(_PROXY_ARP, 1) if answer else b"")
         form = _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET, _attribute(_INET_CONF, values)))
         self._change(_NEWLINK, 0, _LINK.pack(0, 0, index, 0, 0) + form, f"forward by interface {index}")
 

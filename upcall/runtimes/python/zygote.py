@@ -1,11 +1,11 @@
 """The process from which every Python sandbox is forked: modules loaded, heap frozen, a single thread.
 
 It speaks to the platform over a unix socket of packets: one JSON object per packet, file descriptors alongside.
-`hello` brings the mode and the seccomp filter; `preload` names a module to be loaded, and is told why it is not
-(`preload`); `net` makes a network namespace and gives it back with the sockets in
-it that the platform serves; `link` and `gateway` are parts of its way out; `spawn` forks a container from listening
-socket, output pipes, status pipe, network namespace and cgroups, and gives back its pidfd. The status pipe then reads
-"ok" when the runtime listens, or the reason why it never will, and "paused" each time that init has stopped everybody.
+`hello` brings the mode and the seccomp filter, and gives the user namespace; `preload` names a module to be loaded,
+and is told why it is not (`preload`); `net` makes a network namespace and gives it back with the sockets in it that
+the platform serves; `link` and `gateway` are parts of its way out; `spawn` forks a container from listening socket,
+output pipes, status pipe, network namespace and cgroups, and gives back its pidfd. The status pipe then reads "ok"
+when the runtime listens, or the reason why it never will, and "paused" each time that init has stopped everybody.
 
 Its end of the socket closing is the end of the platform: it exits, and as pid 1 of the outer pid namespace takes every
 container with it. Children are reaped by the kernel (SIGCHLD ignored); the platform watches pidfds. What is
@@ -75,6 +75,7 @@ class Zygote:
             match request["op"]:
                 case "hello":
                     reply = self._begin(request)
+                    given = [os.open("/proc/self/ns/user", os.O_RDONLY)]
                 case "preload":
                     reply = {"refused": preload(request["module"])}
                     self._settle()
