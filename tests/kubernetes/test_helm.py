@@ -137,7 +137,7 @@ def test_settings_of_a_mycluster_yaml_mean_what_they_mean_to_openwhisk(mine: dic
     }
     assert (found.limits.memory, found.limits.logs) == (Bounds(128, 1024, 256), Bounds(0, 20, 10))
     assert (found.limits.concurrency, found.limits.payload) == (Bounds(1, 4, 1), 2097152)
-    assert (found.memory, found.api_host) == (4096, "https://openwhisk.example.org:443")
+    assert (found.memory, found.api_host) == (4096, "https://openwhisk.example.org")
     assert (found.log_level, found.user_events) == ("debug", True)
     assert found.docker.extra_env == ("__OW_ALLOW_CONCURRENT=true",)
 
@@ -179,7 +179,7 @@ def test_an_ingress_leads_to_the_controllers(mine: dict[str, Object]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--set", "controller.enabled=false"), "kafka.connect_string: where Kafka is"),
+        (("--set", "kafka.external=true"), "kafka.connect_string: where Kafka is"),
         ((*ALONE, "--set", "existingSecret="), "db.host: where CouchDB is"),
         ((*ALONE, "--set", "whisk.ingress.apiHostName="), "whisk.ingress.apiHostName: how actions reach the API"),
         (("--set", "invoker.daemonSet=true"), "leave daemonSet out, or set impl to docker"),

@@ -29,6 +29,8 @@ SAMPLE = Wanted(
 HEAD = "{{/* Made by scripts/manifests.py, of what 'upcall manifests' writes; values are put in. */}}"
 CLAIMED = {"invoker": "invoker", "postgres": "db", "kafka": "kafka"}
 """Parts with data of their own, and which value says how large."""
+_PLACE = "CONFIG_whisk_kubernetes_userPodNodeAffinity"
+"""Variables that depend on the selector, which the chart writes itself."""
 _RELEASE, _SPACE = "{{ .Release.Name }}", "{{ .Release.Namespace }}"
 _BLOCKS = {
     "M_CHECKSUM": ['upcall/settings: {{ include "upcall.digest" . }}'],
@@ -57,6 +59,7 @@ _WORDS = {
     "release-upcall": '{{ include "upcall.secret" . }}',
     "M_SELECTOR_INVOKER": '{{ include "upcall.selector" . }}',
     "M_SELECTOR": "{{ toJson .Values.nodeSelector }}",
+    "M_DRIVER": "{{ .Values.invoker.containerFactory.impl }}",
     "M_CONTROLLERS": "{{ int .Values.controller.replicaCount }}",
     str(SAMPLE.replicas): '{{ include "upcall.replicas" . }}',
     "release": "{{ .Release.Name | quote }}",
@@ -126,7 +129,8 @@ def _part(found: Object) -> str:
 def _marked(found: Object) -> Object:
     """The object, with marks where values decide more than a word."""
     if found["kind"] == "ConfigMap":
-        found["data"]["M_MORE"] = "M_MORE"
+        data = {name: value for name, value in found["data"].items() if not name.startswith(_PLACE)}
+        found["data"] = {**data, "M_MORE": "M_MORE"}
     if found["kind"] not in ("StatefulSet", "DaemonSet"):
         return found
     part, spec = _part(found), found["spec"]
@@ -149,7 +153,11 @@ def _pod(template: Object, part: str) -> bool:
         spec["affinity"] = "M_AFFINITY"
     if part in ("invoker", "controller"):
         template["metadata"]["annotations"] = {"M_CHECKSUM": "M_CHECKSUM"}
-        spec["containers"][0]["envFrom"].append("M_SETTINGS")
+        container = spec["containers"][0]
+        container["envFrom"].append("M_SETTINGS")
+        for variable in container["env"]:
+            if variable["name"] == "UPCALL_DRIVER":
+                variable["value"] = "M_DRIVER"
     kept = {"name": "data", "emptyDir": {}}
     claimed = kept in spec["volumes"]
     spec["volumes"] = ["M_DATA" if volume == kept else volume for volume in spec["volumes"]]
@@ -165,8 +173,8 @@ def _line(line: str) -> list[str]:
     start, _, value = rest.rpartition(": ")
     if start and (word := value.strip('"')) in _WORDS and f'"{SAMPLE.replicas}"' != value:
         return [f"{indent}{start}: {_WORDS[word]}"]
-    for text, expression in _PARTS.items():
-        rest = rest.replace(f'"{text}"' if text[0] != '"' and f'"{text}"' in rest else text, _quoted(expression))
+    for number, expression in _PARTS.items():
+        rest = rest.replace(f'"{number}"' if f'"{number}"' in rest else number, _quoted(expression))
     return [f"{indent}{_named(rest)}"]
 
 

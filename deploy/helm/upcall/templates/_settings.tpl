@@ -41,9 +41,15 @@
 {{- if $factory.enableConcurrency }}{{ include "upcall.put" (list $made "CONFIG_whisk_containerFactory_containerArgs_extraEnvVars_0" "__OW_ALLOW_CONCURRENT=true") }}{{ end -}}
 {{- if ne $factory.impl "process" }}{{ include "upcall.put" (list $made "CONFIG_whisk_containerFactory_containerArgs_network" (eq $factory.impl "docker" | ternary $factory.networkConfig.name "")) }}{{ end -}}
 {{- if eq $factory.impl "kubernetes" -}}
-{{- include "upcall.put" (list $made "CONFIG_whisk_helm_release" .Release.Name) -}}
+{{- $place := "CONFIG_whisk_kubernetes_userPodNodeAffinity" -}}
+{{- $labels := include "upcall.selector" . | fromJson -}}
+{{- if not $labels }}{{ include "upcall.put" (list $made (printf "%s_enabled" $place) "false") }}
+{{- else }}
+{{- $key := keys $labels | sortAlpha | first -}}
+{{- include "upcall.put" (list $made (printf "%s_key" $place) $key) -}}
+{{- include "upcall.put" (list $made (printf "%s_value" $place) (get $labels $key)) -}}
+{{- end -}}
 {{- include "upcall.put" (list $made "CONFIG_whisk_runtime_delete_timeout" .Values.invoker.runtimeDeleteTimeout) -}}
-{{- if not .Values.affinity.enabled }}{{ include "upcall.put" (list $made "CONFIG_whisk_kubernetes_userPodNodeAffinity_enabled" "false") }}{{ end -}}
 {{- end -}}
 {{- toJson $made }}
 {{- end }}
