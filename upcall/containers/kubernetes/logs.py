@@ -17,7 +17,8 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from zlib import crc32
 
 from upcall.containers.kubernetes.gap import Line, Seen, Stamped
@@ -77,7 +78,7 @@ class PodOutput:
         """Times in the log, in nanoseconds: the latest, and up to which lines come again."""
         self._second = False
         """Whether the next sentinel is the other stream's, where both are one."""
-        self._twice: dict[int, int] = {}
+        self._twice: Counter[int] = Counter()
         self._twice_until = 0.0
         self._spent = 0
         self._live = asyncio.Event()
@@ -147,6 +148,7 @@ class PodOutput:
         """Whether nothing more will come. Raises Gone."""
         try:
             if self._logs.apart:
+                await self._looked_up()
                 return await self._logs.streams.attach(self._pod, self._opened, self._feed_new)
             self._stamped, self._skipped = Stamped(), self._last
             since = stamp(self._last) if self._last else ""
@@ -159,28 +161,32 @@ class PodOutput:
         except Broken as error:
             log.debug("the output of pod %s: %s", self._pod, error)
             if self._ended and self._logs.apart:
-                await self._caught_up()
+                with contextlib.suppress(Broken):
+                    await self._looked_up()
         return self._ended
 
     async def _opened(self) -> None:
-        await self._caught_up()
-        self._live.set()
-
-    async def _caught_up(self) -> None:
-        """What is in the log and was not read."""
+        """Attached; what was printed until now is in the log, and the last of it may come by both ways."""
         try:
-            lines = Stamped().feed(await self._logs.streams.log(self._pod))
+            missed = await self._missed()
         except (Broken, Refused, Gone) as error:
             log.debug("the log of pod %s: %s", self._pod, error)
-            return
-        missed = self._seen.new(lines, whole=len(lines) < TAIL)
-        if missed:
-            self._twice = {}
-            for line in missed:
-                sum = crc32(line.text)
-                self._twice[sum] = self._twice.get(sum, 0) + 1
+        else:
+            self._twice = Counter(crc32(line.text) for line in missed)
             self._twice_until = time.monotonic() + _TWICE
             await self._feed_merged(missed)
+        self._live.set()
+
+    async def _looked_up(self) -> None:
+        """Before attaching anew: what was missed up to here comes this way only. Raises Broken, Gone."""
+        if self._seen.lines:
+            with contextlib.suppress(Refused):
+                await self._feed_merged(await self._missed())
+
+    async def _missed(self) -> Sequence[Line]:
+        """What is in the log and was not read. Raises Broken, Refused, Gone."""
+        lines = Stamped().feed(await self._logs.streams.log(self._pod))
+        return self._seen.new(lines, whole=len(lines) < TAIL)
 
     async def _feed_new(self, stream: Stream, data: bytes) -> None:
         if self._twice:
@@ -190,14 +196,14 @@ class PodOutput:
     def _without_twice(self, data: bytes) -> bytes:
         """Without lines that were looked up a moment ago."""
         if time.monotonic() > self._twice_until:
-            self._twice = {}
+            self._twice.clear()
             return data
         *lines, rest = data.split(b"\n")
         kept = []
         for line in lines:
-            left = self._twice.get(crc32(line), 0)
-            if left:
-                self._twice[crc32(line)] = left - 1
+            sum = crc32(line)
+            if self._twice[sum] > 0:
+                self._twice[sum] -= 1
             else:
                 kept.append(line + b"\n")
         return b"".join(kept) + rest
