@@ -51,6 +51,7 @@ def deployed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     cluster.invoker_image()
     outside = Deployed(cluster, tmp_path_factory.mktemp("outside"), settings(cluster, MANIFEST))
     with cluster.alone(NAMESPACE):
+        cluster.remove_namespace(NAMESPACE)
         try:
             outside.start()
             cluster.kubectl("create", "namespace", NAMESPACE)
@@ -61,7 +62,7 @@ def deployed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
             outside.put("hello", HELLO)
             yield outside
         finally:
-            cluster.remove_namespace(NAMESPACE)
+            cluster.remove_namespace(NAMESPACE, wait=False)
             outside.close()
 
 

@@ -53,27 +53,27 @@ class Whole:
             return json.load(answer)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def whole(cluster: Cluster) -> Iterator[Whole]:
     cluster.invoker_image()
     with cluster.alone(NAMESPACE):
+        cluster.remove_namespace(NAMESPACE)
         try:
             cluster.kubectl("apply", "-f", str(MANIFEST))
-            yield Whole(cluster)
+            made = Whole(cluster)
+            made.rolled_out()
+            made.call("PUT", "actions/hello?overwrite=true", {"exec": {"kind": "python:3", "code": HELLO}})
+            yield made
         finally:
-            cluster.remove_namespace(NAMESPACE)
+            cluster.remove_namespace(NAMESPACE, wait=False)
 
 
 def test_an_activation_is_answered_through_the_service(whole: Whole) -> None:
-    whole.rolled_out()
-    whole.call("PUT", "actions/hello?overwrite=true", {"exec": {"kind": "python:3", "code": HELLO}})
     record = whole.call("POST", "actions/hello?blocking=true", {"name": "Ada"})
     assert record["response"]["result"] == {"greeting": "Hello Ada"}
 
 
 def test_what_it_keeps_outlasts_its_process(whole: Whole) -> None:
-    whole.rolled_out()
-    whole.call("PUT", "actions/hello?overwrite=true", {"exec": {"kind": "python:3", "code": HELLO}})
     whole.kubectl("exec", "upcall-0", "--", "python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
     count = ("get", "pod", "upcall-0", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
     wait("it starts again", lambda: int(whole.kubectl(*count)) == 1, whole.told)
