@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kubernetes.cluster.cluster import CHECKOUT, Cluster, Refused
+from tests.kubernetes.cluster.cluster import Cluster, Refused
+from tests.kubernetes.cluster.place import CHECKOUT
 from tests.unit.manifests.golden import objects, pod, rows, workloads
 from upcall.manifests.document import Object, plain, stream
 from upcall.manifests.fleet import fleet
@@ -30,7 +31,7 @@ def in_namespace(namespace: str) -> list[Object]:
     for row, wanted in rows():
         found += objects(row, Wanted(**{**fields(wanted), "namespace": namespace}))
     for driver in ("process", "docker", "kubernetes"):
-        wanted = Wanted(namespace=namespace, driver=driver, volume="default")  # type: ignore[arg-type]
+        wanted = Wanted(namespace=namespace, driver=driver, volume="default")
         found += [*single(wanted, PROFILES["ubuntu-docker"]), *fleet(wanted, PROFILES["ubuntu-docker"])]
     for name in ("ubuntu-docker", "flatcar", "dind"):
         found += old(Wanted(namespace=namespace, driver="docker"), PROFILES[name])

@@ -218,13 +218,14 @@ def _runtimes(text: str) -> str:
 
 def _said() -> str:
     """This command, without what may be secret."""
-    words = ["upcall", *sys.argv[1:]]
-    for i, word in enumerate(words):
-        if word in _HIDDEN and i + 1 < len(words):
-            words[i + 1] = "…"
-        elif word.startswith(tuple(f"{option}=" for option in _HIDDEN)):
-            words[i] = word.partition("=")[0] + "=…"
-    return shlex.join(words).replace("'…'", "…")
+    words: list[str] = []
+    for word in ["upcall", *sys.argv[1:]]:
+        option, equal, _ = word.partition("=")
+        if option in _HIDDEN and equal:
+            words.append(f"{option}=…")
+        else:
+            words.append("…" if words and words[-1] in _HIDDEN else shlex.quote(word))
+    return " ".join(words)
 
 
 def _show() -> None:

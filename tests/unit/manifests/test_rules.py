@@ -8,6 +8,7 @@ import pytest
 from tests.unit.manifests.golden import by_kind, objects, pod, rows, workloads
 from upcall.catalogue import SETTINGS
 from upcall.config import survey
+from upcall.docker import DRIVERS
 from upcall.identity import Surroundings
 from upcall.manifests.document import Object, plain
 from upcall.manifests.fleet import fleet
@@ -170,6 +171,8 @@ def test_each_role_takes_every_variable_that_it_is_given() -> None:
         given = settings(found, container)
         role: Any = {"upcall": "serve"}.get(container["name"], container["name"])
         flags = {"invoker": {"id": "0"}, "controller": {}, "serve": {}}[role]
+        if given.get("UPCALL_DRIVER") not in (*DRIVERS, None):
+            continue  # of a later version
         if "mine" in str(container.get("envFrom")):
             given["UPCALL_STORE"] = "postgresql://u@h/n"
         seen = survey(flags, given, None, role, Surroundings("here"))
