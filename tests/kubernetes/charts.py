@@ -66,5 +66,5 @@ def without_digest(objects: Mapping[str, Object]) -> dict[str, Object]:
 
 def difference(one: Mapping[str, Object], other: Mapping[str, Object]) -> str:
     """As `diff -u` shows it; empty where they are alike."""
-    lines = [json.dumps(side, indent=1, sort_keys=True).splitlines() for side in (one, other)]
-    return "\n".join(difflib.unified_diff(*lines, lineterm=""))
+    first, second = (json.dumps(side, indent=1, sort_keys=True).splitlines() for side in (one, other))
+    return "\n".join(difflib.unified_diff(first, second, lineterm=""))

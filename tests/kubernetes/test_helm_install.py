@@ -103,7 +103,8 @@ def test_install_invoke_upgrade_roll_back_uninstall(installed: Installed, tmp_pa
 
     installed("uninstall")
     kinds = "all,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets"
-    assert installed.kubectl("get", kinds, "-l", f"app.kubernetes.io/instance={RELEASE}", "-o", "name") == ""
+    left = (kinds, "-l", f"app.kubernetes.io/instance={RELEASE}", "-o", "name")
+    wait("nothing is left", lambda: not installed.kubectl("get", *left), lambda: installed.kubectl("get", *left))
 
 
 def greeted(installed: Installed, action: str) -> Any:

@@ -1,4 +1,4 @@
-"""A real ZooKeeper for tests: one server of Debian's package, on loopback, gone with the test run.
+"""A real ZooKeeper for tests: one server of Debian's package, on loopback or another address, gone with the test run.
 
 Each server has a port and a data folder of its own, and the kernel ends it when the process that started it dies
 (`setpriv --pdeathsig`). Without its jar or Java the tests are skipped with the reason; with `CI=true` that is a
@@ -23,7 +23,7 @@ from kazoo.client import KazooClient
 
 JAR = Path("/usr/share/java/zookeeper.jar")
 PROPERTIES = """dataDir={folder}/data
-clientPortAddress=127.0.0.1
+clientPortAddress={address}
 clientPort={port}
 tickTime=500
 admin.enableServer=false
@@ -43,14 +43,14 @@ def required() -> None:
 class Keeper:
     """One server; `start` after `kill` goes on with the same data and port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.hosts = f"127.0.0.1:{free.getsockname()[1]}"
+            free.bind((address, 0))
+            self.hosts = f"{address}:{free.getsockname()[1]}"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         port = self.hosts.rpartition(":")[2]
-        (folder / "zoo.cfg").write_text(PROPERTIES.format(folder=folder, port=port))
+        (folder / "zoo.cfg").write_text(PROPERTIES.format(folder=folder, address=address, port=port))
 
     def start(self) -> None:
         """Returns when it answers."""
