@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from upcall.manifests.actions import apart
 from upcall.manifests.document import Object, Remarked
 from upcall.manifests.driver import Needs, needs
 from upcall.manifests.pod import TLS, template
@@ -29,6 +30,7 @@ def invoker(wanted: Wanted, profile: Profile) -> list[Object]:
         _workload(wanted, profile, need),
         _budget(wanted),
         _policy(wanted),
+        *apart(wanted),
         *scaling(wanted),
     ]
 

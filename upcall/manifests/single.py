@@ -1,5 +1,8 @@
 """The whole platform in one pod: `upcall serve`, records in SQLite (`--platform single`)."""
 
+import msgspec
+
+from upcall.manifests.actions import apart
 from upcall.manifests.document import Object
 from upcall.manifests.driver import DATA, Needs, needs
 from upcall.manifests.invoker import GRACE, account, namespace, role
@@ -19,6 +22,7 @@ def single(wanted: Wanted, profile: Profile) -> list[Object]:
         account(wanted, PART),
         *role(wanted, PART, need.rules),
         *objects(wanted, _server(wanted, need)),
+        *apart(msgspec.structs.replace(wanted, api_host="its own"), (API,)),
     ]
 
 
