@@ -77,22 +77,40 @@ def packed(files: Iterable[tuple[str, Path]]) -> bytes:
     with tarfile.open(fileobj=data, mode="w") as tar:
         for inner, path in files:
             entry = tarfile.TarInfo(inner)
-            entry.size, entry.mode = path.stat().st_size, 0o644
+            entry.size, entry.mode = path.stat().st_size, 0o755 if os.access(path, os.X_OK) else 0o644
             tar.addfile(entry, io.BytesIO(path.read_bytes()))
     return data.getvalue()
 
 
-async def context(docker: Docker, name: str, base: str) -> bytes:
-    """Raises Failed."""
+async def context(docker: Docker, name: str, base: str, nodejs: str) -> bytes:
+    """`nodejs` is the image whose Node.js an Invoker gets; empty: it gets none. Raises Failed."""
     if name != "invoker":
         return packed(runtime_files(name))
     version = ".".join((await version_of(docker, base, INVOKER.asked)).split(".")[:2])
     machine = (await docker.system.info())["Architecture"]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return packed(images_invoker.files(Path(folder), version, machine))
+            files = images_invoker.files(Path(folder, "packages"), version, machine)
+            node = await node_of(docker, nodejs, Path(folder, "node")) if nodejs else []
+            return packed([*files, *node])
     except images_invoker.NotThere as error:
         raise Failed(f"upcall/{name} cannot be built on {base}: {error}.") from error
+
+
+async def node_of(docker: Docker, image: str, target: Path) -> list[tuple[str, Path]]:
+    """The executable alone, as a file of the context. Raises Failed."""
+    await fetch(docker, image, KINDS["nodejs"].option)
+    path = await output(docker, image, ("node", "-p", "process.execPath"))
+    container = await docker.containers.create({"Image": image, "Cmd": [path.strip()]})
+    try:
+        with await container.get_archive(path.strip()) as tar:
+            found = tar.extractfile(tar.getmembers()[0])
+            assert found is not None
+            await asyncio.to_thread(target.write_bytes, found.read())
+            await asyncio.to_thread(target.chmod, 0o755)
+    finally:
+        await container.delete(force=True)
+    return [("programs/node", target)]
 
 
 async def fetch(docker: Docker, image: str, option: str) -> None:
@@ -117,7 +135,7 @@ def absent(image: str, why: str, option: str) -> str:
     return f"the base image {image} is not there and cannot be pulled: {why.strip()}. Name another with {option} IMAGE."
 
 
-async def build(docker: Docker, name: str, base: str, tag: str) -> list[str]:
+async def build(docker: Docker, name: str, base: str, tag: str, nodejs: str) -> list[str]:
     """The names of what was built. Raises Failed."""
     kind, image = ALL[name], f"upcall/{name}:{tag}"
     begin = time.monotonic()
@@ -125,7 +143,7 @@ async def build(docker: Docker, name: str, base: str, tag: str) -> list[str]:
     await fetch(docker, base, kind.option)
     said: list[str] = []
     try:
-        with io.BytesIO(await context(docker, name, base)) as data:
+        with io.BytesIO(await context(docker, name, base, nodejs)) as data:
             async for told in docker.images.build(
                 fileobj=data, encoding="identity", tag=image, buildargs={"BASE": base}, forcerm=True, stream=True
             ):
@@ -144,6 +162,14 @@ async def build(docker: Docker, name: str, base: str, tag: str) -> list[str]:
 
 async def version_of(docker: Docker, image: str, command: tuple[str, ...]) -> str:
     """What the interpreter in an image says, `3.11.2`. Raises Failed."""
+    said = await output(docker, image, command)
+    if found := re.search(r"\d+(\.\d+)+", said):
+        return found[0]
+    raise Failed(f"{image} does not run: `{' '.join(command)}` prints {said.strip()!r}.")
+
+
+async def output(docker: Docker, image: str, command: tuple[str, ...]) -> str:
+    """What a program of an image prints."""
     program, *arguments = command
     config: dict[str, Any] = {
         "Image": image,
@@ -155,20 +181,17 @@ async def version_of(docker: Docker, image: str, command: tuple[str, ...]) -> st
     try:
         await container.start()
         await container.wait()
-        said = "".join(await container.log(stdout=True, stderr=True))
+        return "".join(await container.log(stdout=True, stderr=True))
     finally:
         await container.delete(force=True)
-    if found := re.search(r"\d+(\.\d+)+", said):
-        return found[0]
-    raise Failed(f"{image} does not run: `{' '.join(command)}` prints {said.strip()!r}.")
 
 
-async def make(names: tuple[str, ...], bases: dict[str, str], host: str, tag: str) -> None:
+async def make(names: tuple[str, ...], bases: dict[str, str], host: str, tag: str, nodejs: str) -> None:
     """Raises Failed."""
     try:
         async with Docker(host) as docker:
             for name in names:
-                await build(docker, name, bases[ALL[name].option], tag)
+                await build(docker, name, bases[ALL[name].option], tag, nodejs)
     except ValueError as error:
         raise Failed(f"{host!r} is no address of a Docker engine: write unix:///path or tcp://host:port.") from error
     except DockerError as error:
@@ -184,11 +207,15 @@ async def make(names: tuple[str, ...], bases: dict[str, str], host: str, tag: st
 @click.option("--base-python", metavar="IMAGE", default=PYTHON.base, show_default=True, help="of python and skeleton")
 @click.option("--base-nodejs", metavar="IMAGE", default=KINDS["nodejs"].base, show_default=True, help="of nodejs")
 @click.option("--base-invoker", metavar="IMAGE", default=INVOKER.base, show_default=True, help="of invoker, with bash")
+@click.option(
+    "--with-nodejs", is_flag=True, help="invoker gets the Node.js of --base-nodejs: its sandboxes run it, too"
+)
 @click.option("--docker-host", metavar="URL", default=lambda: os.environ.get("DOCKER_HOST", SOCKET), help="the engine")
 @click.option("--tag", default=upcall.__version__, show_default=True, help="of the images")
-def main(names: tuple[str, ...], docker_host: str, tag: str, **bases: str) -> None:
+def main(names: tuple[str, ...], docker_host: str, tag: str, with_nodejs: bool, **bases: str) -> None:
     of_options = {f"--{name.replace('_', '-')}": base for name, base in bases.items()}
-    asyncio.run(make(names or tuple(KINDS), of_options, docker_host, tag))
+    nodejs = of_options["--base-nodejs"] if with_nodejs else ""
+    asyncio.run(make(names or tuple(KINDS), of_options, docker_host, tag, nodejs))
 
 
 if __name__ == "__main__":

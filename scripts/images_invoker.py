@@ -1,4 +1,4 @@
-"""What the image of an Invoker is made of: upcall, the packages that uv.lock names, and /init.sh.
+"""What the image of an Invoker is made of: upcall, the packages that uv.lock names, /init.sh, and Node.js where wanted.
 
 Packages come as wheels for the base image's Python, unpacked on this machine, so that the base needs no pip and the
 engine no network. Sources of what is compiled stay out.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "deploy" / "images" / "invoker"
-EXTRAS = ("kafka", "postgres", "zookeeper", "encryption")
+EXTRAS = ("kafka", "postgres", "zookeeper", "encryption", "kubernetes")
 LEFT = (".c", ".h", ".pyx", ".pxd", ".pyi", ".pyc")
 BUILT = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_28"}
 """For which machines there are wheels of all packages, by the engine's name for them."""
@@ -25,7 +25,8 @@ class NotThere(Exception):
 def files(folder: Path, version: str, machine: str) -> Iterator[tuple[str, Path]]:
     """Names in the build's context and where they are; `folder` is filled with the packages. Raises NotThere."""
     _unpack(folder, version, machine)
-    yield from ((name, PLACE / name) for name in ("Dockerfile", "init.sh", "upcall"))
+    yield from ((name, PLACE / name) for name in ("Dockerfile", "init.sh"))
+    yield "programs/upcall", PLACE / "upcall"
     yield from _python(folder, Path("packages"))
     yield from _python(ROOT / "upcall", Path("packages", "upcall"))
 

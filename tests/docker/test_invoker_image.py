@@ -135,7 +135,7 @@ def test_as_the_chart_starts_it(contained: Any, world: World, keeper: Keeper, tm
     eventually(lambda: controller.call("GET", path).status == 200, lambda: invoker.said)
     (line,) = controller.call("GET", path).body["logs"]
     assert line.endswith("stdout: hello")
-    assert invoker.first[:3] == ["-m", "upcall", "invoker"], "bash has become it"
+    assert invoker.first[:2] == ["/usr/local/bin/upcall", "invoker"], "it reaps orphans"
     assert invoker.stop() == 0, invoker.said
     assert "stopping: running activations may take" in invoker.said
 

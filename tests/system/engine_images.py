@@ -31,7 +31,7 @@ BASES = {"python": "base/python:3", "nodejs": "base/nodejs:20"}
 PACKAGES = {
     "python": "base-files,coreutils,dash,libc-bin,python3",
     "nodejs": "base-files,coreutils,dash,libc-bin,libstdc++6",
-    "invoker": "base-files,bash,bubblewrap,coreutils,dash,grep,libc-bin,libseccomp2,nftables,python3",
+    "invoker": "base-files,bash,bubblewrap,coreutils,dash,grep,libc-bin,libseccomp2,libstdc++6,nftables,python3",
 }
 DPKG = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc", "info", "zoneinfo")]
 FINISH = """cd "$1" && mkdir -p tmp root && chmod 1777 tmp &&

@@ -17,7 +17,9 @@ from pathlib import Path
 from upcall.runtimes.python import linux
 
 _IN_POD = "KUBERNETES_SERVICE_HOST"
-"""A variable that the kubelet sets in each container."""
+"""A variable that the kubelet sets in each container: the API's address."""
+_NODE = "NODE_IP"
+"""One that manifests set: the node's address."""
 _RANGES = tuple(map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")))
 """That are nobody's in the internet."""
 _FLAGS = {"nosuid": linux.MS_NOSUID, "nodev": linux.MS_NODEV, "noexec": linux.MS_NOEXEC}
@@ -42,13 +44,13 @@ def _closed(mountinfo: Path) -> Iterator[tuple[str, int]]:
 
 
 def guarded(routes: Path = Path("/proc/net/route")) -> list[IPv4Network]:
-    """The cluster's API and the pod's gateways; nothing outside of a pod."""
+    """The cluster's API, the pod's node and its gateways; nothing outside of a pod."""
     if _IN_POD not in os.environ:
         return []
     with routes.open() as file:
         fields = [line.split() for line in file.readlines()[1:]]
     found = {IPv4Address(bytes.fromhex(gateway)[::-1]) for _, _, gateway, *_ in fields if int(gateway, 16)}
-    return [IPv4Network(address) for address in sorted({*found, *_api()})]
+    return [IPv4Network(address) for address in sorted({*found, *_known(_NODE), *_known(_IN_POD)})]
 
 
 def kept(own: Iterable[IPv4Network]) -> list[IPv4Network]:
@@ -56,11 +58,11 @@ def kept(own: Iterable[IPv4Network]) -> list[IPv4Network]:
     knows, its `own` and the API's. Nothing outside of a pod."""
     if _IN_POD not in os.environ:
         return []
-    known = [*own, *map(IPv4Network, _api())]
+    known = [*own, *map(IPv4Network, _known(_IN_POD))]
     return [range_ for range_ in _RANGES if any(range_.overlaps(network) for network in known)]
 
 
-def _api() -> list[IPv4Address]:
-    with contextlib.suppress(ValueError):  # of IPv6, which actions do not reach, or a name
-        return [IPv4Address(os.environ[_IN_POD])]
+def _known(name: str) -> list[IPv4Address]:
+    with contextlib.suppress(ValueError):  # missing, a name, or of IPv6, which actions do not reach
+        return [IPv4Address(os.environ.get(name, ""))]
     return []
