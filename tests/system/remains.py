@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,9 @@ from tests.system.serving import Platform
 from upcall.app.folders import run_folder
 
 FOREIGN = re.compile(r"/(kubelet|containerd|io\.containerd\.[^/]+|docker|overlay2)/")
+"""Mounts of containers that an engine or a node on this machine has: they come and go meanwhile."""
+NODE = re.compile(r"(?:^|dev )upk\d+\b")
+"""The link of a node that other tests have, and its routes."""
 
 
 def wait_until(what: Callable[[], bool], seconds: float = 20) -> None:
@@ -96,14 +99,17 @@ def groups(run: Path) -> list[str]:
 
 def mounts() -> set[str]:
     """Where something is mounted, as this process sees it."""
-    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    found = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    return {where for where in found if not FOREIGN.search(where)}
+
+
+def own(lines: Iterable[str]) -> set[str]:
+    """Links or routes, but for those of a node of other tests."""
+    return {line for line in lines if not NODE.search(line)}
 
 
 def others(where: str, folder: Path) -> bool:
-    """Whether it lies in the folder of a test that runs beside the one with this folder, or is a container's of an
-    engine or a node on this machine, which come and go meanwhile."""
-    if FOREIGN.search(where):
-        return True
+    """Whether it lies in the folder of a test that runs beside the one with this folder."""
     base = next((parent for parent in folder.parents if parent.name.startswith("popen-gw")), folder).parent
     return Path(where).is_relative_to(base) and not Path(where).is_relative_to(folder)
 

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from tests.system import networks
 from tests.system.chaos import stepped
-from tests.system.remains import family, groups, mounts
+from tests.system.remains import family, groups, mounts, own
 from tests.system.serving import Platform
 from upcall.app.folders import run_folder
 from upcall.runtimes.python import linux
@@ -149,8 +149,8 @@ class Stage:
         }
         if ROOT:
             found |= {
-                "links": set(os.listdir("/sys/class/net")) | {name for _, name in socket.if_nameindex()},
-                "routes": set(networks.output("ip", "route", "show", "table", "all").splitlines()),
+                "links": own([*os.listdir("/sys/class/net"), *(name for _, name in socket.if_nameindex())]),
+                "routes": own(networks.output("ip", "route", "show", "table", "all").splitlines()),
                 "rules of nft": set(networks.output("nft", "list", "ruleset").splitlines()),
                 "named networks": set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set(),
                 "forwarding": {Path("/proc/sys/net/ipv4/conf/all/forwarding").read_text().strip()},
