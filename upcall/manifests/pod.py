@@ -81,7 +81,7 @@ def _container(wanted: Wanted, needs: Needs) -> Object:
         "image": wanted.full_image,
         "imagePullPolicy": "IfNotPresent",
         **({"args": ["/init.sh", "--uniqueName", "$(NODE_NAME)"]} if wanted.daemon else {}),
-        "env": _environment(wanted),
+        "env": [*_environment(wanted), *fields(needs)],
         "envFrom": [
             {"configMapRef": {"name": wanted.name}},
             {"secretRef": {"name": wanted.secret or wanted.name}},
@@ -100,8 +100,12 @@ def _environment(wanted: Wanted) -> list[Any]:
     if wanted.scaler != "none":
         return []
     count = {"name": "INVOKER_COUNT", "value": str(wanted.replicas)}
-    said = "The same number as replicas. Invokers look at replicas, too, and tell where these differ."
+    said = "These two are the same number as replicas; an Invoker that is beyond it says so."
     return [Remarked(count, above=said), {"name": "INVOKER_INSTANCES", "value": str(wanted.replicas)}]
+
+
+def fields(needs: Needs) -> list[Object]:
+    return [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in needs.fields.items()]
 
 
 def probes(port: str, scheme: str = "HTTP", patience: int = 60) -> Object:

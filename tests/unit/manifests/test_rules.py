@@ -160,6 +160,14 @@ def test_the_driver_of_pods_may_make_pods_and_needs_no_rights_in_its_own() -> No
     assert not any("hostPath" in volume for volume in spec["volumes"])
 
 
+def test_who_watches_comes_from_another_namespace_and_actions_never() -> None:
+    for monitor in (False, True):
+        (policy,) = by_kind(objects(ANY, Wanted(monitor=monitor)), "NetworkPolicy")
+        ((source,),) = [each["from"] for each in policy["spec"]["ingress"]]
+        assert ("namespaceSelector" in source) == monitor
+        assert source["podSelector"]["matchExpressions"] == [{"key": "user-action-pod", "operator": "DoesNotExist"}]
+
+
 def known() -> set[str]:
     return {setting.variable for setting in SETTINGS}
 

@@ -1,6 +1,8 @@
 """`--as 2017`: the manifest of that year by its names, and what was written about editing it."""
 
+import os
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -77,7 +79,10 @@ def test_the_ordinal_is_the_last_field_of_the_hosts_name() -> None:
     _, _, container = made(text(release="my-owdev"))
     shell, flag, line = container["command"]
     assert (shell, flag) == ("/bin/bash", "-c")
-    assert line.endswith("exec /invoker/bin/invoker ${HOSTNAME##*-}")
+    shown = line.replace("exec /invoker/bin/invoker", "sh -c 'echo $COMPONENT_NAME $0'")
+    environment = {"HOSTNAME": "my-owdev-invoker-7", "PATH": os.environ["PATH"]}
+    done = subprocess.run([shell, flag, shown], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "7 7\n"
 
 
 def test_a_number_is_raised_where_it_was_written_that_it_is() -> None:
