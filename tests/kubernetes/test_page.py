@@ -51,18 +51,17 @@ def around(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             made.close()
 
 
-def test_the_commands_deploy_scale_and_place_invokers(around: Deployed) -> None:
+def test_the_commands_deploy_place_and_scale_invokers(around: Deployed) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    deploy, scale, place = (block.replace("NODE", around.cluster.node) for block in blocks)
+    deploy, place, scale = (block.replace("NODE", around.cluster.node) for block in blocks)
     run(around, deploy)
     around.up(0)
     around.put("hello", HELLO)
     around.greets("Ada")
+    run(around, place)
+    assert around.pod(0)["spec"]["nodeSelector"] == {ROLE: "invoker"}
     run(around, scale)
     around.up(0, 1)
-    run(around, place)
-    around.up(0, 1)
-    assert around.pod(1)["spec"]["nodeSelector"] == {ROLE: "invoker"}
     around.greets("Bob")
 
 
