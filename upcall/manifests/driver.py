@@ -24,6 +24,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """`pod` and `container` are their security contexts; `rules` are those of the Invoker's role."""
 
     environment: Object
+    fields: dict[str, str] = {}
+    """Variables by the field of the pod that they have."""
     pod: Object
     container: Object
     users: Object = {}
@@ -56,6 +58,7 @@ def _process(wanted: Wanted, profile: Profile) -> Needs:
     own = {"hostUsers": False} if wanted.user_namespace else {}
     return Needs(
         environment={"UPCALL_DRIVER": "process"},
+        fields={"NODE_IP": "status.hostIP"},
         pod={
             "runAsUser": 0,
             "seccompProfile": Remarked(unconfined, above=WHY_UNCONFINED),

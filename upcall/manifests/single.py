@@ -6,7 +6,7 @@ from upcall.manifests.actions import apart
 from upcall.manifests.document import Object
 from upcall.manifests.driver import DATA, Needs, needs
 from upcall.manifests.invoker import GRACE, account, namespace, role
-from upcall.manifests.pod import probes, resources
+from upcall.manifests.pod import fields, probes, resources
 from upcall.manifests.profiles import Profile
 from upcall.manifests.servers import Server, objects
 from upcall.manifests.wanted import LONGEST, SLACK, Wanted
@@ -50,6 +50,7 @@ def _server(wanted: Wanted, need: Needs) -> Server:
                 {"name": "UPCALL_PORT", "value": str(API)},
                 {"name": "UPCALL_GRACE", "value": f"{GRACE} s"},
                 *({"name": name, "value": value} for name, value in need.environment.items()),
+                *fields(need),
             ],
             **probes("http"),
             "resources": resources(wanted),

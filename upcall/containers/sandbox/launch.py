@@ -14,12 +14,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from upcall.containers.sandbox import enter
+from upcall.containers.sandbox import enter, pod
 from upcall.errors import Misconfigured
 from upcall.runtimes.python import confine
 from upcall.runtimes.python.net import ADDRESS
 
 WITHOUT = "`--isolation none` runs actions without isolation."
+_IN_A_POD = (
+    "In a pod, sandboxes need what `upcall manifests` writes: user 0, the capabilities SYS_ADMIN, SETUID, SETGID and "
+    "KILL, and seccompProfile and appArmorProfile Unconfined."
+)
 FILES = 128
 """Open files that the platform and its first sandboxes take."""
 _RUNTIME = "/opt/upcall/upcall_runtime"
@@ -209,6 +213,8 @@ def refusal(error: str) -> Misconfigured:
         fixes.append("User namespaces are root's alone here: `sudo sysctl kernel.unprivileged_userns_clone=1`.")
     if Path("/.dockerenv").exists():
         fixes.append("In a Docker container, sandboxes need `--privileged`.")
+    if pod.here():
+        fixes.append(_IN_A_POD)
     return Misconfigured(" ".join([f"Actions cannot be isolated on this host: {cause}.", *fixes, WITHOUT]))
 
 

@@ -25,9 +25,13 @@ _RANGES = tuple(map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12"
 _FLAGS = {"nosuid": linux.MS_NOSUID, "nodev": linux.MS_NODEV, "noexec": linux.MS_NOEXEC}
 
 
+def here() -> bool:
+    return _IN_POD in os.environ
+
+
 def open_cgroups(mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
     """Make them writable; nothing outside of a pod, and where it is not allowed."""
-    if _IN_POD in os.environ:
+    if here():
         for folder, flags in _closed(mountinfo):
             with contextlib.suppress(OSError):
                 linux.mount("none", folder, None, linux.MS_REMOUNT | linux.MS_BIND | flags)
@@ -45,7 +49,7 @@ def _closed(mountinfo: Path) -> Iterator[tuple[str, int]]:
 
 def guarded(routes: Path = Path("/proc/net/route")) -> list[IPv4Network]:
     """The cluster's API, the pod's node and its gateways; nothing outside of a pod."""
-    if _IN_POD not in os.environ:
+    if not here():
         return []
     with routes.open() as file:
         fields = [line.split() for line in file.readlines()[1:]]
@@ -56,7 +60,7 @@ def guarded(routes: Path = Path("/proc/net/route")) -> list[IPv4Network]:
 def kept(own: Iterable[IPv4Network]) -> list[IPv4Network]:
     """Where the cluster's addresses may be, to which a pod has no routes of their own: the ranges of those that it
     knows, its `own` and the API's. Nothing outside of a pod."""
-    if _IN_POD not in os.environ:
+    if not here():
         return []
     known = [*own, *map(IPv4Network, _known(_IN_POD))]
     return [range_ for range_ in _RANGES if any(range_.overlaps(network) for network in known)]
