@@ -11,8 +11,8 @@ from tests.kubernetes.outside import NAMESPACE, Outside, settings
 from tests.kubernetes.test_deploy import HELLO
 from tests.kubernetes.test_deploy import MANIFEST as INVOKER
 from tests.kubernetes.test_deploy_whole import MANIFEST as WHOLE
+from tests.kubernetes.test_deploy_whole import NAME, PROPERTIES, Whole
 from tests.kubernetes.test_deploy_whole import NAMESPACE as UPCALL
-from tests.kubernetes.test_deploy_whole import Whole
 from tests.system.serving import running
 
 PART = "deploy"
@@ -34,13 +34,14 @@ def rows(cluster: Cluster, quick: bool) -> list[Row]:
 
 
 def _whole(cluster: Cluster) -> float:
-    whole = Whole(cluster)
+    whole = Whole(cluster, NAME)
     with cluster.alone(UPCALL):
         try:
             cluster.remove_namespace(UPCALL)
             began = time.monotonic()
             cluster.kubectl("apply", "-f", str(WHOLE))
-            whole.rolled_out()
+            whole.rolled_out(NAME)
+            whole.auth = dict(line.split("=", 1) for line in whole.kubectl(*PROPERTIES).splitlines())["AUTH"]
             whole.call("PUT", "actions/hello?overwrite=true", HELLOED)
             whole.call("POST", "actions/hello?blocking=true", {"name": "Ada"})
             return time.monotonic() - began

@@ -14,6 +14,8 @@ from tests.kubernetes.outside import wait
 
 MANIFEST = CHECKOUT / "deploy" / "upcall.yml"
 NAMESPACE, NAME = "upcall", "upcall"
+PART = "app.kubernetes.io/name=upcall"
+"""All that is ours."""
 HELLO = "def main(args):\n    return {'greeting': 'Hello ' + args['name']}\n"
 PROPERTIES = ("exec", "upcall-0", "--", "cat", "/var/lib/upcall/.wskprops")
 
@@ -21,34 +23,37 @@ PROPERTIES = ("exec", "upcall-0", "--", "cat", "/var/lib/upcall/.wskprops")
 class Whole:
     """What the file makes, called through its Service."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, service: str) -> None:
         self.cluster = cluster
-        self._auth = ""
+        self._service = service
+        self.auth = ""
 
     def kubectl(self, *words: str) -> str:
         return self.cluster.kubectl("-n", NAMESPACE, *words)
 
     def told(self) -> str:
+        """What there is to know when something is not as it should be."""
         return self.kubectl("get", "pods,events", "-o", "wide") + self.kubectl(
-            "logs", "-l", f"name={NAME}", "--tail=40"
+            "logs", "-l", PART, "--prefix", "--tail=40"
         )
 
-    def rolled_out(self) -> None:
+    def rolled_out(self, *sets: str) -> None:
         try:
-            self.kubectl("rollout", "status", "statefulset", NAME, "--timeout=90s")
+            for each in sets:
+                self.kubectl("rollout", "status", "statefulset", each, "--timeout=90s")
         except Refused as late:
             raise AssertionError(f"{late}\n{self.told()}") from late
-        properties = dict(line.split("=", 1) for line in self.kubectl(*PROPERTIES).splitlines())
-        self._auth = properties["AUTH"]
 
-    def call(self, method: str, path: str, body: Any) -> Any:
-        address = self.kubectl("get", "service", NAME, "-o", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        place = ("get", "service", self._service, "-o", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
         headers = {
-            "Authorization": f"Basic {b64encode(self._auth.encode()).decode()}",
+            "Authorization": f"Basic {b64encode(self.auth.encode()).decode()}",
             "Content-Type": "application/json",
         }
-        url = f"http://{address}/api/v1/namespaces/_/{path}"
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
+        url = f"http://{self.kubectl(*place)}/api/v1/namespaces/_/{path}"
+        request = urllib.request.Request(
+            url, None if body is None else json.dumps(body).encode(), headers, method=method
+        )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
@@ -60,8 +65,9 @@ def whole(cluster: Cluster) -> Iterator[Whole]:
         cluster.remove_namespace(NAMESPACE)
         try:
             cluster.kubectl("apply", "-f", str(MANIFEST))
-            made = Whole(cluster)
-            made.rolled_out()
+            made = Whole(cluster, NAME)
+            made.rolled_out(NAME)
+            made.auth = dict(line.split("=", 1) for line in made.kubectl(*PROPERTIES).splitlines())["AUTH"]
             made.call("PUT", "actions/hello?overwrite=true", {"exec": {"kind": "python:3", "code": HELLO}})
             yield made
         finally:
@@ -77,6 +83,6 @@ def test_what_it_keeps_outlasts_its_process(whole: Whole) -> None:
     whole.kubectl("exec", "upcall-0", "--", "python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
     count = ("get", "pod", "upcall-0", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
     wait("it starts again", lambda: int(whole.kubectl(*count)) == 1, whole.told)
-    whole.rolled_out()
+    whole.rolled_out(NAME)
     record = whole.call("POST", "actions/hello?blocking=true", {"name": "Bob"})
     assert record["response"]["result"] == {"greeting": "Hello Bob"}

@@ -86,7 +86,7 @@ class Cluster:
         if wait:
             self.kubectl("delete", "namespace", name, "--ignore-not-found")
 
-    def load(self, name: str, source: Path) -> None:
+    def load(self, name: str, source: Path, *entrypoint: str) -> None:
         """Have an image under this name, of an archive (`docker save` or OCI), a root file system (folder or tar), or a
         static program. Costs nothing where the node has it from the same source, by its path, size and time."""
         about = source.stat()
@@ -94,7 +94,7 @@ class Cluster:
         with held(self.place.folder / "images"):
             loaded = self.place.folder / f"image-{sha256(name.encode()).hexdigest()[:16]}"
             if not loaded.exists() or loaded.read_text() != stamp:
-                self._node.bring(name, source)
+                self._node.bring(name, source, list(entrypoint))
                 loaded.write_text(stamp)
 
     def invoker_image(self) -> str:
