@@ -5,7 +5,7 @@ import msgspec
 from upcall.manifests.document import Object, Remarked
 from upcall.manifests.driver import DATA, needs
 from upcall.manifests.invoker import GRACE, invoker, namespace
-from upcall.manifests.pod import probes
+from upcall.manifests.pod import lingering, probes
 from upcall.manifests.profiles import Profile
 from upcall.manifests.servers import CALM, Server, objects, secret_value, user
 from upcall.manifests.wanted import LONGEST, PORT, SLACK, Wanted, meta, selector
@@ -143,6 +143,7 @@ def _controller(wanted: Wanted) -> Server:
             ],
             "envFrom": [{"secretRef": {"name": wanted.secret}}],
             **probes("http"),
+            **lingering(),
             "resources": _bounds("512Mi"),
             "securityContext": {**CALM, "readOnlyRootFilesystem": True},
         },

@@ -7,6 +7,8 @@ from upcall.manifests.driver import DATA, Needs
 from upcall.manifests.profiles import Profile
 from upcall.manifests.wanted import LONGEST, PORT, SLACK, Wanted, labels, mebibytes, selector
 
+LINGER = 5
+"""Seconds until no node leads calls to a pod that is to go."""
 TLS = "/etc/upcall/tls"
 
 
@@ -20,7 +22,9 @@ def _spec(wanted: Wanted, profile: Profile, needs: Needs) -> Object:
         "serviceAccountName": wanted.name,
         "automountServiceAccountToken": token,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": Remarked(LONGEST + SLACK, beside="the longest action, and some to go"),
+        "terminationGracePeriodSeconds": Remarked(
+            LONGEST + SLACK, beside="SIGTERM drains: the longest action, and some to go"
+        ),
         **_placed(wanted, profile),
         **needs.users,
         "securityContext": needs.pod,
@@ -119,6 +123,11 @@ def probes(port: str, scheme: str = "HTTP", patience: int = 60) -> Object:
         "livenessProbe": get("/ping", periodSeconds=10, failureThreshold=6, timeoutSeconds=5),
         "readinessProbe": get("/ready", periodSeconds=5, failureThreshold=2, timeoutSeconds=5),
     }
+
+
+def lingering() -> Object:
+    """Of a pod that a Service leads to: calls still come for a moment after it has been told to go."""
+    return {"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LINGER)]}}}}
 
 
 def resources(wanted: Wanted) -> Object:

@@ -6,7 +6,7 @@ from upcall.manifests.actions import apart
 from upcall.manifests.document import Object
 from upcall.manifests.driver import DATA, Needs, needs
 from upcall.manifests.invoker import GRACE, account, namespace, role
-from upcall.manifests.pod import fields, probes, resources
+from upcall.manifests.pod import fields, lingering, probes, resources
 from upcall.manifests.profiles import Profile
 from upcall.manifests.servers import Server, objects
 from upcall.manifests.wanted import LONGEST, SLACK, Wanted
@@ -53,6 +53,7 @@ def _server(wanted: Wanted, need: Needs) -> Server:
                 *fields(need),
             ],
             **probes("http"),
+            **lingering(),
             "resources": resources(wanted),
             "securityContext": need.container,
         },

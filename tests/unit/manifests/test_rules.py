@@ -133,6 +133,20 @@ def test_pods_are_looked_at_have_an_end_and_no_links() -> None:
             assert container["imagePullPolicy"] == "IfNotPresent"
 
 
+def test_who_is_called_lingers_and_still_has_its_time() -> None:
+    """An Invoker is called by nobody: it fetches, and SIGTERM tells it to stop."""
+    seen = set()
+    for found, workload, container in containers():
+        hooks = container.get("lifecycle", {})
+        called = container["name"] in ("controller", "upcall")
+        assert hooks == ({"preStop": {"exec": {"command": ["sleep", "5"]}}} if called else {})
+        if container["name"] in ("controller", "upcall", "invoker"):
+            grace = int(settings(found, container)["UPCALL_GRACE"].removesuffix(" s"))
+            assert 300 <= grace <= pod(workload)["terminationGracePeriodSeconds"] - 5 - 10
+        seen.add(container["name"])
+    assert seen == {"controller", "upcall", "invoker", "kafka", "postgres"}
+
+
 def test_memory_that_is_asked_for_is_the_bound() -> None:
     for _, _, container in containers():
         if resources := container.get("resources"):
