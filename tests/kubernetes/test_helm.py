@@ -54,6 +54,18 @@ def replaced(wanted: Wanted, **changes: Any) -> Wanted:
             ("--set", "docker.registry.name=r.example.org/x/,image.tag=7,invoker.spread=required"),
             replaced(USUAL, registry="r.example.org/x", image="upcall/invoker:7", spread="required"),
         ),
+        (
+            ("--set", "invoker.scale=hpa,invoker.maxReplicas=7,whisk.containerPool.userMemory=1000m"),
+            replaced(USUAL, scaler="hpa", most=7, memory=1000),
+        ),
+        (
+            ("--set", "invoker.scale=hpa,invoker.containerFactory.impl=docker"),
+            replaced(USUAL, scaler="hpa", driver="docker"),
+        ),
+        (
+            ("--set", "invoker.scale=keda,metrics.serviceMonitor=true,metrics.prometheusUrl=http://p:1"),
+            replaced(USUAL, scaler="keda", monitor=True, prometheus="http://p:1"),
+        ),
         (("--set", "k8s.persistence.enabled=true"), replaced(USUAL, volume="default")),
         (
             ("--set", "k8s.persistence.enabled=true,k8s.persistence.explicitStorageClass=fast"),
@@ -174,6 +186,14 @@ def test_an_ingress_leads_to_the_controllers(mine: dict[str, Object]) -> None:
     (path,) = rule["http"]["paths"]
     service = mine[f"Service/{path['backend']['service']['name']}"]
     assert path["backend"]["service"]["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_action_pods_are_isolated_unless_that_is_switched_off(helm: Helm) -> None:
+    pods = ("--set", "invoker.containerFactory.impl=kubernetes")
+    off = (*pods, "--set", "invoker.containerFactory.kubernetes.isolateUserActions=false")
+    one, other = (set(helm.objects(*words)) for words in (pods, off))
+    assert one - other == {"NetworkPolicy/demo-upcall-actions"}
+    assert other < one
 
 
 @pytest.mark.parametrize(

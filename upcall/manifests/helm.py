@@ -15,8 +15,10 @@ from upcall.manifests.document import Object, plain, stream
 from upcall.manifests.fleet import fleet
 from upcall.manifests.invoker import invoker
 from upcall.manifests.profiles import ANY, profile
+from upcall.manifests.scaling import scaling, threshold
 from upcall.manifests.wanted import Driver, Wanted, mebibytes
 
+COUNTS = ("INVOKER_COUNT", "INVOKER_INSTANCES")
 SAMPLE = Wanted(
     release="release",
     namespace="namespace",
@@ -25,13 +27,22 @@ SAMPLE = Wanted(
     memory=600_000,
     docker_group=776,
     zookeeper="zookeeper:1",
+    prometheus="http://prometheus:1",
+    most=778,
 )
 HEAD = "{{/* Made by scripts/manifests.py, of what 'upcall manifests' writes; values are put in. */}}"
+ISOLATED = (
+    'and (eq (include "upcall.workload" .) "kubernetes") .Values.invoker.containerFactory.kubernetes.isolateUserActions'
+)
 CLAIMED = {"invoker": "invoker", "postgres": "db", "kafka": "kafka"}
 """Parts with data of their own, and which value says how large."""
 _PLACE = "CONFIG_whisk_kubernetes_userPodNodeAffinity"
 """Variables that depend on the selector, which the chart writes itself."""
 _RELEASE, _SPACE = "{{ .Release.Name }}", "{{ .Release.Namespace }}"
+_FIXED = '{{- if eq .Values.invoker.scale "none" }}'
+_NUMBERS = [
+    line for name in COUNTS for line in (f"- name: {name}", '  value: {{ include "upcall.replicas" . | quote }}')
+]
 _BLOCKS = {
     "M_CHECKSUM": ['upcall/settings: {{ include "upcall.digest" . }}'],
     "M_TOLERATIONS": ['{{- with include "upcall.tolerations" . }}', "tolerations: {{ . }}", "{{- end }}"],
@@ -43,6 +54,10 @@ _BLOCKS = {
         "{{- end }}",
     ],
     "M_DATA": ["{{- if not .Values.k8s.persistence.enabled }}", "- name: data", "  emptyDir: {}", "{{- end }}"],
+    "M_REPLICAS": [_FIXED, 'replicas: {{ include "upcall.replicas" . }}', "{{- end }}"],
+    "M_COUNT": [_FIXED, *_NUMBERS, "{{- end }}"],
+    "M_ENVIRONMENT": [_FIXED, "env:", *(f"  {line}" for line in _NUMBERS), "{{- else }}", "env: []", "{{- end }}"],
+    "M_EVERYWHERE": ["{{- if .Values.metrics.serviceMonitor }}", "namespaceSelector: {}", "{{- end }}"],
     "M_MORE": [
         '{{- range $name, $value := include "upcall.invoker" . | fromJson }}',
         "{{ $name }}: {{ $value | quote }}",
@@ -54,6 +69,9 @@ _BLOCKS = {
 _WORDS = {
     "release-kafka.namespace:9092": '{{ include "upcall.kafka" . | quote }}',
     "http://release-controller.namespace:8080": '{{ include "upcall.api" . | quote }}',
+    SAMPLE.prometheus: "{{ .Values.metrics.prometheusUrl | quote }}",
+    str(threshold(SAMPLE)): '{{ include "upcall.threshold" . | quote }}',
+    str(SAMPLE.most): "{{ int .Values.invoker.maxReplicas }}",
     SAMPLE.zookeeper: '{{ include "upcall.zookeeper" . | quote }}',
     SAMPLE.image: '{{ include "upcall.image" . | quote }}',
     "release-upcall": '{{ include "upcall.secret" . }}',
@@ -70,7 +88,6 @@ _PARTS = {
     mebibytes(SAMPLE.pod_memory): '{{ include "upcall.podMemory" . }}Mi',
     f"{SAMPLE.memory} MB": '{{ include "upcall.memory" . }} MB',
     str(SAMPLE.docker_group): "{{ int .Values.invoker.dockerGroup }}",
-    f'"{SAMPLE.replicas}"': '{{ include "upcall.replicas" . | quote }}',
 }
 
 
@@ -84,12 +101,26 @@ def templates() -> dict[str, str]:
         "controller.yaml": _template(by["controller"], ".Values.controller.enabled"),
         **{f"invoker-{driver}.yaml": _invokers(driver) for driver in ("process", "docker", "kubernetes")},
         "invoker-daemon.yaml": _invokers("docker", daemon=True),
+        "actions.yaml": _template(_actions(), ISOLATED),
+        "scaler-hpa.yaml": _watched('eq .Values.invoker.scale "hpa"', scaler="hpa"),
+        "scaler-keda.yaml": _watched('eq .Values.invoker.scale "keda"', scaler="keda"),
+        "monitor.yaml": _watched(".Values.metrics.serviceMonitor", monitor=True),
         "_apart.tpl": _apart(),
     }
 
 
+def _actions() -> list[Object]:
+    """What keeps action pods apart."""
+    return [found for found in _objects("kubernetes") if _part(found) == "actions"]
+
+
 def _invokers(driver: Driver, daemon: bool = False) -> str:
     """Of one way to run actions."""
+    objects = [found for found in _objects(driver, daemon) if _part(found) == "invoker"]
+    return _template(objects, f'eq (include "upcall.workload" .) "{"daemon" if daemon else driver}"')
+
+
+def _objects(driver: Driver, daemon: bool = False) -> list[Object]:
     wanted = msgspec.structs.replace(
         SAMPLE,
         driver=driver,
@@ -99,8 +130,12 @@ def _invokers(driver: Driver, daemon: bool = False) -> str:
         kafka="release-kafka.namespace:9092",
         api_host="http://release-controller.namespace:8080",
     )
-    objects = [found for found in invoker(wanted, profile(ANY)) if found["kind"] != "Namespace"]
-    return _template(objects, f'eq (include "upcall.workload" .) "{"daemon" if daemon else driver}"')
+    return [found for found in invoker(wanted, profile(ANY)) if found["kind"] != "Namespace"]
+
+
+def _watched(condition: str, **wishes: Any) -> str:
+    """What watches Invokers, which have ordinals then."""
+    return _template(scaling(msgspec.structs.replace(SAMPLE, **wishes)), condition)
 
 
 def _apart() -> str:
@@ -121,6 +156,9 @@ def _template(objects: list[Object], condition: str) -> str:
     return "\n".join([HEAD, f"{{{{- if {condition} }}}}", *lines, "{{- end }}", ""])
 
 
+_COUNTS = {"invoker": "M_REPLICAS", "controller": "M_CONTROLLERS"}
+
+
 def _part(found: Object) -> str:
     part: str = found["metadata"]["labels"]["app.kubernetes.io/component"]
     return part
@@ -131,11 +169,13 @@ def _marked(found: Object) -> Object:
     if found["kind"] == "ConfigMap":
         data = {name: value for name, value in found["data"].items() if not name.startswith(_PLACE)}
         found["data"] = {**data, "M_MORE": "M_MORE"}
+    part, spec = _part(found), found.get("spec", {})
+    if found["kind"] == "NetworkPolicy" and part == "invoker":
+        spec["ingress"][0]["from"][0]["namespaceSelector"] = "M_EVERYWHERE"
     if found["kind"] not in ("StatefulSet", "DaemonSet"):
         return found
-    part, spec = _part(found), found["spec"]
-    if part == "controller":
-        spec["replicas"] = "M_CONTROLLERS"
+    if "replicas" in spec and part in _COUNTS:
+        spec["replicas"] = _COUNTS[part]
     claimed = _pod(spec["template"], part)
     if claimed:
         spec["volumeClaimTemplates"] = f"M_CLAIMS_{CLAIMED[part]}"
@@ -155,7 +195,11 @@ def _pod(template: Object, part: str) -> bool:
         template["metadata"]["annotations"] = {"M_CHECKSUM": "M_CHECKSUM"}
         container = spec["containers"][0]
         container["envFrom"].append("M_SETTINGS")
-        for variable in container["env"]:
+        counted = [each for each in container["env"] if each.get("value") == str(SAMPLE.replicas)]
+        others = [each for each in container["env"] if each not in counted]
+        if counted:
+            container["env"] = ["M_COUNT", *others] if others else "M_ENVIRONMENT"
+        for variable in others:
             if variable["name"] == "UPCALL_DRIVER":
                 variable["value"] = "M_DRIVER"
     kept = {"name": "data", "emptyDir": {}}
@@ -171,7 +215,7 @@ def _line(line: str) -> list[str]:
         text = [each.replace("PART", f'"{(found[2] or "_")[1:]}"') for each in _BLOCKS[found[1]]]
         return [f"{indent}{each}" for each in text]
     start, _, value = rest.rpartition(": ")
-    if start and (word := value.strip('"')) in _WORDS and f'"{SAMPLE.replicas}"' != value:
+    if start and (word := value.strip('"')) in _WORDS:
         return [f"{indent}{start}: {_WORDS[word]}"]
     for number, expression in _PARTS.items():
         rest = rest.replace(f'"{number}"' if f'"{number}"' in rest else number, _quoted(expression))
@@ -184,5 +228,6 @@ def _quoted(expression: str) -> str:
 
 
 def _named(text: str) -> str:
-    text = text.replace("[release-", f"[{_RELEASE}-")
-    return re.sub(r"(?<![\w.-])release-(?=[a-z])", f"{_RELEASE}-", re.sub(r"(?<=[a-z]\.)namespace\b", _SPACE, text))
+    text = text.replace("[release-", f"[{_RELEASE}-").replace('=\\"namespace\\"', f'=\\"{_SPACE}\\"')
+    text = re.sub(r"(?<=[a-z]\.)namespace\b", _SPACE, text)
+    return re.sub(r"(?<![\w.-])release-(?=[a-z])", f"{_RELEASE}-", text)

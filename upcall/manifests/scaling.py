@@ -43,7 +43,7 @@ def _target(wanted: Wanted) -> Object:
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": wanted.name}
 
 
-def _threshold(wanted: Wanted) -> int:
+def threshold(wanted: Wanted) -> int:
     """Bytes."""
     return wanted.memory * MB * SHARE // 100
 
@@ -62,7 +62,7 @@ def _hpa(wanted: Wanted) -> Object:
             "scaleTargetRef": _target(wanted),
             "minReplicas": wanted.replicas,
             "maxReplicas": wanted.most,
-            "metrics": Remarked([pods(BUSY, _threshold(wanted)), pods(WAITING, QUEUE)], above=said),
+            "metrics": Remarked([pods(BUSY, threshold(wanted)), pods(WAITING, QUEUE)], above=said),
             "behavior": _LESS,
         },
     }
@@ -83,6 +83,6 @@ def _keda(wanted: Wanted) -> Object:
             "minReplicaCount": wanted.replicas,
             "maxReplicaCount": wanted.most,
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _LESS}},
-            "triggers": [asked(BUSY, _threshold(wanted)), asked(WAITING, QUEUE)],
+            "triggers": [asked(BUSY, threshold(wanted)), asked(WAITING, QUEUE)],
         },
     }

@@ -25,6 +25,12 @@
 {{- max (div (add (mul $actions 4) 2) 3) (add $actions 512) }}
 {{- end }}
 
+{{/* Bytes of actions, on average, from which there are to be more Invokers. */}}
+{{- define "upcall.threshold" -}}
+{{- if .Values.invoker.daemonSet }}{{ fail "invoker.scale: there is one Invoker per node (invoker.daemonSet), and nothing to scale" }}{{ end -}}
+{{- div (mul (include "upcall.memory" . | int64) 1048576 70) 100 }}
+{{- end }}
+
 {{- define "upcall.prefix" -}}
 {{- with .Values.docker.registry.name }}{{ trimSuffix "/" . }}/{{ end }}
 {{- end }}
