@@ -1,6 +1,7 @@
 """What holds for every manifest, whatever the nodes are and whatever was wished for (spec: kubernetes.md §11)."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,6 +173,18 @@ def test_the_driver_of_pods_may_make_pods_and_needs_no_rights_in_its_own() -> No
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert found[0]["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
     assert not any("hostPath" in volume for volume in spec["volumes"])
+
+
+def test_who_scales_looks_at_what_invokers_show() -> None:
+    """And at what of their memory and messages is in use, on average of an Invoker."""
+    shown = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
+    (hpa,) = by_kind(objects(ANY, Wanted(scaler="hpa", memory=1000)), "HorizontalPodAutoscaler")
+    pods = {each["pods"]["metric"]["name"]: each["pods"]["target"]["averageValue"] for each in hpa["spec"]["metrics"]}
+    assert list(pods.values()) == [str(700 * 1024**2), "4"]
+    assert all(f"`{name}`" in shown for name in pods)
+    (keda,) = by_kind(objects(ANY, Wanted(scaler="keda", memory=1000, namespace="whisk")), "ScaledObject")
+    asked = {each["metadata"]["query"]: each["metadata"]["threshold"] for each in keda["spec"]["triggers"]}
+    assert asked == {f'sum({name}{{namespace="whisk",pod=~"invoker-[0-9]+"}})': value for name, value in pods.items()}
 
 
 def test_who_watches_comes_from_another_namespace_and_actions_never() -> None:
