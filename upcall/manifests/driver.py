@@ -106,6 +106,7 @@ def _kubernetes(wanted: Wanted, profile: Profile) -> Needs:
         },
         pod=_nobody(profile),
         container=bare(),
+        admission="baseline",  # of action pods: their images run as root
         rules=[
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
             {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
