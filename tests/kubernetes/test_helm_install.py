@@ -17,6 +17,7 @@ from tests.system import kafka, pouchdb
 
 ADMIN = ("whisk_admin", "it's $ecret")
 RELEASE = "blue"
+pytestmark = pytest.mark.timeout(300)  # pods are replaced three times, and Helm waits for each
 
 
 class Installed:
