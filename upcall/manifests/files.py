@@ -14,9 +14,9 @@ HEAD = """An Invoker on Kubernetes:
     kubectl apply -f invoker.yml
 
 It is for Kubernetes 1.30 or later. It needs, and does not bring, Kafka and CouchDB (the ConfigMap and the Secret say
-where they are, and by which names), and the image that scripts/images builds. It runs actions in sandboxes inside of its own pod, on any node, whatever the
-node runs containers by: no path of the host is mounted. Where actions should be Docker's containers, or pods:
-upcall manifests --help
+where they are, and by which names), and the image that scripts/images builds. It runs actions in sandboxes inside of
+its own pod, on any node, whatever the node runs containers by: no path of the host is mounted. Where actions should be
+Docker's containers, or pods: upcall manifests --help
 
   more Invokers   edit replicas, and the number at INVOKER_COUNT and INVOKER_INSTANCES, below
   on chosen nodes edit nodeSelector, below
