@@ -60,7 +60,7 @@ def _detect_v2(root: Path, own: Path) -> dict[str, Place]:
         if not os.access(folder, os.W_OK):
             continue
         with contextlib.suppress(OSError):
-            available = _enable(folder)
+            available = _enable(folder, top=folder == root)
             if folder != root and not available:
                 continue
             place = Place(2, folder / "upcall")
@@ -68,7 +68,7 @@ def _detect_v2(root: Path, own: Path) -> dict[str, Place]:
     return {}
 
 
-def _enable(folder: Path) -> list[str]:
+def _enable(folder: Path, *, top: bool) -> list[str]:
     """Hand controllers down to `folder`'s children; moves this process to a leaf where that is in the way."""
     offered = (folder / "cgroup.controllers").read_text().split()
     available = [name for name in _V2_CONTROLLERS if name in offered]
@@ -78,7 +78,7 @@ def _enable(folder: Path) -> list[str]:
         try:
             control.write_text(wanted)
         except OSError:
-            _make_way(folder)
+            _make_way(folder, everybody=top)
             control.write_text(wanted)
     if "cpu" in offered:
         with contextlib.suppress(OSError):  # refused where real-time processes are about
@@ -87,11 +87,11 @@ def _enable(folder: Path) -> list[str]:
     return available
 
 
-def _make_way(folder: Path) -> None:
+def _make_way(folder: Path, *, everybody: bool) -> None:
     """Move this process to a leaf; at the top of a container's own tree all that are there, its first process too."""
     leaf = folder / "upcall-platform"
     leaf.mkdir(exist_ok=True)
-    others = (folder / "cgroup.procs").read_text().split() if not (folder / "cgroup.type").exists() else []
+    others = (folder / "cgroup.procs").read_text().split() if everybody else []
     for pid in ("0", *others):
         with contextlib.suppress(ProcessLookupError):  # it has ended
             (leaf / "cgroup.procs").write_text(pid)
