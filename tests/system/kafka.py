@@ -1,7 +1,9 @@
 """A real Kafka for tests: one KRaft node from Maven Central's jars, on loopback, gone with the test run.
 
-The jars (43 MB) are fetched once by Maven into `${XDG_CACHE_HOME:-~/.cache}/upcall/kafka-VERSION`. Each broker has its
-own ports and data folder, and the kernel ends it when the process that started it dies (`setpriv --pdeathsig`).
+The jars (43 MB) are fetched once by Maven into `${XDG_CACHE_HOME:-~/.cache}/upcall/kafka-VERSION`. Beside them lie a
+formatted data folder and the JVM's archive of the classes that a broker loads: with both it starts for less than half,
+and many do. Each broker has its own ports and data folder, and the kernel ends it when the process that started it dies
+(`setpriv --pdeathsig`).
 Without Java or Maven the tests are skipped with the reason; with `CI=true` that is a failure.
 
     pytest_plugins = ["tests.system.kafka"]         def test_…(kafka: "Broker") -> None: …
@@ -58,6 +60,8 @@ num.io.threads=2
 background.threads=1
 """
 
+CLASSES = "classes.jsa"
+
 LOGGING = """Configuration:
   Appenders: {Console: {name: out, PatternLayout: {pattern: "%d %p %c{1} %m%n"}}}
   Loggers: {Root: {level: warn, AppenderRef: {ref: out}}}
@@ -87,7 +91,27 @@ def jars() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several test processes one fetches, the others wait for it
         if not folder.exists():
             _fetch(folder)
+        if not _ready(folder).exists():
+            _make_ready(folder)
     return folder
+
+
+def _ready(libs: Path) -> Path:
+    """What a broker starts with, for the Java of this machine."""
+    java = Path(shutil.which("java") or "java").resolve()
+    return libs / f"ready-{java.stat().st_mtime_ns}"
+
+
+def _make_ready(libs: Path) -> None:
+    work = libs / f".ready-{uuid4().hex}"
+    work.mkdir()
+    try:
+        broker = Broker(libs, work)
+        shutil.copytree(work / "data", work / "formatted")
+        broker.archive(work / CLASSES)
+        work.rename(_ready(libs))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _fetch(folder: Path) -> None:
@@ -140,8 +164,28 @@ class Broker:
         # C1 alone, serial GC: a test broker starts sooner and takes less memory
         self._java = ["java", "-Xmx384m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
         self._java += [f"-Dlog4j2.configurationFile={folder}/log4j2.yaml", "-cp", f"{libs}/*"]
+        if (ready := _ready(libs)).exists():
+            self._java.append(f"-XX:SharedArchiveFile={ready / CLASSES}")
+            shutil.copytree(ready / "formatted", folder / "data")
+        else:
+            self._format()
+
+    def _format(self) -> None:
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", "upcall-test-cluster-00"]
         subprocess.run([*self._java, *tool, "-c", str(self._properties)], check=True, capture_output=True, timeout=60)
+
+    def archive(self, classes: Path) -> None:
+        """Start and end; the JVM leaves the classes that it has loaded."""
+        self._java.append(f"-XX:ArchiveClassesAtExit={classes}")
+        self.start()
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(60)
+        finally:
+            self.kill()
+        if not classes.exists():
+            raise RuntimeError(f"Java has made no archive of classes:\n{(self._folder / 'log').read_text()[-3000:]}")
 
     def start(self) -> None:
         """Returns when it takes connections."""
