@@ -150,7 +150,7 @@ def test_settings_of_a_mycluster_yaml_mean_what_they_mean_to_openwhisk(mine: dic
     assert (found.limits.memory, found.limits.logs) == (Bounds(128, 1024, 256), Bounds(0, 20, 10))
     assert (found.limits.concurrency, found.limits.payload) == (Bounds(1, 4, 1), 2097152)
     assert (found.memory, found.api_host) == (4096, "https://openwhisk.example.org")
-    assert (found.log_level, found.user_events) == ("debug", True)
+    assert (found.log_level, found.user_events, found.metrics, found.metrics_tags) == ("debug", True, False, False)
     assert found.docker.extra_env == ("__OW_ALLOW_CONCURRENT=true",)
 
 

@@ -39,7 +39,7 @@
 {{- range splitList "." $path }}{{ $at = kindIs "map" $at | ternary (get (kindIs "map" $at | ternary $at dict) .) "" }}{{ end -}}
 {{- if and (not (kindIs "invalid" $at)) (ne (toString $at) "") }}{{ $told = append $told (printf "%s: %s" $path $reason) }}{{ end -}}
 {{- end -}}
-{{- if and .Values.zookeeper.replicaCount (not .Values.invoker.daemonSet) }}{{ $told = append $told "zookeeper: Invokers of a StatefulSet have their numbers from it" }}{{ end -}}
+{{- if and .Values.zookeeper.replicaCount (not .Values.invoker.daemonSet) }}{{ $told = append $told "zookeeper: Invokers have their numbers from the names of their pods" }}{{ end -}}
 {{- if and .Values.whisk.runtimes (not (hasPrefix "{" (trim .Values.whisk.runtimes))) }}{{ $told = append $told (printf "whisk.runtimes %s: it is the manifest itself here, as --set-file whisk.runtimes=FILE gives it" .Values.whisk.runtimes) }}{{ end -}}
 {{- if and .Values.invoker.containerFactory.useRunc }}{{ $told = append $told "invoker.containerFactory.useRunc: containers are paused without runc" }}{{ end -}}
 {{- if and .Values.affinity.enabled .Values.controller.enabled }}{{ $told = append $told "affinity.coreNodeLabel and its like: only Invokers are placed by labels; nodeSelector places the others" }}{{ end -}}

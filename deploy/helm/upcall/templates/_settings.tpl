@@ -19,6 +19,8 @@
 {{- end -}}
 {{- include "upcall.put" (list $made "RUNTIMES_MANIFEST" (hasPrefix "{" (trim .Values.whisk.runtimes) | ternary .Values.whisk.runtimes "")) -}}
 {{- include "upcall.put" (list $made "CONFIG_whisk_userEvents_enabled" (.Values.metrics.userMetricsEnabled | ternary "true" "")) -}}
+{{- include "upcall.put" (list $made "CONFIG_whisk_metrics_prometheusEnabled" .Values.metrics.prometheusEnabled) -}}
+{{- include "upcall.put" (list $made "METRICS_KAMON_TAGS" .Values.metrics.kamonTags) -}}
 {{- include "upcall.put" (list $made "CONTROLLER_OPTS" .Values.controller.options) -}}
 {{- include "upcall.put" (list $made "CONFIG_whisk_loadbalancer_blackboxFraction" .Values.whisk.loadbalancer.blackboxFraction) -}}
 {{- include "upcall.put" (list $made "CONFIG_whisk_loadbalancer_timeoutFactor" .Values.whisk.loadbalancer.timeoutFactor) -}}
