@@ -82,13 +82,14 @@ class PodOutput:
         self._twice_until = 0.0
         self._spent = 0
         self._live = asyncio.Event()
-        self._ended = False
+        self._over = asyncio.Event()
+        """Whether the container has ended."""
         self._task: asyncio.Task[None] | None = None
-        self._stream = LogStream(logs.bound, sentinel=True)
+        self._stream = LogStream(logs.bound, sentinel=bool(logs.bound))
         self._collection = Collection(
             self._stream,
             lambda: True,
-            sentinels=spec.sentinels,
+            sentinels=spec.sentinels and bool(logs.bound),
             shared=spec.concurrency > 1,
             settling=lambda: _SETTLING if self._live.is_set() else QUIET,
         )
@@ -112,13 +113,13 @@ class PodOutput:
 
     def over(self) -> None:
         """The container has ended; what it has printed last may yet come."""
-        self._ended = True
+        self._over.set()
         if self._task is None:
             self._collection.over()
 
     async def close(self) -> None:
         """Let go; what was read can still be taken."""
-        self._ended = True
+        self._over.set()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -130,11 +131,15 @@ class PodOutput:
     async def _read(self) -> None:
         wait, longest = _AGAIN
         try:
-            while not await self._once():
+            while True:
+                last = self._over.is_set()
+                if await self._once() or last:
+                    break
                 if self._live.is_set():
                     self._live.clear()
                     wait = _AGAIN[0]
-                await asyncio.sleep(wait)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), wait)
                 wait = min(2 * wait, longest)
         except Gone:
             pass
@@ -160,10 +165,10 @@ class PodOutput:
             self._logs.follow(str(error))
         except Broken as error:
             log.debug("the output of pod %s: %s", self._pod, error)
-            if self._ended and self._logs.apart:
+            if self._over.is_set() and self._logs.apart:
                 with contextlib.suppress(Broken):
                     await self._looked_up()
-        return self._ended
+        return False
 
     async def _opened(self) -> None:
         """Attached; what was printed until now is in the log, and the last of it may come by both ways."""
