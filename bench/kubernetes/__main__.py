@@ -19,7 +19,7 @@ from tests.kubernetes.cluster import programs
 from tests.kubernetes.cluster.cluster import Cluster
 
 RESULTS = Path(__file__).parents[1] / "results" / "kubernetes.json"
-OTHERS = ("__init__", "__main__")
+OTHERS = ("__init__", "__main__", "servers")
 
 
 def parts() -> list[str]:

@@ -1,4 +1,4 @@
-"""A thousand nodes, which are faked: `upcall manifests` for an Invoker on each, and the cluster's own time with them."""
+"""A thousand nodes, which are faked: `upcall manifests` for an Invoker on each, and how long the cluster takes."""
 
 import subprocess
 import sys

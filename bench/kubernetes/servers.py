@@ -44,7 +44,8 @@ LINKED = (
 
 def postgres() -> Path:
     """A root file system as a tar."""
-    return _root("postgres", "postgresql", POSTGRES, [LINKED.format("usr/lib/postgresql/*/bin/*")])
+    user = "echo postgres:x:999:999::/var/lib/postgresql:/bin/sh >> $1/etc/passwd"
+    return _root("postgres", "postgresql", POSTGRES, [LINKED.format("usr/lib/postgresql/*/bin/*"), user])
 
 
 def broker() -> Path:
