@@ -16,11 +16,11 @@ from tests.unit.containers.calls import spec
 pytestmark = pytest.mark.usefixtures("inside")
 
 CODE = "def main(args):\n    print('cold')\n    return {'n': args['n']}\n"
-COLDS, LANES, PARALLEL, TURNS = 200, 4, 20, 8
+COLDS, LANES, PARALLEL, TURNS = 100, 4, 20, 8
 
 
 @pytest.mark.timeout(300)
-async def test_two_hundred_of_a_driver_leave_nothing_behind(inside: Engine) -> None:
+async def test_a_hundred_of_a_driver_leave_nothing_behind(inside: Engine) -> None:
     before = left(inside)
 
     async def some(count: int) -> None:
