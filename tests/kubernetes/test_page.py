@@ -15,6 +15,7 @@ from tests.kubernetes.cluster.place import CHECKOUT
 from tests.kubernetes.outside import NAMESPACE, settings
 from tests.kubernetes.test_deploy import HELLO, MANIFEST, ROLE, Deployed
 from upcall.cli.manifests import command
+from upcall.docker import DRIVERS
 from upcall.manifests.driver import SANDBOX_RIGHTS
 from upcall.manifests.profiles import PROFILES
 
@@ -83,6 +84,10 @@ def test_the_table_of_hosts_has_each_with_its_driver() -> None:
 def test_the_table_of_drivers_has_the_rights() -> None:
     (found,) = (cells for cells in rows("Drivers") if cells[0] == "process")
     assert re.findall(r"`([A-Z_]+)`", found[2]) == list(SANDBOX_RIGHTS)
+
+
+def test_what_is_not_there_yet_is_said() -> None:
+    assert ("does not have the driver `kubernetes` yet" in PAGE) == ("kubernetes" not in DRIVERS)
 
 
 def test_options_that_it_names_are_there() -> None:
