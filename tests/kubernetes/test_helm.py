@@ -188,6 +188,18 @@ def test_an_ingress_leads_to_the_controllers(mine: dict[str, Object]) -> None:
     assert path["backend"]["service"]["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
 
 
+@pytest.mark.parametrize(
+    "changed",
+    ["settings.UPCALL_LOG_LEVEL=debug", "whisk.limits.actionsInvokesPerminute=1", "operator.password=x", "db.url=y"],
+)
+def test_pods_have_a_mark_of_their_settings_and_of_nothing_else(helm: Helm, changed: str) -> None:
+    usual, more, other = (helm.objects(*words) for words in ((), ("--set", "invoker.replicas=2"), ("--set", changed)))
+    for part in ("controller", "invoker"):
+        name = f"StatefulSet/demo-{part}"
+        marks = [made[name]["spec"]["template"]["metadata"]["annotations"] for made in (usual, more, other)]
+        assert marks[0] == marks[1] != marks[2]
+
+
 def test_action_pods_are_isolated_unless_that_is_switched_off(helm: Helm) -> None:
     pods = ("--set", "invoker.containerFactory.impl=kubernetes")
     off = (*pods, "--set", "invoker.containerFactory.kubernetes.isolateUserActions=false")

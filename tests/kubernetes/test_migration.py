@@ -21,6 +21,7 @@ from tests.system.zookeeper import required as zookeeper_required
 
 PAGE = (CHECKOUT / "docs" / "migration.md").read_text()
 NAME = "owdev-invoker"
+pytestmark = pytest.mark.timeout(300)  # pods are replaced twice
 NUMBER = 1
 """That ZooKeeper has for the pod, which is not its ordinal."""
 COMMAND = """if [[ -v UPCALL_DRIVER ]]; then :; else exec sleep infinity; fi  # theirs cannot run here
