@@ -21,7 +21,7 @@ PATIENCE = 300.0
 
 
 class Refused(AssertionError):
-    """What kubectl printed to standard error."""
+    """What kubectl printed."""
 
 
 class Cluster:
@@ -76,7 +76,7 @@ class Cluster:
             self._node.kubectl(*words), input=input, check=False, capture_output=True, text=True, timeout=PATIENCE
         )
         if done.returncode != 0:
-            raise Refused(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+            raise Refused(f"kubectl {' '.join(words)}: {(done.stderr + done.stdout[-2000:]).strip()}")
         return done.stdout
 
     def remove_namespace(self, name: str, wait: bool = True) -> None:
