@@ -34,7 +34,7 @@ def _first(cluster: Cluster) -> float:
             cluster.kubectl("apply", "-f", str(MANIFEST))
             fleet = Whole(cluster, "controller")
             fleet.rolled_out("controller", "invoker")
-            found = KEY.search(fleet.kubectl("exec", "controller-0", "--", "upcall", "user", "create", "me"))
+            found = KEY.search(fleet.kubectl("exec", "controller-0", "--", "upcall", "user", "create", "alice"))
             if found is None:
                 raise RuntimeError("`upcall user create` shows no key")
             fleet.auth = found[0]

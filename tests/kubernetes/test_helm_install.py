@@ -80,7 +80,7 @@ def installed(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Inst
 
 def test_install_invoke_upgrade_roll_back_uninstall(installed: Installed, tmp_path: Path) -> None:
     said = installed.put("install", tmp_path)
-    assert f"kubectl -n {installed.namespace} exec {RELEASE}-controller-0 -- upcall user create me" in said
+    assert f"kubectl -n {installed.namespace} exec {RELEASE}-controller-0 -- upcall user create alice" in said
     assert "nginx: controllers answer themselves" in said
     assert "redis" not in said
     wait("an Invoker is up", lambda: installed.up() == 1)

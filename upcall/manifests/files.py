@@ -42,7 +42,7 @@ FLEET = """The whole platform in several pods: controllers, Invokers, Kafka and 
 
     kubectl apply -f upcall-fleet.yml
     kubectl -n upcall rollout status statefulset controller
-    kubectl -n upcall exec controller-0 -- upcall user create me
+    kubectl -n upcall exec controller-0 -- upcall user create alice
     kubectl -n upcall port-forward service/controller 3233:8080 &
 
 The third line makes a subject and shows its key; the API is at http://127.0.0.1:3233. Change the passwords of the
