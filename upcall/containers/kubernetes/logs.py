@@ -165,9 +165,6 @@ class PodOutput:
             self._logs.follow(str(error))
         except Broken as error:
             log.debug("the output of pod %s: %s", self._pod, error)
-            if self._over.is_set() and self._logs.apart:
-                with contextlib.suppress(Broken):
-                    await self._looked_up()
         return False
 
     async def _opened(self) -> None:
@@ -184,7 +181,7 @@ class PodOutput:
 
     async def _looked_up(self) -> None:
         """Before attaching anew: what was missed up to here comes this way only. Raises Broken, Gone."""
-        if self._seen.lines:
+        if self._seen.lines or self._over.is_set():
             with contextlib.suppress(Refused):
                 await self._feed_merged(await self._missed())
 

@@ -115,6 +115,30 @@ async def test_the_last_words_of_a_pod_that_died_meanwhile_are_looked_up() -> No
     await found.close()
 
 
+async def test_so_they_are_where_it_died_before_anybody_was_attached() -> None:
+    api = Api(Broken("there is no such container"))
+    api.printed = ["last words"]
+    found = output(api)
+    opening = asyncio.ensure_future(found.open())
+    await asyncio.sleep(0)
+    found.over()
+    await opening
+    assert told(await collected(found, complete=False)) == ["stdout: last words"]
+    await found.close()
+
+
+async def test_what_was_missed_does_not_hide_the_same_line_printed_anew() -> None:
+    hello: list[Printed] = [("stdout", "hello"), *ENDS]
+    api = Api([*hello, ("stdout", "<cut>")], hello)
+    found = output(api)
+    await found.open()
+    assert told(await collected(found)) == ["stdout: hello"]
+    api.printed = ["hello", TEXT, TEXT] * 2
+    assert told(await collected(found)) == ["stdout: hello"]
+    assert told(await collected(found)) == ["stdout: hello"]
+    await found.close()
+
+
 async def test_a_pod_that_is_gone_is_not_waited_for() -> None:
     api = Api(Gone())
     found = output(api)

@@ -25,65 +25,68 @@ def container(of: Object) -> Object:
     return found
 
 
-def test_by_default_it_is_this_and_nothing_else() -> None:
-    assert made() == {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
+USUAL = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "name": "wsk00-1-guest-hello",
+        "namespace": "actions",
+        "labels": {
             "name": "wsk00-1-guest-hello",
-            "namespace": "actions",
-            "labels": {
-                "name": "wsk00-1-guest-hello",
-                "user-action-pod": "true",
-                "invoker": "invoker0",
-                "release": "owdev",
-                "upcall.instance": "6f",
-                "upcall.boot": "1",
-                "openwhisk/action": "hello",
-                "openwhisk/namespace": "guest",
-            },
-            "ownerReferences": [
-                {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": "owdev-invoker-0",
-                    "uid": "u-1",
-                    "controller": False,
-                    "blockOwnerDeletion": False,
-                }
-            ],
+            "user-action-pod": "true",
+            "invoker": "invoker0",
+            "release": "owdev",
+            "upcall.instance": "6f",
+            "upcall.boot": "1",
+            "openwhisk/action": "hello",
+            "openwhisk/namespace": "guest",
         },
-        "spec": {
-            "restartPolicy": "Never",
-            "enableServiceLinks": False,
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-            "affinity": {
-                "nodeAffinity": {
-                    "requiredDuringSchedulingIgnoredDuringExecution": {
-                        "nodeSelectorTerms": [
-                            {"matchExpressions": [{"key": "openwhisk-role", "operator": "In", "values": ["invoker"]}]}
-                        ]
-                    }
+        "ownerReferences": [
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": "owdev-invoker-0",
+                "uid": "u-1",
+                "controller": False,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    },
+    "spec": {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [
+                        {"matchExpressions": [{"key": "openwhisk-role", "operator": "In", "values": ["invoker"]}]}
+                    ]
                 }
-            },
-            "tolerations": [{"key": "openwhisk-role", "operator": "Equal", "value": "invoker", "effect": "NoSchedule"}],
-            "containers": [
-                {
-                    "name": "user-action",
-                    "image": "upcall/python:3.11",
-                    "env": [{"name": "__OW_API_HOST", "value": "http://upcall.openwhisk:80"}],
-                    "ports": [{"name": "action", "containerPort": 8080}],
-                    "resources": {"requests": {"memory": "256Mi"}, "limits": {"memory": "256Mi"}},
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["NET_RAW", "NET_ADMIN"]},
-                    },
-                }
-            ],
+            }
         },
-    }
+        "tolerations": [{"key": "openwhisk-role", "operator": "Equal", "value": "invoker", "effect": "NoSchedule"}],
+        "containers": [
+            {
+                "name": "user-action",
+                "image": "upcall/python:3.11",
+                "env": [{"name": "__OW_API_HOST", "value": "http://upcall.openwhisk:80"}],
+                "ports": [{"name": "action", "containerPort": 8080}],
+                "resources": {"requests": {"memory": "256Mi"}, "limits": {"memory": "256Mi"}},
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["NET_RAW", "NET_ADMIN"]},
+                },
+            }
+        ],
+    },
+}
+
+
+def test_by_default_it_is_this_and_nothing_else() -> None:
+    assert made() == USUAL
 
 
 def test_a_generic_pod_has_no_tenants_labels() -> None:
