@@ -77,6 +77,8 @@ def main() -> int:
         sys.exit(f"There can be no Kubernetes for tests here: {reason}")
     if options.command != "down":
         programs.build(*options.names)
+    if options.command == "prepare":
+        programs.build("helm")
     if options.command in ("up", "env", "image"):
         up()
     {"keep": keep, "down": down, "env": env, "prepare": invoker.archive}.get(options.command, lambda: None)()
