@@ -94,6 +94,12 @@ def bus_condition(bus: Bus, settings: Settings, topic: str) -> Json:
     return bus.condition(topic)
 
 
+def behind(bus: Bus, settings: Settings, topic: str) -> int:
+    """Messages of a topic that is read, which nobody here has taken yet."""
+    condition = bus_condition(bus, settings, topic)
+    return condition["behind"] if isinstance(condition, dict) else 0
+
+
 def _kafka(settings: Settings, store: Storage) -> "KafkaBus":
     try:
         from upcall.bus.kafka import KafkaBus

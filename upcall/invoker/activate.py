@@ -133,7 +133,7 @@ class Work:
         (D8). What ends has started, as far as the feed knows: else a next life could run what this one has answered."""
         if self._begun:
             self._fall(reason, cause)
-        elif reason == "drain":
+        elif reason == "drain" and not self._desk.last:
             self.job.task = None
         else:
             self._desk.feed.started(self._offset, lambda: self._fall(reason, cause))

@@ -66,6 +66,7 @@ class Desk:
         "feed",
         "files",
         "keeper",
+        "last",
         "levels",
         "over",
         "report",
@@ -95,6 +96,8 @@ class Desk:
         """Have what was collected, too."""
         self.over = False
         """The feed is lost: whoever has it now says how activations ended, and nobody here."""
+        self.last = False
+        """No life with this number follows: what has not started ends here, too."""
         self.feed: Feed
         """Set when it is open, before anything is delivered."""
         self.report: Callable[[Event], None]

@@ -32,8 +32,12 @@ class Gate:
     def open(self, reason: str) -> None:
         """That is not in the way any more."""
         self.reasons.discard(reason)
-        if self.reasons or not self.closed:
-            return
+        if self.closed and not self.reasons:
+            self.lift()
+
+    def lift(self) -> None:
+        """Open, whatever is in the way."""
+        self.reasons.clear()
         self.closed = False
         kept, self._kept = self._kept, []
         owed, self._owed = self._owed, 0

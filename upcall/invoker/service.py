@@ -27,6 +27,7 @@ from upcall.core.events import Drained, Strained
 from upcall.core.pool import PoolConfig, load, new_pool
 from upcall.core.record import StoreLevels
 from upcall.errors import Conflict, Internal, NotFound, Unavailable, Unreadable
+from upcall.invoker.aborts import cut_short
 from upcall.invoker.acks import Acks
 from upcall.invoker.activate import Work
 from upcall.invoker.asking import Asking
@@ -96,23 +97,22 @@ class Invoker:
         keys: Keys | None = None,
         logs: Place = Place(),  # noqa: B008 - frozen
     ) -> None:
-        self._instance, self._bus, self._events = instance, bus, events
-        self._store, self._actions, self._levels = store, actions, levels
-        self._containers, self._pool_config = containers, pool
+        self._instance, self._bus, self._events, self._levels = instance, bus, events, levels
+        self._store, self._actions, self._containers, self._pool_config = store, actions, containers, pool
         self._units = units or default_units(pool, limits)
         self._prefix, self._grace, self._full, self._keys = prefix, grace, full, keys or Keys()
         self._blacklist, self.asking = Blacklist(store, blacklist_interval), Asking(store)
         self._knowledge, self._logs = Knowledge(manifest, limits, collected=logs.collected), logs
         self._specs = Specs(instance, manifest, deployment)
         self._work, self._stack = MarkedWork if are_on() else Work, contextlib.AsyncExitStack()
-        self._held = self._drained = self._broken = False
+        self._held = self._parting = self._drained = self._broken = False
         self._unstarted: set[asyncio.Task[None]] = set()
         """What comes before the pool, and waits perhaps for the store."""
         self._gate = gate = Gate(self._deliver, self._pull)
         trial = self._specs.canary(limits.memory.std, containers.kinds)
         self.proof = Proof(canary, containers, trial, gate, lambda: self._runner.feed(Strained()))
         self.supply, self.counters = Supply(containers, gate), Counters()
-        self._pings = Pings(bus, instance, prefix, self._look)
+        self._pings, self.name = Pings(bus, instance, prefix, self._look), str(instance)
 
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
@@ -127,11 +127,9 @@ class Invoker:
             tell = await events.ready() if events else None
             acks = self._acks = Acks(self._bus, self._instance, self._records.settle, self._prefix, tell)
             await self._blacklist.read()
-            following = self._tasks.create_task(self._blacklist.follow())
-            stack.callback(following.cancel)
+            stack.callback(self._tasks.create_task(self._blacklist.follow()).cancel)
             self._desk = Desk(acks, self._records, self.counters, self._levels, epoch_ms, apart=self._bus.recalls)
-            self._refusals = Refusals(self._desk, self._release)
-            self._runner = self._make_runner()
+            self._refusals, self._runner = Refusals(self._desk, self._release), self._make_runner()
             self.inside = Inspection(self._runner)
             stack.callback(self._runner.close)
             self._desk.report, self._desk.end = self._runner.feed, self._runner.end
@@ -164,7 +162,7 @@ class Invoker:
 
     def enable(self) -> bool:
         """Undo it. False where it is so already, and in a shutdown."""
-        if not self.disabled or self._held:
+        if not self.disabled or self.stopping:
             return False
         self._pings.start(self._tasks)
         log.info("%s is enabled", self._instance)
@@ -178,6 +176,20 @@ class Invoker:
         self._pings.stop()
         self.proof.stop()
 
+    def part(self) -> None:
+        """Have controllers send no more, and run what they have sent."""
+        self._parting = True
+        self._pings.stop()
+        self._gate.open(DISABLED)
+
+    def give_up(self) -> None:
+        """Nobody comes after this one: whatever is there, and all that comes yet, is answered with status 3."""
+        self.proof.stop()
+        self._desk.last = True
+        self._runner.feed(Drained())
+        self._gate.lift()
+        cut_short(self._runner.works())
+
     async def idle(self) -> None:
         """Return when nothing waits or runs."""
         await self._runner.idle()
@@ -190,22 +202,13 @@ class Invoker:
         self._drained = True
         self.hold()
         for task in self._unstarted:
-            task.cancel()  # what it is for is for the next life
+            task.cancel()
         self._runner.feed(Drained())
         if not await self._emptied(grace):
-            left = self._runner.works()
-            if left:
-                log.warning("%d activations do not end in time and are answered with an error", len(left))
-            for work in left:
-                log.warning("answered with an error, as the platform stops", extra=about(work.message))
-                work.abandon(error(WHISK_ERROR, texts.SHUTDOWN))
+            cut_short(self._runner.works())
             await self._emptied(LAST_WORDS)
         await self._records.close(LAST_WORDS)
         self._runner.close()
-
-    @property
-    def name(self) -> str:
-        return str(self._instance)
 
     @property
     def enabled(self) -> bool:
@@ -223,7 +226,12 @@ class Invoker:
 
     @property
     def stopping(self) -> bool:
-        return self._held
+        return self._held or self._parting
+
+    @property
+    def reading(self) -> int:
+        """Activations on their way to the pool."""
+        return len(self._unstarted)
 
     @property
     def load(self) -> int:
@@ -247,6 +255,9 @@ class Invoker:
             return
         if self._held and not message.blocking:
             self._pull(1)
+            return
+        if self._desk.last:
+            self._refusals.refuse(offset, message, error(WHISK_ERROR, texts.SHUTDOWN))
             return
         self.counters.activations += 1
         if self._blacklist.refuses(message.user.namespace.name):

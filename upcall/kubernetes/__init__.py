@@ -1,0 +1,1 @@
+"""The API of Kubernetes, for whoever needs it; loaded only there."""
