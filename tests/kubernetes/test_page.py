@@ -92,7 +92,9 @@ def test_what_is_not_there_yet_is_said() -> None:
 
 def test_options_that_it_names_are_there() -> None:
     there = {name for option in command.params for name in option.opts} | {"--help"}
-    prose = re.sub(r"^(    |kubectl ).*|`upcall config .*`|`scripts/[^`]*`|`--with-nodejs`", "", PAGE, flags=re.MULTILINE)
+    prose = re.sub(
+        r"^(    |kubectl ).*|`upcall config .*`|`scripts/[^`]*`|`--with-nodejs`", "", PAGE, flags=re.MULTILINE
+    )
     named = set(re.findall(r"(?<![-\w|])--[a-z][a-z-]*", prose))
     assert len(named) > 10
     assert named <= there
