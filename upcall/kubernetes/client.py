@@ -1,0 +1,157 @@
+"""The one client of Kubernetes' API (lightkube): in a pod as its service account, else as the kubeconfig says.
+
+What the API refuses is `Refused`, in its own words; where it does not answer, or says that it cannot now (429, 5xx), it
+is `Away`: who asked waits, and asks again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import httpx2
+from lightkube import AsyncClient, KubeConfig
+from lightkube.config.kubeconfig import SingleConfig
+from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
+from lightkube.resources.core_v1 import Event, Pod, Secret
+from lightkube.types import PatchType
+
+from upcall.errors import Misconfigured, UpcallError
+
+WIDTH = 20
+"""Requests at a time, besides the watch."""
+PATIENCE = 10.0
+"""Seconds for one request."""
+_BUSY, _MISSING, _BROKEN = 429, 404, 500
+
+
+class Away(UpcallError):
+    """The API does not answer."""
+
+
+class Refused(UpcallError):
+    """The API does not do it; `reply` is HTTP's status."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.reply = status
+
+
+class Api:
+    """`namespace`: empty for the one that service account or kubeconfig name. Raises Misconfigured."""
+
+    def __init__(self, master: str = "", namespace: str = "") -> None:
+        try:
+            found = KubeConfig.from_env().get()
+        except (ConfigError, OSError, KeyError) as error:
+            raise Misconfigured(
+                f"--driver kubernetes finds no cluster ({error}): run it in a pod with a service account, or name a "
+                "kubeconfig (KUBECONFIG)."
+            ) from error
+        assert found is not None
+        config: SingleConfig = found
+        if master:
+            config = config._replace(cluster=_at(config.cluster, master))
+        self.config = config
+        self.server = str(config.cluster.server)
+        self.namespace = namespace or config.namespace
+        self._client = AsyncClient(
+            config, namespace=self.namespace, timeout=httpx2.Timeout(PATIENCE), field_manager="upcall"
+        )
+        self._width = asyncio.Semaphore(WIDTH)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def create(self, pod: Mapping[str, Any]) -> None:
+        """Raises Refused, Away."""
+        async with self._asked():
+            await self._client.create(cast(Pod, Pod.from_dict(dict(pod))))
+
+    async def delete(self, pod: str) -> None:
+        """Begin its end, within the grace that it has; one that is not there is no error. Raises Refused, Away."""
+        with contextlib.suppress(_Missing):
+            async with self._asked():
+                await self._client.delete(Pod, pod)
+
+    async def label(self, pod: str, labels: Mapping[str, str]) -> None:
+        """Raises Refused, Away."""
+        with contextlib.suppress(_Missing):
+            async with self._asked():
+                patch = {"metadata": {"labels": dict(labels)}}
+                await self._client.patch(Pod, pod, patch, patch_type=PatchType.MERGE)
+
+    async def apply(self, secret: Mapping[str, Any]) -> None:
+        """Raises Refused, Away."""
+        async with self._asked():
+            await self._client.apply(cast(Secret, Secret.from_dict(dict(secret))), force=True)
+
+    async def pod(self, name: str) -> Pod | None:
+        """Raises Refused, Away."""
+        with contextlib.suppress(_Missing):
+            async with self._asked():
+                return await self._client.get(Pod, name)
+        return None
+
+    async def events(self, pod: str) -> list[str]:
+        """What Kubernetes tells of it, in sentences. Raises Refused, Away."""
+        async with self._asked():
+            found = self._client.list(Event, fields={"involvedObject.name": pod, "involvedObject.kind": "Pod"})
+            return [f"{each.reason}: {each.message}" async for each in found]
+
+    async def list(self, labels: Mapping[str, str]) -> tuple[list[Pod], str]:
+        """Pods with the labels, and from where on to watch. Raises Refused, Away."""
+        async with self._asked():
+            found = self._client.list(Pod, labels=dict(labels))
+            return [each async for each in found], found.resourceVersion
+
+    async def watch(self, labels: Mapping[str, str], version: str) -> AsyncIterator[tuple[str, Pod]]:
+        """What happens from there on, until it breaks off. Raises Refused (410: list anew), Away."""
+        with _told():
+            async for happening, pod in self._client.watch(
+                Pod, labels=dict(labels), resource_version=version, server_timeout=300
+            ):
+                yield happening, pod
+
+    async def may(self, verb: str, resource: str, part: str = "") -> bool:
+        """Whether it would let us do that to `pods`, or to their part `log`. Raises Refused, Away."""
+        wish = ResourceAttributes(namespace=self.namespace, verb=verb, resource=resource, subresource=part or None)
+        review = SelfSubjectAccessReview(
+            metadata=ObjectMeta(), spec=SelfSubjectAccessReviewSpec(resourceAttributes=wish)
+        )
+        async with self._asked():
+            answer = await self._client.create(review)
+        return bool(answer.status and answer.status.allowed)
+
+    @contextlib.asynccontextmanager
+    async def _asked(self) -> AsyncIterator[None]:
+        """A place among those who ask, and our own words of what goes wrong."""
+        async with self._width:
+            with _told():
+                yield
+
+
+class _Missing(Refused):
+    """404."""
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        status = int(error.status.code or 0)
+        text = error.status.message or str(error)
+        if status == _BUSY or status >= _BROKEN:
+            raise Away(f"Kubernetes' API: {text}") from error
+        raise (_Missing if status == _MISSING else Refused)(status, text) from error
+    except (httpx2.HTTPError, OSError, ConfigError) as error:
+        raise Away(f"Kubernetes' API does not answer: {str(error) or type(error).__name__}") from error
+
+
+def _at(cluster: Any, master: str) -> Any:
+    return replace(cluster, server=master)
