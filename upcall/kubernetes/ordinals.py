@@ -61,10 +61,10 @@ def _namespace() -> str | None:
 
 async def _asked(owner: str, namespace: str) -> "StatefulSet | None":
     """Raises what the client raises."""
-    from lightkube import ApiError, AsyncClient
+    from lightkube import ApiError, AsyncClient, KubeConfig
     from lightkube.resources.apps_v1 import StatefulSet as Resource
 
-    client = AsyncClient(namespace=namespace, trust_env=False)
+    client = AsyncClient(KubeConfig.from_service_account().get(), namespace=namespace, trust_env=False)
     try:
         return await client.get(Resource, owner)
     except ApiError as error:
