@@ -39,6 +39,7 @@ class Outside:
             "UPCALL_AUTH": AUTH,
             "UPCALL_ACTION_NETWORK": "none",
             "LIMITS_ACTIONS_INVOKES_PERMINUTE": "100000",
+            "LIMITS_ACTIONS_INVOKES_CONCURRENT": "1000",
         }
         self.controller = Member("controller", 0, folder, environment, AUTH)
 
