@@ -8,6 +8,7 @@ from upcall.brokers import KAFKA_SETTINGS
 from upcall.core.stems import parse_prewarm
 from upcall.couch import KEY, parse_place, place_shown
 from upcall.docker import DOCKER_SETTINGS, DRIVER
+from upcall.kubernetes.settings import KUBERNETES_SETTINGS
 from upcall.limits import LIMIT_SETTINGS
 from upcall.masks import credentials_shown, hidden
 from upcall.model.forms import (
@@ -253,6 +254,7 @@ SETTINGS: tuple[Setting, ...] = (
         roles=("serve",),
     ),
     *DOCKER_SETTINGS,
+    *KUBERNETES_SETTINGS,
     *KAFKA_SETTINGS,
     *ROLE_SETTINGS,
     *LIMIT_SETTINGS,

@@ -29,6 +29,7 @@ from upcall.docker import Docker, Driver, deployed, take_docker, unused
 from upcall.errors import Misconfigured
 from upcall.fates import Fate, given, near_misses
 from upcall.identity import Claim, Surroundings, beyond, invoker_id, surroundings
+from upcall.kubernetes.settings import Kubernetes, take_kubernetes
 from upcall.limits import take_limits
 from upcall.model.keep import USUAL, Keep
 from upcall.model.preload import Preload
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None
     driver: Driver
     docker: Docker
+    kubernetes: Kubernetes
     auth: str | None
     isolation: Literal["full", "none"]
     action_network: Literal["none", "private", "host"] | None
@@ -193,7 +195,7 @@ def survey(
     brokers = take_brokers(values)
     values |= {"role": role, "limits": limits, "brokers": brokers, "bus": values["bus"] if role == "serve" else "kafka"}
     values |= {"balancing": take_balancing(values), "docker": take_docker(values), "pool": take_pooling(values)}
-    values |= {"https": take_https(values), "parameter_keys": take_keys(values)}
+    values |= {"kubernetes": take_kubernetes(values), "https": take_https(values), "parameter_keys": take_keys(values)}
     if values["bus"] == "kafka" and brokers is None and "kafka_hosts" not in wrong:
         faults.append(missing_brokers(role))
     faults += _identify(values, wrong, around or surroundings(environment))
@@ -259,6 +261,24 @@ def _remarks(settings: Settings | None, environment: Texts, keys: Texts) -> list
         told += unused(keys)
     if settings.driver == "docker" and settings.action_network_range:
         told.append("action-network-range has no effect: the addresses of Docker's containers are its network's")
-    if settings.driver == "docker" and settings.preload != Preload():
-        told.append("preload has no effect: Docker's containers have each a Python of their own")
+    if settings.driver in ("docker", "kubernetes") and settings.preload != Preload():
+        whose = "Docker's containers" if settings.driver == "docker" else "pods"
+        told.append(f"preload has no effect: {whose} have each a Python of their own")
+    if settings.driver == "kubernetes":
+        told += _of_sandboxes(settings)
     return told + well_known(settings.role, settings.operator_password)
+
+
+def _of_sandboxes(settings: Settings) -> list[str]:
+    """What of it pods do not have."""
+    given = {
+        "action-network": settings.action_network,
+        "action-network-range": settings.action_network_range,
+        "dns": settings.dns,
+    }
+    return [
+        f"{name} has no effect: what pods reach, a NetworkPolicy says (upcall manifests writes one), and how they look "
+        "up names, their template"
+        for name, value in given.items()
+        if value
+    ]

@@ -17,8 +17,8 @@ from upcall.model.images import parse_registry
 from upcall.model.sizes import parse_duration
 from upcall.setting import RUNS, Found, Setting
 
-Driver = Literal["process", "docker", "auto"]
-DRIVERS: tuple[Driver, ...] = ("process", "docker", "auto")
+Driver = Literal["process", "docker", "kubernetes", "auto"]
+DRIVERS: tuple[Driver, ...] = ("process", "docker", "kubernetes", "auto")
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _VARIABLE = re.compile(r"[^=\s\0]+(=[^\0]*)?")
 _texts = msgspec.json.Decoder(list[str]).decode
@@ -63,11 +63,8 @@ def driver(text: str) -> Driver:
     last = text.rpartition(".")[2]
     if last.startswith("Docker"):
         return "docker"
-    if "kubernetes" in last.lower():
-        raise ValueError(
-            f"'{text}': a driver for Kubernetes is not in this version yet; --driver process (UPCALL_DRIVER) "
-            "runs actions in sandboxes of the Invoker's own pod"
-        )
+    if last.startswith("Kubernetes"):
+        return "kubernetes"
     raise ValueError(f"'{text}' is none of: {', '.join(DRIVERS)}")
 
 
@@ -144,10 +141,10 @@ _OF_RUNS = Setting(
     "driver",
     driver,
     "process",
-    "what actions run in: process (a sandbox of this host), docker (containers of its Docker engine), or auto: "
-    "process where it runs the kind, else docker",
+    "what actions run in: process (a sandbox of this host), docker (containers of its Docker engine), kubernetes (pods "
+    "of a cluster), or auto: process where it runs the kind, else docker",
     ("whisk.spi.ContainerFactoryProvider",),
-    form="process|docker|auto",
+    form="process|docker|kubernetes|auto",
     roles=RUNS,
 )
 
@@ -157,7 +154,7 @@ _OF_CONTROLLERS = Setting(
     "process",
     "what Invokers run actions in, which says what kinds are offered where runtimes does not",
     ("whisk.spi.ContainerFactoryProvider",),
-    form="process|docker|auto",
+    form="process|docker|kubernetes|auto",
     roles=("controller",),
 )
 DRIVER = (_OF_RUNS, _OF_CONTROLLERS)

@@ -17,7 +17,7 @@ from upcall.upstream import ENCODED, OPTIONS, PLAIN, Upstream, is_number, key_of
 Kind = Literal["used", "overruled", "none", "unknown"]
 
 _SCHEDULER = "OpenWhisk's function-pulling scheduler is not worked with"
-_KUBERNETES = "a driver for Kubernetes is not in this version"
+_REACHED = "an Invoker reaches pods by their addresses: it runs in the cluster's network"
 _ONE_CLIENT = "there is one HTTP client, and it needs no choice"
 _JVM = "it is the JVM's, or its libraries'"
 _PROBES = "a probe of the platform, which asks GET /ping by itself"
@@ -35,10 +35,12 @@ COUNTERPARTLESS = {
     "whisk.container-proxy.timeouts.keeping-duration": _SCHEDULER,
     "whisk.container-proxy.action-health-check.*": "what becomes of a container is known when it happens",
     "whisk.container-proxy.log-activation-errors.*": "failures are in records and metrics; the log has ours",
-    "whisk.kubernetes.*": _KUBERNETES,
-    "kubernetes.*": _KUBERNETES,
-    "whisk.helm.release": _KUBERNETES,
-    "whisk.runtime.delete.timeout": _KUBERNETES,
+    "whisk.kubernetes.timeouts.logs": "logs come as they are printed; nothing waits for a request",
+    "whisk.kubernetes.pdb-enabled": "a pod that is drained away is replaced by the next that is needed; a budget "
+    "for each would hold up the drain",
+    "whisk.kubernetes.port-forwarding-enabled": _REACHED,
+    "kubernetes.*": "the pod's service account, or else KUBECONFIG, says how the API is reached; kubernetes.master is "
+    "its address",
     "whisk.info.*": "versions are this platform's own",
     "whisk.couchdb.provider": "CouchDB and Cloudant are spoken to alike",
     "whisk.db.max-batch": "records go in groups of what waits, up to 500",

@@ -86,8 +86,8 @@ def test_the_table_of_drivers_has_the_rights() -> None:
     assert re.findall(r"`([A-Z_]+)`", found[2]) == list(SANDBOX_RIGHTS)
 
 
-def test_what_is_not_there_yet_is_said() -> None:
-    assert ("does not have the driver `kubernetes` yet" in PAGE) == ("kubernetes" not in DRIVERS)
+def test_the_table_of_drivers_has_each() -> None:
+    assert [*dict.fromkeys(cells[0] for cells in rows("Drivers")[1:])] == [each for each in DRIVERS if each != "auto"]
 
 
 def test_options_that_it_names_are_there() -> None:

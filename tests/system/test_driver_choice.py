@@ -81,11 +81,12 @@ def test_a_manifest_says_what_is_offered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--driver", "kubernetes"], "a driver for Kubernetes is not in this version yet"),
+        (["--driver", "kubernetes"], "--driver kubernetes finds no cluster"),
+        (["--driver", "kubernetes", "--isolation", "none"], "keeps actions apart by pods: leave one of the two out"),
         (["--driver", "docker", *NOWHERE], "install Docker and start it"),
         (["--driver", "docker", "--isolation", "none", *NOWHERE], "--isolation none is for sandboxes of this host"),
         (["--driver", "auto", "--isolation", "none"], "--action-network none needs sandboxes"),
-        (["--driver", "x"], "'x' is none of: process, docker, auto"),
+        (["--driver", "x"], "'x' is none of: process, docker, kubernetes, auto"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, options: list[str], says: str) -> None:

@@ -120,7 +120,7 @@ def test_only_of_what_is_there_something_is_kept_ready_unasked() -> None:
 
 
 def test_a_controller_alone_offers_what_its_invokers_driver_has() -> None:
-    assert hosted_manifest("docker") == docker_manifest()
+    assert hosted_manifest("docker") == hosted_manifest("kubernetes") == docker_manifest()
     assert "python:3" in hosted_manifest("process").kinds
 
 

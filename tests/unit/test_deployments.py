@@ -34,9 +34,9 @@ def fates(environment: dict[str, str], **flags: str) -> dict[str, tuple[str, str
     return {name: (kind, what) for name, kind, what in surveyed(environment, **flags).fates}
 
 
-def test_helms_stateful_set_runs_without_kubernetes_by_the_operators_choice() -> None:
-    with pytest.raises(Misconfigured, match=r"^whisk\.spi\.ContainerFactoryProvider \(INVOKER_OPTS\): .*Kubernetes"):
-        told(HELM_STATEFUL_SET)
+def test_helms_stateful_set_makes_pods_and_by_the_operators_choice_sandboxes() -> None:
+    found = told(HELM_STATEFUL_SET)
+    assert (found.driver, found.kubernetes.master) == ("kubernetes", "https://10.96.0.1")
     assert told({**HELM_STATEFUL_SET, "UPCALL_DRIVER": "process"}).driver == "process"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from upcall import __version__
-from upcall.app.offer import by_both, by_docker, by_process, docker_manifest, wanted
+from upcall.app.offer import by_both, by_docker, by_pods, by_process, docker_manifest, wanted
 from upcall.errors import Misconfigured
 from upcall.model.images import Image, parse_image
 from upcall.model.runtimes import Deployment, Manifest, Runtime, parse_manifest
@@ -62,6 +62,14 @@ def test_images_of_a_given_manifest_are_pulled(caplog: pytest.LogCaptureFixture)
     ]
     by_docker(None, deployment, [])
     assert f"docker pull r.example:5000/{NODEJS}" in caplog.text
+
+
+def test_of_a_cluster_every_image_is_taken_to_be_there(caplog: pytest.LogCaptureFixture) -> None:
+    offer = by_pods(GIVEN, Deployment(registry="r.example:5000"))
+    assert offer.present == ["python:3", "java:8"]
+    assert offer.lines() == ["kubernetes runs: python:3 (r.example:5000/me/py:1), java:8 (r.example:5000/me/java:1)"]
+    assert str(by_pods(None, PLAIN).deployment.native(parse_image("openwhisk/dockerskeleton:nightly"))) == SKELETON
+    assert not caplog.messages
 
 
 def test_a_manifest_without_kinds_is_refused() -> None:

@@ -61,7 +61,7 @@ def make_controller(
 
 def hosted_manifest(driver: Driver) -> Manifest:
     """What a controller offers where nobody has said what Invokers run: what this machine would."""
-    if driver == "docker":
+    if driver in ("docker", "kubernetes"):
         return docker_manifest()
     return manifest_of((*kinds.python_kinds(), *kinds.node_kinds(kinds.find_node())))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from upcall.app.folders import docker_folder, remove, run_folder
 from upcall.app.ground import Ground
-from upcall.app.offer import Offer, by_both, by_docker, by_process, wanted
+from upcall.app.offer import Offer, by_both, by_docker, by_pods, by_process, wanted
 from upcall.app.parts import topic_prefix
 from upcall.config import Settings
 from upcall.containers.choice import Choice, Driver
@@ -59,20 +59,27 @@ class Drivers:
         """Of what was made."""
 
     async def make(self, inside: Api, docker: Api) -> Running:
-        """With the API as sandboxes reach it, and as Docker's containers do. Raises Misconfigured."""
+        """With the API as sandboxes reach it, and as containers and pods do. Raises Misconfigured."""
         match self._settings.driver:
             case "process":
                 sandboxes = self._sandboxes(inside)
                 return Running(sandboxes, by_process(self._settings.runtimes, sandboxes.kinds))
             case "docker":
-                if self._settings.isolation == "none":
-                    raise Misconfigured(
-                        "--isolation none is for sandboxes of this host; --driver docker keeps actions apart by "
-                        "containers: leave one of the two out."
-                    )
+                self._isolated("containers")
                 return await self._docker(docker)
+            case "kubernetes":
+                self._isolated("pods")
+                return await self._pods(docker)
             case "auto":
                 return await self._auto(inside, docker)
+
+    def _isolated(self, by: str) -> None:
+        """Raises Misconfigured."""
+        if self._settings.isolation == "none":
+            raise Misconfigured(
+                f"--isolation none is for sandboxes of this host; --driver {self._settings.driver} keeps actions apart "
+                f"by {by}: leave one of the two out."
+            )
 
     def _sandboxes(self, api: Api) -> ProcessContainers:
         settings = self._settings
@@ -92,6 +99,21 @@ class Drivers:
             log_bound=_log_bound(settings),
             preload=settings.preload,
         )
+
+    async def _pods(self, api: Api) -> Running:
+        from upcall.app.pods import pods
+
+        settings = self._settings
+        offer = by_pods(settings.runtimes, _deployment(settings))
+        made = await pods(
+            settings,
+            await _identity(settings, self._ground),
+            kinds=offer.kinds,
+            api_host=api.url,
+            env=_environment(settings),
+            log_bound=_log_bound(settings),
+        )
+        return Running(made, offer)
 
     async def _docker(self, api: Api) -> Running:
         from upcall.containers.docker.survey import survey
@@ -150,7 +172,7 @@ class Drivers:
             dns_servers=tuple(host for host, _ in settings.dns),
             dns_search=docker.dns_search,
             dns_options=docker.dns_options,
-            extra_env=(*([_PARALLEL] if settings.limits.concurrency.max > 1 else []), *docker.extra_env),
+            extra_env=_environment(settings),
             extra_args=docker.extra_args,
             user_cpus=docker.user_cpus,
             user_memory=self._memory,
@@ -161,6 +183,11 @@ class Drivers:
             registry_credentials=docker.registry_credentials,
             log_bound=_log_bound(settings),
         )
+
+
+def _environment(settings: Settings) -> tuple[str, ...]:
+    """Further variables of containers and pods."""
+    return (*([_PARALLEL] if settings.limits.concurrency.max > 1 else []), *settings.docker.extra_env)
 
 
 def _log_bound(settings: Settings) -> int:

@@ -55,7 +55,7 @@ log = logging.getLogger("upcall")
 
 async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
-    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver != "docker")
+    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver in ("process", "auto"))
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
         ground = await taken(settings, stack)
@@ -131,7 +131,7 @@ def _api(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Api, Api
     parts = urlsplit(url)
     assert parts.hostname is not None
     if parts.scheme == "https":
-        if settings.action_network == "none" and settings.driver != "docker":
+        if settings.action_network == "none" and settings.driver in ("process", "auto"):
             log.warning("--api-host %s: actions without a network do not reach it; one with http they would", url)
         return Api(url), Api(url)
     relay = Relay(parts.hostname, parts.port or 80)

@@ -1,8 +1,8 @@
 """Which kinds are offered, and what runs each of them.
 
 A runtimes manifest that is given says it; without one it is what this host runs by itself, or what has an image of ours
-on the Docker engine. `auto` takes the host's own where it runs a kind, else Docker where that has the kind's image, or
-the given manifest names one.
+on the Docker engine, or for a cluster. `auto` takes the host's own where it runs a kind, else
+Docker where that has the kind's image, or the given manifest names one.
 """
 
 import logging
@@ -135,15 +135,26 @@ def by_process(given: Manifest | None, kinds: Sequence[str], why: str = "") -> O
 
 def by_docker(given: Manifest | None, deployment: Deployment, present: Collection[str]) -> Offer:
     """All of the manifest; images that are missing are told. Raises Misconfigured."""
+    offer = _by_images(given, deployment, "docker", present)
+    _tell_missing(offer.picks, ours=given is None)
+    return offer
+
+
+def by_pods(given: Manifest | None, deployment: Deployment) -> Offer:
+    """All of the manifest: which images its nodes have or can fetch, a cluster does not say. Raises Misconfigured."""
+    return _by_images(given, deployment, "kubernetes", wanted(given, deployment))
+
+
+def _by_images(given: Manifest | None, deployment: Deployment, driver: Driver, present: Collection[str]) -> Offer:
+    """Raises Misconfigured."""
     if given is not None and not given.kinds:
         raise Misconfigured("--runtimes: it has no kinds; the default has some: leave it out, or add them.")
     manifest = given or docker_manifest()
-    picks = [_in_docker(runtime, deployment, present, "") for runtime in manifest.all]
+    picks = [_by_image(driver, runtime, deployment, present, "") for runtime in manifest.all]
     if given is None:
         deployment = msgspec.structs.replace(deployment, plays=((images.ANY_NATIVE, SKELETON),))
         skeleton = str(deployment.native(images.NATIVE))
-        picks.append(Pick(NATIVE, "docker", skeleton, "", skeleton in present))
-    _tell_missing(picks, ours=given is None)
+        picks.append(Pick(NATIVE, driver, skeleton, "", skeleton in present))
     return Offer(manifest, picks, deployment)
 
 
@@ -153,7 +164,7 @@ def by_both(given: Manifest | None, kinds: Sequence[str], deployment: Deployment
     picks = [
         Pick(runtime.kind, "process", "", _HERE)
         if runtime.kind in kinds
-        else _in_docker(runtime, deployment, present, _NOT_HERE)
+        else _by_image("docker", runtime, deployment, present, _NOT_HERE)
         for runtime in manifest.all
     ]
     manifest = offered(manifest, [pick.kind for pick in picks])
@@ -171,9 +182,9 @@ def _tell_missing(picks: Sequence[Pick], ours: bool) -> None:
         log.warning("the Docker engine does not have the image %s of %s: %s", image, kinds, fix)
 
 
-def _in_docker(runtime: Runtime, deployment: Deployment, present: Collection[str], why: str) -> Pick:
+def _by_image(driver: Driver, runtime: Runtime, deployment: Deployment, present: Collection[str], why: str) -> Pick:
     image = str(deployment.managed(runtime.image))
-    return Pick(runtime.kind, "docker", image, why, image in present)
+    return Pick(runtime.kind, driver, image, why, image in present)
 
 
 def _joined(first: Manifest, second: Manifest, deployment: Deployment, present: Collection[str]) -> Manifest:

@@ -180,7 +180,7 @@ def log_place(settings: Settings, stack: contextlib.AsyncExitStack) -> Place:
         case "activation-file":
             return Place(files=stack.enter_context(LogFiles(settings.logs_folder)))
         case "driver":
-            if settings.driver != "docker":
+            if settings.driver in ("process", "auto"):
                 log.warning("logs.store is driver: what actions print in sandboxes of this host is kept by nobody")
             return Place(collected=False)
 

@@ -46,7 +46,7 @@ log = logging.getLogger("upcall")
 
 async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
-    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver != "docker")
+    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver in ("process", "auto"))
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
         ground = await taken(settings, stack)
@@ -87,7 +87,10 @@ async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> in
 
 
 def _outside(settings: Settings, doors: Doors) -> Api:
-    """As Docker's containers reach it."""
+    """As Docker's containers reach it; pods do by an address that is named, alone."""
+    if settings.driver == "kubernetes" and not settings.api_host:
+        log.warning("actions do not know the API's address (__OW_API_HOST): set --api-host to one that pods reach")
+        return Api()
     return Api(settings.api_host) if settings.api_host else Api("", doors.open_shared)
 
 
@@ -148,7 +151,10 @@ def _facts(settings: Settings, url: str, data: Path, containers: Driver, offer: 
 def _where(settings: Settings) -> str:
     sandbox = "in a sandbox of its own" if settings.isolation == "full" else "WITHOUT isolation"
     container = "in a container of its own"
-    return {"process": sandbox, "docker": container, "auto": f"{sandbox} or {container}"}[settings.driver]
+    either = f"{sandbox} or {container}"
+    return {"process": sandbox, "docker": container, "kubernetes": "in a pod of its own", "auto": either}[
+        settings.driver
+    ]
 
 
 def _ready_text(settings: Settings, url: str, memory: int, data: Path, offer: Offer) -> str:

@@ -87,6 +87,8 @@ def _work(status: dict[str, Any]) -> Iterator[str]:
         how = f"{status['driver']} driver, isolation {status['isolation']}; they reach {status['network']}"
         yield _row("actions", how)
         yield _row("cgroups", status["cgroups"])
+    if status["driver"] == "kubernetes":
+        yield from _pods(status)
     docker = status if status["driver"] == "docker" else status.get("docker")
     if docker is not None:
         yield from _docker(docker, apart=docker is not status)
@@ -97,6 +99,11 @@ def _work(status: dict[str, Any]) -> Iterator[str]:
     yield _row("containers", containers(pool))
     yield _row("activations", f"{pool['running']} running, {pool['waiting']} waiting; {rate(rates)}")
     yield _row("since start", f"{counts['taken']} activations, {counts['failed']} failed, {counts['cold']} containers")
+
+
+def _pods(facts: dict[str, Any]) -> Iterator[str]:
+    yield _row("actions", "kubernetes driver, each in a pod of its own")
+    yield _row("cluster", f"{facts['cluster']}, namespace {facts['namespace']}; logs {facts['logs']}")
 
 
 def _docker(facts: dict[str, Any], apart: bool) -> Iterator[str]:

@@ -23,7 +23,7 @@ async def departing(number: int) -> str | None:
     """Why this pod does not come back, in a sentence; None where it does, or is none of a set. Raises Unavailable with
     the reason where nobody can say."""
     name = socket.gethostname()
-    owner, namespace = name.rpartition("-")[0], _namespace()
+    owner, namespace = name.rpartition("-")[0], own_namespace()
     if name != f"{owner}-{number}" or not owner or namespace is None:
         return None
     try:
@@ -51,7 +51,7 @@ def judged(found: "StatefulSet | None", owner: str, number: int) -> str | None:
     return f"the StatefulSet {owner} has {replicas} replicas now, from {first} on"
 
 
-def _namespace() -> str | None:
+def own_namespace() -> str | None:
     """Of this pod; None where there is none, or it may not ask anything."""
     try:
         return NAMESPACE.read_text().strip()

@@ -114,7 +114,7 @@ def test_a_long_value_is_cut_in_the_table_alone() -> None:
 def test_what_becomes_of_openwhisks_names_is_told_without_their_values() -> None:
     environment = {
         "CONFIG_whisk_couchdb_password": SECRET,
-        "CONFIG_whisk_helm_release": "owdev",
+        "CONFIG_whisk_kubernetes_pdbEnabled": "true",
         "CONFIG_whisk_containerPool_userMemry": "1 g",
         "CONFIG_whisk_feature": "1",
         "INVOKER_OPTS": f"-Dwhisk.parameter-storage.aes-256={SECRET}",
@@ -123,7 +123,7 @@ def test_what_becomes_of_openwhisks_names_is_told_without_their_values() -> None
     lines = [line.split(maxsplit=1) for line in shown(*words, **environment).stdout.splitlines()]
     told = {line[0]: line[1] for line in lines if len(line) > 1}
     assert told["CONFIG_whisk_couchdb_password"] == "used: store"
-    assert told["CONFIG_whisk_helm_release"].startswith("no counterpart: ")
+    assert told["CONFIG_whisk_kubernetes_pdbEnabled"].startswith("no counterpart: ")
     assert told["CONFIG_whisk_containerPool_userMemry"] == "not known; near to it is whisk.container-pool.user-memory"
     assert told["CONFIG_whisk_feature"] == "not known"
     assert told["whisk.parameter-storage.aes-256"] == "(INVOKER_OPTS)  used: parameter-keys.aes-256"
