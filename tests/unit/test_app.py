@@ -10,7 +10,7 @@ from upcall import __version__
 from upcall.app import run
 from upcall.app.addresses import reachable
 from upcall.app.api import hosted_manifest
-from upcall.app.folders import remove, run_folder
+from upcall.app.folders import docker_folder, remove, run_folder
 from upcall.app.offer import by_docker, docker_manifest, manifest_of, offered
 from upcall.app.parts import events_topic, pool_config
 from upcall.app.readiness import Ready
@@ -41,6 +41,16 @@ def test_sockets_lie_in_a_runtime_folder_that_is_this_users(tmp_path: Path, monk
     assert run_folder(Path("/data")).parent == Path(f"/tmp/upcall-{user + 1}")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert run_folder(Path("/data")).parent == Path(f"/tmp/upcall-{user + 1}")
+
+
+def test_what_containers_of_an_engine_have_is_on_a_volume_where_nothing_else_is_the_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != ("/run", os.W_OK))
+    assert docker_folder(Path("/data")) == Path("/data/docker")
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    assert docker_folder(Path("/data")).parent == Path("/run/upcall")
 
 
 def test_of_a_manifest_is_offered_what_runs_here(caplog: pytest.LogCaptureFixture) -> None:

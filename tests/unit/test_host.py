@@ -41,6 +41,16 @@ def test_a_doubtful_size_is_remarked(memory: int, says: str, caplog: pytest.LogC
     assert re.search(says, caplog.text)
 
 
+def test_only_containers_that_are_held_are_in_this_process_group(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an engine's, beside a pod that has little memory of its own."""
+    monkeypatch.setattr("upcall.host._group_limits", lambda: [300 << 20])
+    assert (pool_memory(512, ACTION), caplog.messages) == (512, [])
+    assert pool_memory(512, ACTION, held=True) == 512
+    assert "512 MB are more than the 300 MB there are" in caplog.text
+
+
 def test_invokers_that_promise_more_than_there_is_together_are_remarked_on(caplog: pytest.LogCaptureFixture) -> None:
     part = usable_memory() // 1024**2 // 3
     remark_on_others(part, {})

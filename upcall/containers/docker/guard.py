@@ -30,6 +30,8 @@ class Guard:
         self._owner = owner
         self._reach = reach
         self._tag: int | None = None
+        self._tried = False
+        """Whether this life may have set rules."""
         self.macs: Macs | None = None
         """None while there are no rules."""
         self.lack = ""
@@ -66,9 +68,10 @@ class Guard:
     def remove(self) -> None:
         """Errors are logged."""
         self.macs = self._tag = None
+        if not self._tried:
+            return
         try:
-            if os.geteuid() == 0:
-                rules.remove(self._owner)
+            rules.remove(self._owner)
         except OSError as error:
             log.error("the rules about containers' packets cannot be removed: %s", error)
 
@@ -81,6 +84,7 @@ class Guard:
                 " the engine elsewhere"
             )
         nft.needed("the rules about containers' packets")
+        self._tried = True
         tag = rules.reserve(self._owner)
         self._load(tag, made)
         self._tag, self.macs = tag, Macs(tag)
