@@ -22,8 +22,8 @@ def run_folder(data: Path) -> Path:
 
 
 def docker_folder(data: Path) -> Path:
-    """Beside it, what Docker's containers have of this host. In a container whose root is read-only: in the data folder,
-    which may be a volume that the engine finds by the same path."""
+    """Beside it, what Docker's containers have of this host. In a container whose root is read-only: in the data
+    folder, which may be a volume that the engine finds by the same path."""
     if os.getuid() == 0 and not os.access("/run", os.W_OK):
         return data / "docker"
     beside = run_folder(data)
