@@ -46,7 +46,7 @@ def test_the_driver_has_a_short_name_and_openwhisks(given: str, driver: Driver) 
 
 
 def test_a_driver_that_there_is_not_is_told() -> None:
-    with pytest.raises(Misconfigured, match="whisk.spi.ContainerFactoryProvider: 'x' is none of: .*kubernetes"):
+    with pytest.raises(Misconfigured, match=r"whisk\.spi\.ContainerFactoryProvider: 'x' is none of: .*kubernetes"):
         settings({SPI: "x"})
 
 

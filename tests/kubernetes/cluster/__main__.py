@@ -66,6 +66,11 @@ def env() -> None:
     print(f"export KUBECONFIG={cluster.kubeconfig} PATH={programs.bin()}:$PATH NODE_PID={cluster.network}")
 
 
+def images() -> None:
+    for name in invoker.SOURCES:
+        invoker.archive(name)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("build", "prepare", "up", "env", "image", "down", "keep"))
@@ -81,7 +86,7 @@ def main() -> int:
         programs.build("helm")
     if options.command in ("up", "env", "image"):
         up()
-    {"keep": keep, "down": down, "env": env, "prepare": invoker.archive}.get(options.command, lambda: None)()
+    {"keep": keep, "down": down, "env": env, "prepare": images}.get(options.command, lambda: None)()
     if options.command == "image":
         print(Cluster.join().invoker_image())
     return 0

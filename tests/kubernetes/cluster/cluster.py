@@ -99,8 +99,12 @@ class Cluster:
 
     def invoker_image(self) -> str:
         """`upcall/invoker:VERSION` of the sources as they are, loaded."""
-        self.load(invoker.IMAGE, invoker.archive())
-        return invoker.IMAGE
+        return self.image("invoker")
+
+    def image(self, name: str) -> str:
+        """`upcall/NAME:VERSION`, the same way."""
+        self.load(invoker.image(name), invoker.archive(name))
+        return invoker.image(name)
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
