@@ -173,6 +173,8 @@ def _wanted(form: Form, given: dict[str, Any]) -> Wanted:
         asked = "docker" if form == "2017" else None
     namespace = given.pop("namespace") or ("openwhisk" if form in ("2017", "invoker") else "upcall")
     kafka = given.pop("kafka")
+    if kafka is not None and not kafka.strip():
+        raise Misconfigured("--kafka-hosts: servers are given as HOST:PORT,HOST:PORT, as in kafka.openwhisk:9092")
     if kafka or form in ("invoker", "2017"):
         given["kafka"] = kafka or f"kafka.{namespace}:9092"
     return Wanted(
@@ -201,8 +203,10 @@ def _store(text: str) -> str:
         return text
     try:
         return Path(text.removeprefix("@")).expanduser().read_text().strip()
-    except (OSError, ValueError) as error:
-        raise Misconfigured(f"--store: {error}") from None
+    except OSError as error:
+        raise Misconfigured(f"--store {text}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise Misconfigured(f"--store {text}: is no text") from None
 
 
 def _runtimes(text: str) -> str:

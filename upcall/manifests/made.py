@@ -73,7 +73,19 @@ def manifest(form: Form, wanted: Wanted, head: str) -> str:
     kind, found = KINDS[form], profile(wanted.profile)
     if kind.taken is not None:
         only(wanted, kind.shown, kind.taken)
-    if form == "2017" and wanted.driver != "docker":
-        raise Misconfigured(f"--as 2017 runs actions in Docker's containers: leave --driver {wanted.driver} out")
     check(wanted, found)
+    _fits(form, wanted)
     return stream(kind.make(wanted, found), head)
+
+
+def _fits(form: Form, wanted: Wanted) -> None:
+    """Raises Misconfigured."""
+    if form == "2017":
+        if wanted.driver != "docker":
+            raise Misconfigured(f"--as 2017 runs actions in Docker's containers: leave --driver {wanted.driver} out")
+        if "," in wanted.kafka:
+            raise Misconfigured(f"--as 2017 has a variable for one Kafka server: give the first of {wanted.kafka}")
+    elif wanted.arch != Wanted().arch:
+        raise Misconfigured("--arch is for --as 2017 alone, which mounts a path that differs: leave it out")
+    if form == "invoker" and wanted.driver == "docker" and wanted.volume:
+        raise Misconfigured("--volume: with the docker driver data are in a folder of the node: leave it out")

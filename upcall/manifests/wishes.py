@@ -15,15 +15,19 @@ LEAST = 256
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _LABEL = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?")
-_CPU = re.compile(r"[1-9]\d*m?|\d+\.\d{1,3}")
+_CPU = re.compile(r"[1-9]\d*m?|(?!0+\.0+$)\d+\.\d{1,3}")
 _IMAGE = re.compile(r"[a-z0-9]\S*")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_URL = re.compile(r"https?://[^\s/?#\"'\\]+(/[^\s\"'\\]*)?")
 
 
 def check(wanted: Wanted, profile: Profile) -> None:
     """Raises Misconfigured."""
     _names(wanted)
     _numbers(wanted)
+    _addresses(wanted)
     _together(wanted, profile)
+    _idle(wanted)
     for text in wanted.tolerations:
         _toleration(text)
 
@@ -74,12 +78,30 @@ def _numbers(wanted: Wanted) -> None:
         raise Misconfigured(f"--replicas {wanted.replicas}: there are 1 to {MOST} Invokers")
     if wanted.memory < LEAST:
         raise Misconfigured(f"--memory: {wanted.memory} MB are less than the {LEAST} MB that one action usually takes")
+    if wanted.volume_size < 1:
+        raise Misconfigured("--volume-size: a volume has a megabyte at least, as 1g is one")
     if wanted.cpu and not _CPU.fullmatch(wanted.cpu):
         raise Misconfigured(f"--cpu {wanted.cpu}: CPUs are given as 2, 1.5 or 500m")
     if not 0 <= wanted.docker_group < 2**31:
         raise Misconfigured(f"--docker-group {wanted.docker_group} is no number of a group")
     if wanted.scaler != "none" and not wanted.replicas <= wanted.most <= MOST:
         raise Misconfigured(f"--max-replicas {wanted.most}: it is from --replicas, {wanted.replicas}, up to {MOST}")
+
+
+def _addresses(wanted: Wanted) -> None:
+    for option, text in (("--kafka-hosts", wanted.kafka), ("--zookeeper-hosts", wanted.zookeeper)):
+        if text and not all(_address(part) for part in text.split(",")):
+            raise Misconfigured(
+                f"{option} {text}: servers are given as HOST:PORT,HOST:PORT, as in kafka.openwhisk:9092"
+            )
+    for option, text in (("--api-host", wanted.api_host), ("--prometheus", wanted.prometheus)):
+        if text and not _URL.fullmatch(text):
+            raise Misconfigured(f"{option} {text}: a URL is needed, as https://api.example.com is one")
+
+
+def _address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(_HOST.fullmatch(host)) and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
 
 
 def _together(wanted: Wanted, profile: Profile) -> None:
@@ -111,6 +133,21 @@ def _process(wanted: Wanted, profile: Profile) -> None:
             f"--driver process cannot keep actions apart on {profile.name} ({profile.hosts}), where pods get no "
             "capabilities: take --driver kubernetes; or, only for code that you trust as your own, --isolation none"
         )
+
+
+def _idle(wanted: Wanted) -> None:
+    """What would be passed over without a word."""
+    usual = Wanted()
+    for field, why, has_use in (
+        ("zookeeper", "--daemonset", wanted.daemon),
+        ("most", "--scale hpa or keda", wanted.scaler != "none"),
+        ("prometheus", "--scale keda", wanted.scaler == "keda"),
+        ("volume_size", "--volume", bool(wanted.volume)),
+        ("docker_group", "--driver docker", wanted.driver == "docker"),
+    ):
+        if not has_use and getattr(wanted, field) != getattr(usual, field):
+            option = OPTIONS.get(field, f"--{field}")
+            raise Misconfigured(f"{option} has a use with {why} alone: give that, too, or leave it out")
 
 
 def _store(text: str) -> None:

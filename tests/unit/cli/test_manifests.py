@@ -137,7 +137,7 @@ def refused(*words: str) -> str:
         ("--platform fleet --store postgresql://u@h/n", "--platform fleet has no place for --store"),
         ("--store sqlite:////x", "--store: Invokers in pods have no file in common"),
         ("--store nonsense", "--store: a store is given as sqlite:"),
-        ("--store @/none", "--store: [Errno 2] No such file"),
+        ("--store @/none", "--store @/none: cannot be read: No such file or directory"),
         (
             "--store postgresql://u@h/n --secret s",
             "--store and --secret: the Secret that is there has the store's address",
@@ -157,7 +157,32 @@ def refused(*words: str) -> str:
         ("--scale hpa --replicas 3 --max-replicas 2", "--max-replicas 2: it is from --replicas, 3, up to 1000"),
         ("--driver docker --isolation none", "--isolation none is for the process driver alone"),
         ("--isolation none --user-namespace", "--isolation none takes no rights at all"),
+        ("--kafka-hosts a:1,b", "--kafka-hosts a:1,b: servers are given as HOST:PORT,HOST:PORT, as in kafka.openwhisk"),
+        ("--kafka-hosts a:65536", "--kafka-hosts a:65536: servers are given as"),
+        ("--kafka-hosts=", "--kafka-hosts: servers are given as"),
+        ("--daemonset --zookeeper-hosts zoo", "--zookeeper-hosts zoo: servers are given as"),
+        ("--api-host api.example", "--api-host api.example: a URL is needed, as https://api.example.com is one"),
+        ("--scale keda --prometheus x", "--prometheus x: a URL is needed"),
+        ("--cpu 0.0", "--cpu 0.0: CPUs are given as 2, 1.5 or 500m"),
+        ("--volume fast --volume-size 0", "--volume-size: a volume has a megabyte at least"),
+        (
+            "--zookeeper-hosts z:1",
+            "--zookeeper-hosts has a use with --daemonset alone: give that, too, or leave it out",
+        ),
+        ("--max-replicas 5", "--max-replicas has a use with --scale hpa or keda alone"),
+        ("--scale hpa --prometheus http://p", "--prometheus has a use with --scale keda alone"),
+        ("--volume-size 2g", "--volume-size has a use with --volume alone"),
+        ("--docker-group 5", "--docker-group has a use with --driver docker alone"),
+        ("--arch arm64", "--arch is for --as 2017 alone"),
+        ("--driver docker --volume fast", "--volume: with the docker driver data are in a folder of the node"),
+        ("--as 2017 --kafka-hosts a:1,b:2", "--as 2017 has a variable for one Kafka server: give the first of a:1,b:2"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_a_sentence(words: str, why: str) -> None:
     assert refused(*words.split()).startswith(why)
+
+
+@pytest.mark.parametrize("option", ["--kafka-hosts", "--zookeeper-hosts", "--api-host", "--prometheus"])
+@pytest.mark.parametrize("value", ["a:1\nb: c", 'http://a"\n#', "http://a b", "\x00"])
+def test_an_address_cannot_be_more_than_one(option: str, value: str) -> None:
+    assert refused("--daemonset", option, value).startswith(f"{option} {value}: ")
