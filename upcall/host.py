@@ -25,10 +25,10 @@ def default_pool_memory() -> int:
     return max(usable_memory() * 3 // 4 // MB, 1)
 
 
-def pool_memory(wanted: int | None, action: Bounds, *, held: bool = False) -> int:
+def pool_memory(wanted: int | None, action: Bounds, *, held: bool = False, here: bool = True) -> int:
     """MB for actions: `wanted`, else the default; no more than there are files for where this process has containers
-    `held` by some. Others are outside of the control groups around it. Raises Misconfigured where a usual action would
-    not fit."""
+    `held` by some. Others are outside of the control groups around it, or not `here` at all. Raises Misconfigured
+    where a usual action would not fit."""
     memory = wanted or default_pool_memory()
     if memory < action.std:
         whose = "" if wanted else "75 % of the RAM, "
@@ -38,7 +38,7 @@ def pool_memory(wanted: int | None, action: Bounds, *, held: bool = False) -> in
         )
     if memory < action.max:
         log.warning("--memory: actions of more than %d MB never run; %d MB are allowed", memory, action.max)
-    if wanted and memory > (usable := (usable_memory() if held else _total()) // MB):
+    if here and wanted and memory > (usable := (usable_memory() if held else _total()) // MB):
         log.warning("--memory: %d MB are more than the %d MB there are: actions may be killed", memory, usable)
     return within_files(memory, action) if held else memory
 

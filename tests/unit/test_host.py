@@ -47,6 +47,7 @@ def test_only_containers_that_are_held_are_in_this_process_group(
     """Not an engine's, beside a pod that has little memory of its own."""
     monkeypatch.setattr("upcall.host._group_limits", lambda: [300 << 20])
     assert (pool_memory(512, ACTION), caplog.messages) == (512, [])
+    assert (pool_memory(1 << 30, ACTION, here=False), caplog.messages) == (1 << 30, [])
     assert pool_memory(512, ACTION, held=True) == 512
     assert "512 MB are more than the 300 MB there are" in caplog.text
 

@@ -23,6 +23,7 @@ from upcall.app.parts import (
     freeze_heap,
     log_place,
     make_invoker,
+    memory_of,
     proven,
     remote_metrics,
     topic_prefix,
@@ -30,7 +31,7 @@ from upcall.app.parts import (
 from upcall.config import Settings
 from upcall.containers.choice import Driver
 from upcall.errors import Unavailable
-from upcall.host import pool_memory, remark_on_others
+from upcall.host import remark_on_others
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Metrics
 from upcall.http.operator import Operator, machine_routes
@@ -55,7 +56,7 @@ log = logging.getLogger("upcall")
 
 async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
-    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver in ("process", "auto"))
+    memory = memory_of(settings)
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
         ground = await taken(settings, stack)

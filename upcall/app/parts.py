@@ -20,6 +20,7 @@ from upcall.core.record import StoreLevels
 from upcall.core.stems import manifest_cells, stem_cells
 from upcall.errors import Misconfigured
 from upcall.extras import missing
+from upcall.host import pool_memory
 from upcall.http.metrics import Collect
 from upcall.invoker.canary import fly
 from upcall.invoker.keys import Keys
@@ -170,6 +171,17 @@ def make_invoker(
         keys=Keys(settings.parameter_keys),
         logs=logs,
     )
+
+
+def memory_of(settings: Settings) -> int:
+    """MB for actions, with remarks where they are doubtful. Raises Misconfigured."""
+    within, elsewhere = settings.driver in ("process", "auto"), settings.driver == "kubernetes"
+    memory = pool_memory(settings.memory, settings.limits.memory, held=within, here=not elsewhere)
+    if elsewhere and settings.memory is None:
+        log.warning(
+            "--memory is not set: pods get %d MB of the cluster together, which are 75 %% of the RAM here", memory
+        )
+    return memory
 
 
 def log_place(settings: Settings, stack: contextlib.AsyncExitStack) -> Place:

@@ -19,7 +19,7 @@ from upcall.app.driver import Api, Drivers
 from upcall.app.folders import write_properties
 from upcall.app.ground import Ground, taken, url_of
 from upcall.app.offer import Offer
-from upcall.app.parts import freeze_heap, log_place, make_invoker, proven
+from upcall.app.parts import freeze_heap, log_place, make_invoker, memory_of, proven
 from upcall.app.readiness import Ready
 from upcall.config import Settings
 from upcall.containers.choice import Driver
@@ -28,7 +28,6 @@ from upcall.controller.service import Controller
 from upcall.controller.subjects import ensure_subject
 from upcall.controller.tls import PUBLIC
 from upcall.errors import Misconfigured, Unavailable
-from upcall.host import pool_memory
 from upcall.http.operator import Operator, machine_routes
 from upcall.invoker.service import Invoker
 from upcall.lifetime import Stop
@@ -46,7 +45,7 @@ log = logging.getLogger("upcall")
 
 async def serve(settings: Settings, say: Callable[[str], None], logs: Log) -> int:
     stop = Stop()
-    memory = pool_memory(settings.memory, settings.limits.memory, held=settings.driver in ("process", "auto"))
+    memory = memory_of(settings)
     async with contextlib.AsyncExitStack() as stack:
         stop.listen(stack)
         ground = await taken(settings, stack)

@@ -103,6 +103,7 @@ def _kubernetes(wanted: Wanted, profile: Profile) -> Needs:
             "UPCALL_MEMORY": Remarked(megabytes(wanted.memory), beside="of the cluster, for action pods"),
             "CONFIG_whisk_helm_release": release(wanted),
             **_place(wanted),
+            **_images(wanted),
         },
         pod=_nobody(profile),
         container=bare(),
@@ -134,6 +135,12 @@ def _place(wanted: Wanted) -> Object:
         return {f"{prefix}_enabled": "false"}
     key, value = next(iter(wanted.node_selector.items()))
     return {f"{prefix}_key": key, f"{prefix}_value": value}
+
+
+def _images(wanted: Wanted) -> Object:
+    """Where our own images of kinds are, and the Secret for all: as the Invoker's. A manifest of kinds names others."""
+    found: Object = {"UPCALL_DOCKER_REGISTRY": wanted.registry} if wanted.registry and not wanted.runtimes else {}
+    return found | ({"UPCALL_KUBERNETES_PULL_SECRETS": wanted.pull_secret} if wanted.pull_secret else {})
 
 
 def bare() -> Object:

@@ -9,7 +9,6 @@ import pytest
 from tests.unit.manifests.golden import by_kind, objects, pod, rows, workloads
 from upcall.catalogue import SETTINGS
 from upcall.config import survey
-from upcall.docker import DRIVERS
 from upcall.identity import Surroundings
 from upcall.manifests.document import Object, plain
 from upcall.manifests.fleet import fleet
@@ -177,6 +176,17 @@ def test_the_driver_of_pods_may_make_pods_and_needs_no_rights_in_its_own() -> No
     assert not any("hostPath" in volume for volume in spec["volumes"])
 
 
+def test_images_of_kinds_are_where_the_invokers_is_and_a_given_manifest_says_it_itself() -> None:
+    def told(**wishes: str) -> set[tuple[str, str]]:
+        found = objects(PROFILES["talos"], Wanted(driver="kubernetes", **wishes))  # type: ignore[arg-type]
+        (workload,) = workloads(found)
+        return {*settings(found, pod(workload)["containers"][0]).items()}
+
+    registry, secret = ("UPCALL_DOCKER_REGISTRY", "r.example/x"), ("UPCALL_KUBERNETES_PULL_SECRETS", "key")
+    assert {registry, secret} <= told(registry="r.example/x", pull_secret="key")
+    assert registry not in told(registry="r.example/x", runtimes='{"runtimes": {}}')
+
+
 def test_who_scales_looks_at_what_invokers_show() -> None:
     """And at what of their memory and messages is in use, on average of an Invoker."""
     shown = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
@@ -208,8 +218,6 @@ def test_each_role_takes_every_variable_that_it_is_given() -> None:
         given = settings(found, container)
         role: Any = {"upcall": "serve"}.get(container["name"], container["name"])
         flags = {"invoker": {"id": "0"}, "controller": {}, "serve": {}}[role]
-        if given.get("UPCALL_DRIVER") not in (*DRIVERS, None):
-            continue  # of a later version
         if "mine" in str(container.get("envFrom")):
             given["UPCALL_STORE"] = "postgresql://u@h/n"
         seen = survey(flags, given, None, role, Surroundings("here"))
