@@ -33,7 +33,7 @@ SINGLE = """The whole platform in one pod, for a small cluster:
     kubectl apply -f upcall.yml
     kubectl -n upcall rollout status statefulset upcall
     kubectl -n upcall port-forward service/upcall 3233 &
-    kubectl -n upcall exec upcall-0 -- sed -n s/^AUTH=//p /var/lib/upcall/.wskprops
+    kubectl -n upcall exec upcall-0 -- upcall user get guest
 
 The last line shows the key of the subject that the first start has made; the API is at http://127.0.0.1:3233.
 It needs the image that scripts/images builds, and no more. Several pods: upcall-fleet.yml.
