@@ -1,6 +1,7 @@
 """An Invoker whose actions are containers of its node's Docker engine, as `upcall manifests --driver docker` has it:
 the engine's socket and a folder of the node are mounted, and the pod has no other right."""
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from tests.kubernetes.cluster.cluster import Cluster, Refused
+from tests.kubernetes.cluster.place import CHECKOUT
 from tests.kubernetes.outside import Outside, settings, wait
 from tests.system.engine import Engine, engine
 from upcall.manifests.made import manifest
@@ -23,20 +25,28 @@ from upcall.manifests.wanted import Wanted
 __all__ = ["engine"]
 
 LABEL, BOOT, PROCESS = "upcall.instance", "upcall.boot", "upcall.process"
+PAGE = CHECKOUT / "docs" / "kubernetes.md"
 API = "https://api.example.org"
 TOLD = """
-import os
+import os, socket
+def tried(host):
+    try:
+        socket.create_connection((host, 1), 1).close()
+    except OSError as error:
+        return type(error).__name__
 def main(args):
     print("hello", args["name"])
-    return {"api": os.environ["__OW_API_HOST"]}
+    return {"api": os.environ["__OW_API_HOST"], **{host: tried(host) for host in args.get("hosts", [])}}
 """
 
 
 @contextmanager
 def joined(cluster: Cluster, engine: Engine) -> Iterator[None]:
-    """Pods' calls come to the engine's containers, and answers back, as between bridges of one node."""
+    """Pods' calls come to the engine's containers, and answers back, as between bridges of one node; with the rules for
+    Docker's firewall that the page has."""
     node, there = cluster.network, engine.guard
     first, second, third, _ = cluster.host_address.split(".")
+    rules = [each.replace("PODS", cluster.place.pods) for each in re.findall(r"`(iptables .+?)`", PAGE.read_text())]
     link = f"{first}.{second}.{int(third) + 1}"
     containers = engine.call("GET", "/networks/bridge")["IPAM"]["Config"][0]["Subnet"]
 
@@ -51,12 +61,15 @@ def joined(cluster: Cluster, engine: Engine) -> Iterator[None]:
         do(node, "ip link set engine up")
         do(there, f"ip address add {link}.2/30 dev node")
         do(there, "ip link set node up")
-        do(there, f"ip route add {cluster.place.all} via {link}.1")
-        do(there, "iptables -I DOCKER-USER -i node -o docker0 -j ACCEPT")
+        do(there, f"ip route add default via {link}.1")
+        for rule in rules:
+            do(there, rule)
         do(node, f"ip route add {containers} via {link}.2")
         yield
     finally:
         do(node, "ip link delete engine")
+        for rule in rules:
+            do(there, rule.replace("-I", "-D"))
 
 
 class Node(Outside):
@@ -132,8 +145,8 @@ class Node(Outside):
         """Of actions, of any life."""
         return [each for each in self.engine.containers(LABEL) if each["Names"][0].endswith("_guest_told")]
 
-    def greet(self, name: str) -> Any:
-        record = self.invoke("told", {"name": name})
+    def greet(self, name: str, *hosts: str) -> Any:
+        record = self.invoke("told", {"name": name, "hosts": hosts})
         path = f"activations/{record['activationId']}/logs"
         wait("it is kept", lambda: self.controller.call("GET", path).status == 200, self.told)
         (line,) = self.controller.call("GET", path).body["logs"]
@@ -164,7 +177,9 @@ def test_actions_are_containers_of_the_node(node: Node) -> None:
     """Their logs come by pipes, as the engine finds the pod's folder; rules are the node's, and not to be had."""
     node.up()
     node.put("told", TOLD)
-    assert node.greet("Ada") == {"api": API}
+    gateway = node.engine.call("GET", "/networks/bridge")["IPAM"]["Config"][0]["Gateway"]
+    unheard = {gateway: "TimeoutError", "169.254.169.254": "TimeoutError"}
+    assert node.greet("Ada", *unheard) == {"api": API, **unheard}, "without the page's rules it would be refused"
     (container,) = node.containers()
     assert {Path(each["Source"]).parents[2] for each in container["Mounts"]} == {node.data / "invoker0"}
     said = node.said()
