@@ -93,7 +93,10 @@ def test_the_table_of_drivers_has_each() -> None:
 def test_options_that_it_names_are_there() -> None:
     there = {name for option in command.params for name in option.opts} | {"--help"}
     prose = re.sub(
-        r"^(    |kubectl ).*|`upcall config .*`|`iptables [^`]*`|`scripts/[^`]*`|`--with-nodejs`", "", PAGE, flags=re.MULTILINE
+        r"^(    |kubectl ).*|`upcall config .*`|`iptables [^`]*`|`scripts/[^`]*`|`--with-nodejs`",
+        "",
+        PAGE,
+        flags=re.MULTILINE,
     )
     named = set(re.findall(r"(?<![-\w|])--[a-z][a-z-]*", prose))
     assert len(named) > 10
