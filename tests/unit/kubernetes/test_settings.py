@@ -87,3 +87,9 @@ def test_what_is_of_sandboxes_alone_is_told() -> None:
     given = {"UPCALL_DRIVER": "kubernetes", "UPCALL_ACTION_NETWORK": "none", "UPCALL_PRELOAD": "json"}
     told = load({}, given)[1]
     assert [remark.partition(" has no effect")[0] for remark in told] == ["preload", "action-network"]
+
+
+def test_what_is_made_of_other_settings_is_passed_on() -> None:
+    template = {"spec": {"hostNetwork": False}}
+    made = options(settings(), "actions", template, "http://api:3233", ("A=1",))
+    assert made == PodOptions(namespace="actions", template=template, api_host="http://api:3233", extra_env=("A=1",))
