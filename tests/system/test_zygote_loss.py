@@ -149,6 +149,16 @@ async def test_a_claimed_container_still_tells_of_its_death(driver: ProcessConta
     await asyncio.wait_for(lost.wait(), 15)
 
 
+async def test_a_zygote_that_dies_as_its_driver_closes_is_waited_for(driver: ProcessContainers) -> None:
+    zygote = driver._zygote
+    assert zygote is not None
+    zygote._kill()
+    zygote._lose("it has ended")
+    await driver.close()
+    assert not os.path.exists(f"/proc/{zygote.pid}")
+    assert zygote._errors.closed
+
+
 async def test_many_containers_are_made_while_zygotes_are_killed(driver: ProcessContainers) -> None:
     """Two at a time, as many kills as tries that a container has, less one."""
     made: list[Container] = []

@@ -97,6 +97,7 @@ class ProcessContainers:
         self._count = 0
         self._guardian = -1
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reaping: set[asyncio.Future[None]] = set()
         self._closing = False
 
     async def start(self) -> None:
@@ -176,7 +177,7 @@ class ProcessContainers:
         self._closing = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._reaping, return_exceptions=True)
         async with asyncio.TaskGroup() as group:
             for container in list(self._containers.values()):
                 group.create_task(container.destroy())
@@ -316,7 +317,9 @@ class ProcessContainers:
             container.thaw()
         if self.mode == confine.AS_USER:
             self._networks.reset()
-        self._background(asyncio.to_thread(dead.reap))
+        reaping = asyncio.get_running_loop().run_in_executor(None, dead.reap)
+        self._reaping.add(reaping)
+        reaping.add_done_callback(self._reaping.discard)
 
     async def ask(self, message: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
         """One request to the zygote, which is started where there is none."""
