@@ -80,7 +80,7 @@ def setup(folder: Path, *arguments: str, said: str = "", **variables: str) -> li
 
 MADE = ["python -m venv --clear .venv", "python -m pip install -q --disable-pip-version-check uv==0.13.9"]
 SYNC = "uv sync -q --frozen --inexact --compile-bytecode"
-SYNC += " --extra encryption --extra kafka --extra postgres --extra zookeeper"
+SYNC += " --extra encryption --extra kafka --extra kubernetes --extra postgres --extra zookeeper"
 COMPILED = ["python -m compileall -q upcall"]
 SYNCED = [SYNC, *COMPILED]
 
