@@ -1,0 +1,1 @@
+"""All failures that the doctor knows: one table per part (spec: kubernetes.md §10)."""

@@ -1,0 +1,77 @@
+"""What the doctor says: failures that it knows, and those that it found (spec: kubernetes.md §10, §12).
+
+A failure is knowledge: what it looks like, why it happens, what helps. A finding is a failure seen somewhere, with
+what shows it. A patch is the part of a fix that a machine can apply.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+Severity = Literal["error", "warning"]
+Source = Literal["node", "cluster", "text", "configuration", "dependency", "canary"]
+"""Where it can be seen: on a node (N), in the API's answers (A), in logs and events (L), in settings alone (C)."""
+
+
+class ObjectPatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="object"):
+    """An object of Kubernetes and the JSON patch (RFC 6902) that mends it."""
+
+    kind: str
+    name: str
+    operations: Sequence[Mapping[str, Any]]
+    namespace: str = ""
+    """Empty for what is in none."""
+
+
+class LinePatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="lines"):
+    """Lines of a manifest to delete; `file` as operators name it."""
+
+    file: str
+    delete: Sequence[str]
+
+
+class CommandPatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="command"):
+    """A command for a shell, to be run on the machine that `where` of the finding names, or by whoever has kubectl."""
+
+    argv: Sequence[str]
+
+
+Patch = ObjectPatch | LinePatch | CommandPatch
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """`cause` and `fix` may have places, as in "{path}", that findings fill."""
+
+    id: str
+    severity: Severity
+    symptom: str
+    cause: str
+    fix: str
+    sources: Sequence[Source]
+    see: Sequence[str] = ()
+    """Reports of others."""
+
+    def found(self, where: str, evidence: str, patch: Patch | None = None, **words: object) -> "Finding":
+        """`where`: "node a", "pod ns/b", "this machine". `evidence`: what was read, as it was read."""
+        return Finding(
+            id=self.id,
+            severity=self.severity,
+            where=where,
+            evidence=evidence,
+            cause=self.cause.format(**words),
+            fix=self.fix.format(**words),
+            patch=patch,
+        )
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the table, one object of the JSON."""
+
+    id: str
+    severity: Severity
+    where: str
+    evidence: str
+    cause: str
+    fix: str
+    patch: Patch | None = None
