@@ -1,1 +1,1 @@
-"""What is wrong with a host, a cluster or a deployment, in words that name cause and fix (spec: kubernetes.md §9–§12)."""
+"""What is wrong with a host, a cluster or a deployment: cause and fix, in words (spec: kubernetes.md §9–§12)."""
