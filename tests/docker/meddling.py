@@ -21,7 +21,7 @@ Fault = Literal["cut", "cut after", "half", "late", "refusal", "gateway", "noise
 | noise     | does it, and says what is no HTTP                                                   |
 | empty     | does it, and says 200 with nothing                                                  |
 | other     | does it, and says 200 with JSON of another shape                                    |
-| behind    | hears nothing; says 409, a container is as it was asked to be (paused, not paused)  |
+| behind    | hears nothing; says that it is paused already (409), or not paused (500)            |
 """
 FAULTS: tuple[Fault, ...] = (
     "cut",
@@ -152,7 +152,7 @@ def _refused(fault: Fault, runs: bool = False) -> bytes:
         "refusal": (b"500 Internal Server Error", b"application/json", b'{"message": "out of sorts"}'),
         "gateway": (b"502 Bad Gateway", b"text/html; charset=utf-8", b"<h1>\xff</h1>"),
         "behind": (
-            b"409 Conflict",
+            b"500 Internal Server Error" if runs else b"409 Conflict",
             b"application/json",
             b'{"message": "Container x is %s paused"}' % (b"not" if runs else b"already"),
         ),

@@ -41,7 +41,6 @@ LATE = 2.0
 _DOUBT = 0.05
 """Seconds between two questions about a pause; `LATE` in all."""
 _KILLED = 128 + signal.SIGKILL
-_CONFLICT = 409
 
 
 class Logs(Protocol):
@@ -203,15 +202,14 @@ class DockerContainer(Mortal):
             await docker.containers.container(self.id).unpause()
 
     async def _insisting(self, ask: Callable[[], Coroutine[Any, Any, None]], already: str) -> None:
-        """Over and over while the engine refuses with what it may be about to take back. Raises EngineAway,
-        EngineError."""
+        """Over and over while the engine refuses, by 409 or 500, with what it may be about to take back. Raises
+        EngineAway, EngineError."""
         end = asyncio.get_running_loop().time() + LATE
         while True:
             try:
                 return await ask()
             except EngineError as error:
-                wrong = error.reply == _CONFLICT and already in str(error)
-                if not wrong or self._over() or asyncio.get_running_loop().time() >= end:
+                if already not in str(error) or self._over() or asyncio.get_running_loop().time() >= end:
                     raise
             await asyncio.sleep(_DOUBT)
 
