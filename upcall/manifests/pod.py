@@ -112,14 +112,14 @@ def fields(needs: Needs) -> list[Object]:
     return [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in needs.fields.items()]
 
 
-def probes(port: str, scheme: str = "HTTP", patience: int = 60) -> Object:
-    """`patience`: looks of 5 s that a start may take."""
+def probes(port: str, scheme: str = "HTTP", patience: int = 300) -> Object:
+    """`patience`: seconds that a start may take; whoever waits for it waits for the next look, too."""
 
     def get(path: str, **others: int) -> Object:
         return {"httpGet": {"path": path, "port": port, **({"scheme": scheme} if scheme != "HTTP" else {})}, **others}
 
     return {
-        "startupProbe": get("/ping", periodSeconds=5, failureThreshold=patience, timeoutSeconds=3),
+        "startupProbe": get("/ping", periodSeconds=1, failureThreshold=patience, timeoutSeconds=3),
         "livenessProbe": get("/ping", periodSeconds=10, failureThreshold=6, timeoutSeconds=5),
         "readinessProbe": get("/ready", periodSeconds=5, failureThreshold=2, timeoutSeconds=5),
     }
