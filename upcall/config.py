@@ -253,7 +253,7 @@ def _remarks(settings: Settings | None, environment: Texts, keys: Texts) -> list
     if settings is None:
         return []
     told = []
-    if settings.role == "invoker" and settings.claim is None:
+    if settings.role == "invoker" and settings.claim is None and not surroundings(environment).pod:
         told = beyond(settings.invoker_id, environment)
     if settings.user_events and settings.bus == "memory":
         told.append("user events are told to nobody: they go to a topic of Kafka, and --bus is memory")

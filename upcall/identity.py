@@ -131,10 +131,26 @@ def _ordinal(around: Surroundings) -> int | None:
 
 def beyond(number: int, environment: Mapping[str, str]) -> list[str]:
     """Remarks where a deployment says how many Invokers there are, and this is none of them, or says two numbers."""
-    given = {name: text for name in COUNTS if (text := environment.get(name, "").strip()).isdecimal()}
+    given = _counts(environment)
     differ = len({*map(int, given.values())}) > 1
     return [f"{' and '.join(f'{name}={text}' for name, text in given.items())} differ, and mean the same"] * differ + [
         f"this is Invoker {number}, but {name}={count} says they are 0 to {int(count) - 1}: is one of the two wrong?"
         for name, count in given.items()
         if number >= int(count)
     ]
+
+
+def unlike(owner: str, replicas: int, environment: Mapping[str, str]) -> str | None:
+    """The remark where a deployment's variables say another number than its StatefulSet, which is the one that counts:
+    `kubectl scale` changes the set alone (spec: kubernetes.md §3)."""
+    other = [f"{name}={text}" for name, text in _counts(environment).items() if int(text) != replicas]
+    if not other:
+        return None
+    return (
+        f"the StatefulSet {owner} has {replicas} replicas, and that is what counts; {' and '.join(other)} "
+        "may be changed to the same number, or deleted: nothing depends on it"
+    )
+
+
+def _counts(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name in COUNTS if (text := environment.get(name, "").strip()).isdecimal()}

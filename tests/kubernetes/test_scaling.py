@@ -119,6 +119,15 @@ def test_a_number_that_comes_back_goes_on(scaled: Deployed) -> None:
     ended_well(scaled, load)
 
 
+def test_the_replicas_count_and_variables_that_say_otherwise_are_named_once(scaled: Deployed) -> None:
+    """The manifest says one, and `kubectl scale` has said two."""
+    said = "the StatefulSet invoker has 2 replicas, and that is what counts"
+    wait("the number is compared", lambda: said in scaled.kubectl("logs", "invoker-1"), seconds=20)
+    told = scaled.kubectl("logs", "invoker-1")
+    assert told.count("INVOKER_COUNT") == 1
+    assert "is one of the two wrong" not in told
+
+
 def test_a_rolling_update_loses_nothing(scaled: Deployed) -> None:
     with Load(scaled) as load:
         time.sleep(1)

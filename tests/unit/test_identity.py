@@ -7,7 +7,7 @@ import pytest
 
 from upcall import identity
 from upcall.errors import Misconfigured
-from upcall.identity import Claim, Surroundings, beyond, claimed, invoker_id, surroundings
+from upcall.identity import Claim, Surroundings, beyond, claimed, invoker_id, surroundings, unlike
 
 
 def in_pod(host_name: str) -> Surroundings:
@@ -108,3 +108,12 @@ def test_a_number_that_the_deployment_has_no_place_for_is_remarked() -> None:
     differ, *others = beyond(5, {"INVOKER_INSTANCES": "3", "INVOKER_COUNT": "4"})
     assert differ == "INVOKER_INSTANCES=3 and INVOKER_COUNT=4 differ, and mean the same"
     assert len(others) == 2
+
+
+def test_a_set_that_was_scaled_is_remarked_once_and_counts() -> None:
+    assert unlike("invoker", 3, {"INVOKER_INSTANCES": "3", "INVOKER_COUNT": " 03 "}) is None
+    assert unlike("invoker", 3, {}) is None
+    remark = unlike("invoker", 3, {"INVOKER_INSTANCES": "1", "INVOKER_COUNT": "1"}) or ""
+    assert "the StatefulSet invoker has 3 replicas" in remark
+    assert "INVOKER_INSTANCES=1 and INVOKER_COUNT=1" in remark
+    assert "INVOKER_COUNT" not in (unlike("invoker", 3, {"INVOKER_INSTANCES": "1", "INVOKER_COUNT": "3"}) or "")

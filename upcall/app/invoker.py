@@ -4,8 +4,10 @@ The order of the start is the order of need: store, brokers, address, containers
 been seen to work the topic is read. A stop says "disabled", fetches nothing more, and gives what runs its time (D8).
 """
 
+import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from time import monotonic
 from urllib.parse import urlsplit
@@ -37,11 +39,12 @@ from upcall.http.metrics import Metrics
 from upcall.http.operator import Operator, machine_routes
 from upcall.http.readiness import readiness
 from upcall.http.requests import Requests
+from upcall.identity import beyond, surroundings, unlike
 from upcall.invoker.leaving import leave
 from upcall.invoker.relay import Relay
 from upcall.invoker.server import Server, make_app
 from upcall.invoker.service import Invoker
-from upcall.kubernetes.ordinals import departing
+from upcall.kubernetes.ordinals import departing, replicas
 from upcall.lifetime import Stop
 from upcall.model.messages import invoker_topic
 from upcall.model.names import Json
@@ -77,6 +80,8 @@ async def invoker(settings: Settings, say: Callable[[str], None], logs: Log) -> 
         freeze_heap()
         if not stop.asked.done():
             say(_ready_text(settings, worker, offer, memory, url))
+        counting = asyncio.create_task(_count(settings.invoker_id), name="count")
+        stack.callback(counting.cancel)
         await stop.asked
         log.info("stopping: running activations may take %g s to end; a second signal stops at once", settings.grace)
         await worker.drain(settings.grace - await _left(settings, worker, bus))
@@ -96,6 +101,24 @@ async def _left(settings: Settings, worker: Invoker, bus: Bus) -> float:
         log.info("%s goes for good (%s): what is in its topic is run first", worker.name, why)
         await leave(worker, lambda: behind(bus, settings, topic), settings.grace)
     return min(monotonic() - began, settings.grace)
+
+
+async def _count(number: int) -> None:
+    """Say where a pod's deployment has more than one number of Invokers, or none with a place for this one. It is asked
+    when all else is done."""
+    if not surroundings(os.environ).pod:
+        return  # said with the settings
+    try:
+        found = await replicas(number)
+    except Unavailable:
+        found = None
+    if found is not None:
+        remark = unlike(*found, os.environ)
+        if remark is not None:
+            log.info(remark)
+        return
+    for remark in beyond(number, os.environ):
+        log.warning(remark)
 
 
 def _beside_others(ground: Ground, memory: int) -> None:

@@ -1,5 +1,5 @@
-"""Whether a pod of a StatefulSet goes for good: its ordinal is beyond those that the set has now, or the set itself is
-gone (D8). Needs `get` on the set, by its name.
+"""What a StatefulSet says of its pods: how many there are to be, and whether one of them goes for good, as its ordinal
+is beyond those that the set has now, or the set itself is gone (D8). Needs `get` on the set, by its name.
 
 The set is called as the host without the ordinal, and lives in the namespace of the pod's service account.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from upcall.errors import Unavailable
 
 if TYPE_CHECKING:
-    from lightkube.models.apps_v1 import StatefulSet
+    from lightkube.models.apps_v1 import StatefulSet, StatefulSetSpec
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 PATIENCE = 5.0
@@ -22,20 +22,36 @@ PATIENCE = 5.0
 async def departing(number: int) -> str | None:
     """Why this pod does not come back, in a sentence; None where it does, or is none of a set. Raises Unavailable with
     the reason where nobody can say."""
-    name = socket.gethostname()
-    owner, namespace = name.rpartition("-")[0], own_namespace()
-    if name != f"{owner}-{number}" or not owner or namespace is None:
+    owner = _owner(number)
+    return None if owner is None else judged(await _found(owner), owner, number)
+
+
+async def replicas(number: int) -> tuple[str, int] | None:
+    """The set's name, and how many pods it is to have; None in none of a set. Raises Unavailable, as `departing`."""
+    owner = _owner(number)
+    found = None if owner is None else await _found(owner)
+    if owner is None or found is None or found.spec is None:
         return None
+    return owner, _replicas(found.spec)
+
+
+def _owner(number: int) -> str | None:
+    """The set that a pod of this name belongs to, if to any."""
+    name = socket.gethostname()
+    owner = name.rpartition("-")[0]
+    return owner if owner and name == f"{owner}-{number}" and own_namespace() is not None else None
+
+
+async def _found(owner: str) -> "StatefulSet | None":
     try:
         async with asyncio.timeout(PATIENCE):
-            found = await _asked(owner, namespace)
+            return await _asked(owner, own_namespace() or "")
     except ImportError as error:
         raise Unavailable("the package lightkube is not installed") from error
     except TimeoutError as error:
         raise Unavailable(f"the API server does not answer in {PATIENCE:g} s") from error
     except Exception as error:  # a client's errors have no common root
         raise Unavailable(f"the API server does not say: {error}") from error
-    return judged(found, owner, number)
 
 
 def judged(found: "StatefulSet | None", owner: str, number: int) -> str | None:
@@ -45,10 +61,14 @@ def judged(found: "StatefulSet | None", owner: str, number: int) -> str | None:
     if found.spec is None:
         return None
     first = (found.spec.ordinals.start if found.spec.ordinals else None) or 0
-    replicas = 1 if found.spec.replicas is None else found.spec.replicas
-    if first <= number < first + replicas:
+    count = _replicas(found.spec)
+    if first <= number < first + count:
         return None
-    return f"the StatefulSet {owner} has {replicas} replicas now, from {first} on"
+    return f"the StatefulSet {owner} has {count} replicas now, from {first} on"
+
+
+def _replicas(spec: "StatefulSetSpec") -> int:
+    return 1 if spec.replicas is None else spec.replicas
 
 
 def own_namespace() -> str | None:
