@@ -134,10 +134,11 @@ def _store() -> Path:
 def _sweep() -> None:
     """What engines of killed tests have left, also of those that had no guard yet."""
     for left in cache().glob("up*"):
-        if (left / "lock").exists():
-            engine_guard.sweep(left / "lock")
-        elif time.time() - left.stat().st_mtime > UNGUARDED:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another one sweeps, too
+            if (left / "lock").exists():
+                engine_guard.sweep(left / "lock")
+            elif time.time() - left.stat().st_mtime > UNGUARDED:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _make(made: Path, roots: dict[str, Path]) -> None:
