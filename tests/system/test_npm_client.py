@@ -13,6 +13,9 @@ import pytest
 from tests.system.serving import running
 
 HERE = Path(__file__).parent / "npm"
+INSTALL = ("npm", "ci", "--no-audit", "--no-fund")
+ANEW = ("--fetch-timeout=10000", "--fetch-retries=5")
+"""A registry that does not answer is asked again well within a test's time."""
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -26,7 +29,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for file in ("package.json", "package-lock.json"):
             shutil.copy(HERE / file, folder)
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=300)
+        subprocess.run([*INSTALL, *ANEW], cwd=folder, check=True, timeout=300)
         (folder / "done").touch()
     for script in HERE.glob("*.js"):
         shutil.copy(script, folder)

@@ -15,6 +15,8 @@ from upcall.manifests.wanted import LONGEST, PORT, Wanted, meta, selector
 PLAIN_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 GRACE = LONGEST + 10
 """Seconds: less than the pod's, so that the Invoker says itself how it ended."""
+SETTLED = 10
+"""Seconds that a pod is ready before the next one is replaced: controllers take an Invoker after a ping and a test."""
 
 
 def invoker(wanted: Wanted, profile: Profile) -> list[Object]:
@@ -154,13 +156,15 @@ def _workload(wanted: Wanted, profile: Profile, need: Needs) -> Object:
     pod, chosen = template(wanted, profile, need), {"matchLabels": selector(wanted, "invoker")}
     update = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
     about = {"apiVersion": "apps/v1", "metadata": meta(wanted, wanted.name, "invoker")}
+    settled = Remarked(SETTLED, beside="until controllers have heard of it: then the next one may stop")
     if wanted.daemon:
-        spec: Object = {"selector": chosen, "updateStrategy": update, "template": pod}
+        spec: Object = {"minReadySeconds": settled, "selector": chosen, "updateStrategy": update, "template": pod}
         return {**about, "kind": "DaemonSet", "spec": spec}
     spec = {
         **_count(wanted),
         "serviceName": wanted.name,
         "podManagementPolicy": Remarked("Parallel", beside="Invokers do not wait for each other"),
+        "minReadySeconds": settled,
         "updateStrategy": update,
         "selector": chosen,
         "template": pod,
