@@ -24,6 +24,7 @@ VERBS = {
     "backup": ("upcall.cli.backup", "Copy the database while the platform runs (operator)."),
     "config": ("upcall.cli.config", "Show each setting and where it comes from (operator)."),
     "controller": ("upcall.cli.controller", "Run the API alone, with Invokers elsewhere (operator)."),
+    "doctor": ("upcall.cli.doctor", "Name what is wrong with a host or a cluster, and what helps."),
     "export": ("upcall.cli.exports", "Copy what is here to an OpenWhisk's CouchDB (operator)."),
     "import": ("upcall.cli.imports", "Copy an existing OpenWhisk from its CouchDB (operator)."),
     "invoker": ("upcall.cli.invoker", "Run one Invoker, a worker behind Kafka (operator)."),

@@ -51,16 +51,23 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sequence[Source]
     see: Sequence[str] = ()
     """Reports of others."""
+    words: Mapping[str, str] = {}
+    """What stands in a place that a finding does not fill."""
+    patterns: Sequence[str] = ()
+    """Regular expressions of logs and events that show it, for any case of letters; named groups fill places."""
 
-    def found(self, where: str, evidence: str, patch: Patch | None = None, **words: object) -> "Finding":
+    def found(
+        self, where: str, evidence: str, patch: Patch | None = None, words: Mapping[str, object] = {}
+    ) -> "Finding":
         """`where`: "node a", "pod ns/b", "this machine". `evidence`: what was read, as it was read."""
+        filled = {**self.words, **words}
         return Finding(
             id=self.id,
             severity=self.severity,
             where=where,
             evidence=evidence,
-            cause=self.cause.format(**words),
-            fix=self.fix.format(**words),
+            cause=self.cause.format_map(filled),
+            fix=self.fix.format_map(filled),
             patch=patch,
         )
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from upcall.cli.main import VERBS, cli
 
-GROUPS = ["", "action", "activation", "export", "import", "limits", "namespace", "property", "user"]
+GROUPS = ["", "action", "activation", "doctor", "export", "import", "limits", "namespace", "property", "user"]
 
 
 @pytest.mark.parametrize("group", GROUPS)

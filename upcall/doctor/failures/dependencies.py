@@ -1,0 +1,87 @@
+"""What can be wrong with what an Invoker depends on, and with its settings (spec: kubernetes.md §10: DEP, CFG)."""
+
+from upcall.doctor.finding import Failure
+
+DEPENDENCIES = (
+    Failure(
+        id="DEP-01",
+        severity="error",
+        symptom="Kafka is connected to, and then nothing comes",
+        cause="Kafka says that it is at {broker}, which cannot be reached from here (advertised.listeners).",
+        fix="Set advertised.listeners (KAFKA_ADVERTISED_HOST_NAME) to a name that Invokers and controllers resolve.",
+        words={"broker": "another address"},
+        sources=("dependency", "text"),
+        patterns=(
+            r"connection to node -?\d+ \((?P<broker>[^)\s]+)\) could not be established",
+            r"failed to resolve '(?P<broker>[^']+)'",
+            r"couldn't resolve server (?P<broker>\S+) from bootstrap\.servers",
+        ),
+    ),
+    Failure(
+        id="DEP-02",
+        severity="error",
+        symptom="CouchDB answers 401 or 404",
+        cause="CouchDB does not let this user in, or has no such database: {what}.",
+        fix="See to name and password (CONFIG_whisk_couchdb_username, …_password) and the databases' names "
+        "(…_databases_WhiskEntity and the others); `upcall serve --store couchdb://…` makes missing databases.",
+        words={"what": "see its answer"},
+        sources=("dependency", "text"),
+        patterns=(
+            r"(?P<what>name or password is incorrect)",
+            r"\"error\": ?\"not_found\", ?\"reason\": ?\"(?P<what>no_db_file|database does not exist\.?)\"",
+            r"(?P<what>you are not authorized to access this db)",
+        ),
+    ),
+    Failure(
+        id="DEP-03",
+        severity="error",
+        symptom="CouchDB: require_valid_user; _users and _replicator are missing",
+        cause="CouchDB's set-up has not been finished: {what}.",
+        fix="Finish it as a single node: POST /_cluster_setup with action enable_single_node (or single_node=true).",
+        words={"what": "its system databases are missing, or it asks for users that it has not"},
+        sources=("dependency", "text"),
+        see=("https://github.com/apache/openwhisk-deploy-kube/issues/553",),
+        patterns=(
+            r"(?P<what>_users database does not exist|database '\S*_users' does not exist)",
+            r"chttpd_auth_cache changes listener died[^\n]*database_does_not_exist",
+        ),
+    ),
+    Failure(
+        id="DEP-04",
+        severity="warning",
+        symptom="RecordTooLargeException; Broker: Message size too large",
+        cause="Kafka takes messages of {there} bytes at most, and activations may be larger ({wanted}).",
+        fix="Set max.message.bytes of the topics (and message.max.bytes, replica.fetch.max.bytes of brokers) to 4 MB.",
+        words={"there": "fewer", "wanted": "1 MB of arguments and what goes with them"},
+        sources=("dependency", "text"),
+        patterns=(
+            r"recordtoolargeexception",
+            r"message size too large",
+            r"the message is (?P<wanted>\d+) bytes when serialized which is larger than (?P<there>\d+)",
+        ),
+    ),
+    Failure(
+        id="CFG-01",
+        severity="error",
+        symptom="Bad configuration, cannot start.",
+        cause="Settings are missing: {keys}.",
+        fix="Set them; each has two spellings, that of 2017 and CONFIG_whisk_…: `upcall config` shows all settings and "
+        "where they come from.",
+        words={"keys": "those that the lines before name"},
+        sources=("configuration", "text"),
+        patterns=(r"bad configuration, cannot start", r"required property (?P<keys>[\w.]+) (?:still )?not set"),
+    ),
+    Failure(
+        id="CFG-02",
+        severity="error",
+        symptom="invalid runtimes manifest",
+        cause="RUNTIMES_MANIFEST is not what it should be: {what}.",
+        fix="Give it as JSON with runtimes, by kind lists of objects with kind and image, one of them default: true.",
+        words={"what": "no JSON, or without a default kind"},
+        sources=("configuration", "text"),
+        patterns=(
+            r"invalid runtimes? manifest[^\n:]*:? ?(?P<what>[^\n]+)?",
+            r"runtimes manifest[^\n]*(?:is no json|cannot be parsed|malformed)",
+        ),
+    ),
+)
