@@ -26,6 +26,7 @@ FAMILIES = {
     "K8S": "Clusters and deployments",
     "DEP": "Kafka and CouchDB",
     "CFG": "Settings",
+    "LOCAL": "One machine, with upcall serve",
 }
 WEIGHT = {"error": "Blocks.", "warning": "Degrades."}
 

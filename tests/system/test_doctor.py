@@ -10,7 +10,7 @@ ERROR = 'Error response from daemon: {"message":"mkdir /usr/lib/x86_64-linux-gnu
 
 
 def explain(text: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [UPCALL, "doctor", "explain", *flags]
+    command = [str(UPCALL), "doctor", "explain", *flags]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=30)
 
 

@@ -14,12 +14,16 @@ Source = Literal["node", "cluster", "text", "configuration", "dependency", "cana
 """Where it can be seen: on a node (N), in the API's answers (A), in logs and events (L), in settings alone (C)."""
 
 
+Operations = Sequence[Mapping[str, Any]]
+"""A JSON patch (RFC 6902)."""
+
+
 class ObjectPatch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="object"):
     """An object of Kubernetes and the JSON patch (RFC 6902) that mends it."""
 
     kind: str
     name: str
-    operations: Sequence[Mapping[str, Any]]
+    operations: Operations
     namespace: str = ""
     """Empty for what is in none."""
 
@@ -82,3 +86,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cause: str
     fix: str
     patch: Patch | None = None
+
+    def but(self, **changes: Any) -> "Finding":
+        """The same with other words."""
+        return msgspec.structs.replace(self, **changes)

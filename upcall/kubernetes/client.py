@@ -6,7 +6,7 @@ is `Away`: who asked waits, and asks again.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,6 +27,9 @@ WIDTH = 20
 PATIENCE = 10.0
 """Seconds for one request."""
 _BUSY, _MISSING, _BROKEN = 429, 404, 500
+
+
+Objects = list[dict[str, Any]]
 
 
 class Away(UpcallError):
@@ -108,6 +111,16 @@ class Api:
         async with self._asked():
             found = self._client.list(Pod, labels=dict(labels))
             return [each async for each in found], found.resourceVersion
+
+    async def all(self, kind: type[Any]) -> Objects:
+        """Objects of a kind: of the namespace, or of the cluster where that kind is in none. Raises Refused, Away."""
+        async with self._asked():
+            return [each.to_dict() async for each in self._client.list(kind)]
+
+    async def mend(self, kind: type[Any], name: str, operations: Sequence[Mapping[str, Any]]) -> None:
+        """Apply a JSON patch (RFC 6902). Raises Refused, Away."""
+        async with self._asked():
+            await self._client.patch(kind, name, [dict(each) for each in operations], patch_type=PatchType.JSON)
 
     async def watch(self, labels: Mapping[str, str], version: str) -> AsyncIterator[tuple[str, Pod]]:
         """What happens from there on, until it breaks off. Raises Refused (410: list anew), Away."""

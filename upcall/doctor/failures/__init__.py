@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from upcall.doctor.failures.clusters import CLUSTERS
 from upcall.doctor.failures.dependencies import DEPENDENCIES
 from upcall.doctor.failures.hosts import HOSTS
+from upcall.doctor.failures.machines import MACHINES
 from upcall.doctor.finding import Failure
 
-FAILURES: Mapping[str, Failure] = {each.id: each for each in (*HOSTS, *CLUSTERS, *DEPENDENCIES)}
+FAILURES: Mapping[str, Failure] = {each.id: each for each in (*HOSTS, *CLUSTERS, *DEPENDENCIES, *MACHINES)}
