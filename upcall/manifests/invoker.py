@@ -164,7 +164,6 @@ def _workload(wanted: Wanted, profile: Profile, need: Needs) -> Object:
         **_count(wanted),
         "serviceName": wanted.name,
         "podManagementPolicy": Remarked("Parallel", beside="Invokers do not wait for each other"),
-        "minReadySeconds": settled,
         "updateStrategy": update,
         "selector": chosen,
         "template": pod,

@@ -11,7 +11,7 @@ from typing import Any
 
 from upcall.manifests.document import Object, Remarked
 from upcall.manifests.invoker import GRACE, account, invoker_role, namespace
-from upcall.manifests.pod import probes
+from upcall.manifests.pod import lingering, probes
 from upcall.manifests.profiles import Profile
 from upcall.manifests.wanted import LONGEST, PORT, SLACK, Wanted
 
@@ -109,6 +109,7 @@ def _pod(wanted: Wanted, profile: Profile) -> Object:
                 "env": _environment(wanted),
                 "ports": [{"name": "invoker", "containerPort": PORT}],
                 **probes("invoker"),
+                **lingering(),
                 "securityContext": {"runAsUser": 0},
                 "volumeMounts": mounts,
             }

@@ -92,6 +92,7 @@ def _container(wanted: Wanted, needs: Needs) -> Object:
         ],
         "ports": [{"name": "http", "containerPort": PORT}],
         **probes("http", "HTTPS" if wanted.tls_secret else "HTTP"),
+        **lingering(),
         "resources": resources(wanted),
         "securityContext": needs.container,
         "volumeMounts": _mounts(wanted, needs),
@@ -126,7 +127,8 @@ def probes(port: str, scheme: str = "HTTP", patience: int = 300) -> Object:
 
 
 def lingering() -> Object:
-    """Of a pod that a Service leads to: calls still come for a moment after it has been told to go."""
+    """Of a pod that a Service leads to: calls still come for a moment after it has been told to go. Of an Invoker: the
+    one that was replaced before it is ready, and in this time controllers take it up."""
     return {"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LINGER)]}}}}
 
 

@@ -133,12 +133,12 @@ def test_pods_are_looked_at_have_an_end_and_no_links() -> None:
             assert container["imagePullPolicy"] == "IfNotPresent"
 
 
-def test_who_is_called_lingers_and_still_has_its_time() -> None:
-    """An Invoker is called by nobody: it fetches, and SIGTERM tells it to stop."""
+def test_who_is_sent_work_lingers_and_still_has_its_time() -> None:
+    """Callers and controllers find another one meanwhile."""
     seen = set()
     for found, workload, container in containers():
         hooks = container.get("lifecycle", {})
-        called = container["name"] in ("controller", "upcall")
+        called = container["name"] in ("controller", "upcall", "invoker")
         assert hooks == ({"preStop": {"exec": {"command": ["sleep", "5"]}}} if called else {})
         if container["name"] in ("controller", "upcall", "invoker"):
             grace = int(settings(found, container)["UPCALL_GRACE"].removesuffix(" s"))
