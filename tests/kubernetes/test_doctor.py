@@ -86,6 +86,15 @@ def test_a_pod_that_does_not_run(namespace: Cluster, ask: Ask, id: str, spec: di
     assert named(ask()) == {(id, "pod ill")}
 
 
+def test_a_manifest_is_made_for_the_nodes_that_are_there(namespace: Cluster) -> None:
+    environment = {**os.environ, "KUBECONFIG": str(namespace.kubeconfig)}
+    command = [str(UPCALL), "manifests", "--profile", "auto"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.startswith("upcall: the nodes are of the profile any (")
+    assert "containerd://" in done.stderr
+    assert "\nkind: StatefulSet\n" in done.stdout
+
+
 def test_a_claim_without_a_class(namespace: Cluster, ask: Ask) -> None:
     about = {"name": "data", "namespace": NAMESPACE}
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}

@@ -1,5 +1,6 @@
 """`upcall manifests`: what Kubernetes is given to run Invokers, or the whole platform."""
 
+import asyncio
 import shlex
 import sys
 from pathlib import Path
@@ -9,21 +10,26 @@ import click
 
 from upcall.errors import Misconfigured
 from upcall.manifests.made import Form, manifest
-from upcall.manifests.profiles import ANY, PROFILES, driver_for, profile
+from upcall.manifests.nodes import row
+from upcall.manifests.profiles import ANY, AUTO, PROFILES, driver_for, profile
 from upcall.manifests.wanted import ARCHES, DRIVERS, ISOLATIONS, SCALERS, SPREADS, USUAL_MEMORY, Wanted
 from upcall.manifests.wishes import selectors
 from upcall.model.sizes import MB, parse_size
 from upcall.roles import manifest as parsed
 
-AUTO = "auto"
 SEED = "ubuntu-docker"
 """What the manifest of 2017 was for."""
+OR = "or say what the nodes are: 'upcall manifests --profiles' shows all"
 HEAD = "Made by: {command}\nApply it: kubectl apply -f FILE"
 _HIDDEN = ("--store",)
 
 
 @click.command("manifests", context_settings={"max_content_width": 110})
-@click.option("--profile", metavar="NAME", help=f"What the nodes are; --profiles shows all.  [default: {ANY}]")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    help=f"What the nodes are; auto asks the cluster; --profiles shows all.  [default: {ANY}]",
+)
 @click.option("--profiles", is_flag=True, help="Show them, and leave.")
 @click.option(
     "--driver", type=click.Choice([AUTO, *DRIVERS]), default=AUTO, help="What runs actions; auto: as the profile says."
@@ -167,6 +173,8 @@ def _form(as_: str | None, platform: str | None) -> Form:
 def _wanted(form: Form, given: dict[str, Any]) -> Wanted:
     """Raises Misconfigured."""
     name = given.pop("profile") or (SEED if form == "2017" else ANY)
+    if name == AUTO:
+        name = _seen()
     found = profile(name)
     asked = given.pop("driver")
     if asked == AUTO:
@@ -188,6 +196,29 @@ def _wanted(form: Form, given: dict[str, Any]) -> Wanted:
         store=_store(given.pop("store")),
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def _seen() -> str:
+    """The row in which the nodes of the kubeconfig's cluster are. Raises Misconfigured."""
+    from lightkube.resources.core_v1 import Node
+
+    from upcall.kubernetes.client import Api, Away, Refused
+
+    async def ask() -> list[dict[str, Any]]:
+        api = Api()
+        try:
+            return await api.all(Node)
+        finally:
+            await api.close()
+
+    try:
+        found = row(asyncio.run(ask()))
+    except Misconfigured as error:
+        raise Misconfigured(f"--profile auto asks a cluster, and none is known here: set KUBECONFIG, {OR}") from error
+    except (Away, Refused) as error:
+        raise Misconfigured(f"--profile auto: {error}: see where KUBECONFIG leads to, {OR}") from error
+    click.echo(f"upcall: the nodes are of the profile {found.profile} ({found.shown})", err=True)
+    return found.profile
 
 
 def _size(option: str, text: str) -> int:

@@ -14,10 +14,6 @@ from upcall.manifests.wanted import Driver
 NO_DOCKER = "its nodes run containers by containerd and have no Docker socket"
 CRIO = "its nodes run containers by CRI-O and have no Docker socket"
 AUTO, ANY = "auto", "any"
-LATER = (
-    "--profile auto: clusters are not looked at by this version; say what the nodes are: 'upcall manifests "
-    "--profiles' shows all"
-)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +77,6 @@ PROFILES: dict[str, Profile] = {
 
 def profile(name: str) -> Profile:
     """Raises Misconfigured."""
-    if name == AUTO:
-        raise Misconfigured(LATER)
     if name not in PROFILES:
         raise Misconfigured(f"--profile {name}: there is no such row; there are {', '.join(PROFILES)}")
     return PROFILES[name]

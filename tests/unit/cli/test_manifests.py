@@ -119,7 +119,7 @@ def refused(*words: str) -> str:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ("--profile auto", "--profile auto: clusters are not looked at by this version; say what the nodes are: "),
+        ("--profile auto", "--profile auto asks a cluster, and none is known here: set KUBECONFIG, or say what "),
         ("--profile beos", "--profile beos: there is no such row; there are any, ubuntu-docker, "),
         ("--profile talos --driver docker", "--driver docker cannot work on talos (Talos Linux): its nodes run "),
         ("--profile openshift --driver docker", "--driver docker cannot work on openshift "),
@@ -178,7 +178,8 @@ def refused(*words: str) -> str:
         ("--as 2017 --kafka-hosts a:1,b:2", "--as 2017 has a variable for one Kafka server: give the first of a:1,b:2"),
     ],
 )
-def test_what_cannot_be_had_is_refused_in_a_sentence(words: str, why: str) -> None:
+def test_what_cannot_be_had_is_refused_in_a_sentence(words: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
     assert refused(*words.split()).startswith(why)
 
 
