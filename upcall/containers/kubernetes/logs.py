@@ -32,7 +32,7 @@ from upcall.ports import ContainerSpec, Lines
 
 log = logging.getLogger(__name__)
 
-_OPENING = 5.0
+_OPENING = 15.0
 """Seconds after which a container is used though nobody is attached to it yet."""
 _AGAIN = 0.2, 5.0
 """Seconds before another attempt, which grow."""
