@@ -165,7 +165,7 @@ async def test_where_attaching_is_forbidden_the_log_is_followed(caplog: pytest.L
 async def test_a_container_is_used_though_nobody_gets_to_read_it() -> None:
     api = Api()
     found = output(api)
-    await asyncio.wait_for(found.open(), 10)
+    await asyncio.wait_for(found.open(), 30)
     assert api.attempts > 1
     await found.close()
 
