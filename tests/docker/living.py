@@ -97,9 +97,15 @@ class Life:
             "Labels": given,
             "HostConfig": host,
         }
-        container = await self.engine.docker.containers.create(body, name=name)
-        if start:
-            await container.start()
+        known = name in self.owned.names
+        self.owned.names.add(name)  # a look round does not come between the two
+        try:
+            container = await self.engine.docker.containers.create(body, name=name)
+            if start:
+                await container.start()
+        finally:
+            if not known:
+                self.owned.names.discard(name)
         return str(container.id)
 
     async def look(self, id: str) -> dict[str, Any]:
