@@ -130,6 +130,8 @@ class Server:
         name, *rest = [unquote_plus(segment) for segment in seen.path[1:].split("/")]
         if not name:
             return 200, {"couchdb": "Welcome", "version": "3.3.3"}
+        if name == "_session":
+            return 200, {"ok": True, "userCtx": {"name": USER, "roles": ["_admin"]}}
         if not rest or rest == [""]:
             return self._database(seen.method, name)
         database = self.databases.get(name)

@@ -37,7 +37,7 @@ PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://{address}:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://{address}:{port}
+advertised.listeners=PLAINTEXT://{advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
@@ -149,9 +149,10 @@ def free_ports(count: int) -> list[int]:
 
 
 class Broker:
-    """One node; `start` after `kill` goes on with the same data and port. It listens at an address of this host's."""
+    """One node; `start` after `kill` goes on with the same data and port. It listens at an address of this host's, and
+    says that it is there, or elsewhere (`advertised`)."""
 
-    def __init__(self, libs: Path, folder: Path, address: str = "127.0.0.1") -> None:
+    def __init__(self, libs: Path, folder: Path, address: str = "127.0.0.1", advertised: str = "") -> None:
         self.port, controller = free_ports(2)
         self.address = address
         self.bootstrap = f"{address}:{self.port}"
@@ -159,6 +160,7 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
         ours = {"address": address, "port": self.port, "controller": controller, "folder": folder}
+        ours["advertised"] = advertised or self.bootstrap
         self._properties.write_text(PROPERTIES.format(**ours))
         (folder / "log4j2.yaml").write_text(LOGGING)
         # C1 alone, serial GC: a test broker starts sooner and takes less memory

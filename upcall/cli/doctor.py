@@ -1,13 +1,16 @@
 """`upcall doctor`: what is wrong with a host, a cluster or a deployment."""
 
 import asyncio
+import os
 import shlex
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
+from upcall.containers.sandbox import pod
 from upcall.doctor import examine
 from upcall.doctor.explain import explain as explained
 from upcall.doctor.facts.cluster import KINDS
@@ -17,9 +20,13 @@ from upcall.doctor.finding import Finding, ObjectPatch
 from upcall.doctor.report import as_json, code, commands, line, table
 from upcall.errors import Misconfigured
 from upcall.kubernetes.client import Api, Away, Refused
+from upcall.setting import APART, ROLES, Role
 
 MOST = 10_000_000
 """Characters of a text."""
+ELSEWHERE = ("file", "dependencies", "machine")
+"""Flags of what is no cluster."""
+CLUSTER = ("namespace", "context", "kubeconfig")
 UNKNOWN = (
     "Nothing in these {lines} lines is known to the doctor, and it blames nothing.\n"
     "It knows errors of Invokers, kubelets, container engines, Kafka and CouchDB: give it the lines around the first "
@@ -30,6 +37,10 @@ UNKNOWN = (
 @click.group("doctor", invoke_without_command=True)
 @click.option("-f", "--file", metavar="FILE", help="Look at a manifest, and at nothing else.")
 @click.option("-n", "--namespace", default="", metavar="NAME", help="Of the cluster.  [default: the kubeconfig's]")
+@click.option("--context", default="", metavar="NAME", help="Of the kubeconfig.  [default: its current one]")
+@click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Another than KUBECONFIG's.")
+@click.option("--dependencies", is_flag=True, help="Look at the settings here, and at the Kafka and CouchDB they name.")
+@click.option("--role", type=click.Choice(ROLES), help="Whose settings.  [default: by the host's name, else serve]")
 @click.option("--machine", is_flag=True, help="Look at this machine, though there is a cluster.")
 @click.option("--json", "json", is_flag=True, help="For programs.")
 @click.option("--fix", is_flag=True, help="Apply the patches of objects to the cluster.")
@@ -42,51 +53,87 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
     upcall doctor -n openwhisk         the cluster of the kubeconfig, and what is deployed in a namespace
     upcall doctor                      where there is none: this machine, for upcall serve
     upcall doctor -f invoker.yml       a manifest
+    upcall doctor --dependencies       the settings of this environment, and the Kafka and CouchDB that they name
     upcall doctor explain < text       logs and events that you paste
 
     Nothing is changed without --fix. Exit code: 0 nothing is wrong, 1 warnings, 2 errors.
     """
     if context.invoked_subcommand is not None:
         return None
-    file, namespace = asked["file"], asked["namespace"]
-    if asked["fix"] and (file or asked["machine"]):
-        raise Misconfigured("--fix mends objects of a cluster: leave --file and --machine away, or see --patch-out")
-    api = None if file or asked["machine"] else _api(namespace)
-    report = _report(file, api)
+    _fitting(asked)
+    api = None if any(asked[name] for name in ELSEWHERE) else _api(asked)
+    report = _report(asked, api)
     click.echo(as_json(report.findings, report) if asked["json"] else table(report), nl=False)
     if patch_out is not None:
         _write(patch_out, report.findings)
     if asked["fix"]:
-        asyncio.run(_mend(report.findings, namespace))
+        asyncio.run(_mend(report.findings, Api(**_cluster(asked))))
     return code(report.findings)
 
 
-def _api(namespace: str) -> Api | None:
+def _fitting(asked: Mapping[str, Any]) -> None:
+    """Raises Misconfigured where flags contradict each other."""
+    elsewhere = [name for name in ELSEWHERE if asked[name]]
+    if len(elsewhere) > 1:
+        raise Misconfigured(f"--{elsewhere[0]} and --{elsewhere[1]} are two things to look at: ask for one")
+    if elsewhere and asked["fix"]:
+        raise Misconfigured(f"--fix mends objects of a cluster: leave --{elsewhere[0]} away, or see --patch-out")
+    if elsewhere and (flag := next((name for name in CLUSTER if asked[name]), None)):
+        raise Misconfigured(f"--{elsewhere[0]} looks at no cluster: leave --{flag} away")
+
+
+def _api(asked: Mapping[str, Any]) -> Api | None:
     """None where no cluster is known here. Raises Misconfigured where one has been asked for."""
     try:
-        return Api(namespace=namespace)
+        return Api(**_cluster(asked))
     except Misconfigured as error:
-        if namespace:
+        if asked["context"] or asked["kubeconfig"]:
+            raise
+        if asked["namespace"]:
             raise Misconfigured(
-                f"--namespace {namespace}: no cluster is known here: set KUBECONFIG, or run it in a pod"
+                f"--namespace {asked['namespace']}: no cluster is known here: set KUBECONFIG, or run it in a pod"
             ) from error
         return None
 
 
-def _report(file: str | None, api: Api | None) -> examine.Report:
+def _cluster(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: asked[name] for name in CLUSTER}
+
+
+def _report(asked: Mapping[str, Any], api: Api | None) -> examine.Report:
     """Raises Misconfigured."""
-    if file is not None:
-        try:
-            text = Path(file).expanduser().read_text()
-        except (OSError, ValueError) as error:
-            raise Misconfigured(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-        return examine.manifest(parse(text, file))
-    if api is None:
+    if asked["file"]:
+        return _manifest(asked["file"])
+    if asked["machine"] or (api is None and not pod.here() and not asked["dependencies"]):
         return examine.machine(gather())
+    role = asked["role"] or _role()
     try:
-        return asyncio.run(examine.cluster(api))
+        return asyncio.run(_looked(api, role if asked["dependencies"] or pod.here() else None))
     except Away as error:
-        raise Misconfigured(f"{error} ({api.server}): see whether it runs, and what KUBECONFIG leads to") from error
+        where = f" ({api.server})" if api else ""
+        raise Misconfigured(f"{error}{where}: see whether it runs, and what KUBECONFIG leads to") from error
+
+
+async def _looked(api: Api | None, role: Role | None) -> examine.Report:
+    """At the cluster, at what this environment names, or at both. Raises Away."""
+    looks = [examine.process(role, os.environ)] if role else []
+    looks += [examine.cluster(api)] if api else []
+    return examine.joined(*await asyncio.gather(*looks))
+
+
+def _manifest(file: str) -> examine.Report:
+    """Raises Misconfigured."""
+    try:
+        text = Path(file).expanduser().read_text()
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return examine.manifest(parse(text, file))
+
+
+def _role() -> Role:
+    """A pod is named for what it does."""
+    name = socket.gethostname()
+    return next((role for role in APART if role in name), "serve")
 
 
 def _write(path: Path, findings: Sequence[Finding]) -> None:
@@ -97,9 +144,8 @@ def _write(path: Path, findings: Sequence[Finding]) -> None:
         raise Misconfigured(f"{path} cannot be written: {error.strerror}") from error
 
 
-async def _mend(findings: Sequence[Finding], namespace: str) -> None:
+async def _mend(findings: Sequence[Finding], api: Api) -> None:
     """Raises Misconfigured."""
-    api = Api(namespace=namespace)
     try:
         for each in findings:
             if isinstance(each.patch, ObjectPatch) and each.patch.kind in KINDS:

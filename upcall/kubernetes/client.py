@@ -6,13 +6,16 @@ is `Away`: who asked waits, and asks again.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import httpx2
+import yaml
 from lightkube import AsyncClient, KubeConfig
-from lightkube.config.kubeconfig import SingleConfig
+from lightkube.config.kubeconfig import DEFAULT_KUBECONFIG, SingleConfig
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
 from lightkube.models.meta_v1 import ObjectMeta
@@ -45,18 +48,13 @@ class Refused(UpcallError):
 
 
 class Api:
-    """`namespace`: empty for the one that service account or kubeconfig name. Raises Misconfigured."""
+    """`namespace`: empty for the one that service account or kubeconfig name; `kubeconfig`: None for KUBECONFIG's or,
+    in a pod, its service account; `context`: of a kubeconfig, empty for its current one. Raises Misconfigured."""
 
-    def __init__(self, master: str = "", namespace: str = "") -> None:
-        try:
-            found = KubeConfig.from_env().get()
-        except (ConfigError, OSError, KeyError) as error:
-            raise Misconfigured(
-                f"--driver kubernetes finds no cluster ({error}): run it in a pod with a service account, or name a "
-                "kubeconfig (KUBECONFIG)."
-            ) from error
-        assert found is not None
-        config: SingleConfig = found
+    def __init__(
+        self, master: str = "", namespace: str = "", *, context: str = "", kubeconfig: Path | None = None
+    ) -> None:
+        config = _chosen(context, kubeconfig) if context or kubeconfig else _usual()
         if master:
             config = config._replace(cluster=_at(config.cluster, master))
         self.config = config
@@ -146,6 +144,40 @@ class Api:
         async with self._width:
             with _told():
                 yield
+
+
+def _usual() -> SingleConfig:
+    try:
+        found = KubeConfig.from_env().get()
+    except (ConfigError, OSError, KeyError) as error:
+        raise Misconfigured(
+            f"--driver kubernetes finds no cluster ({error}): run it in a pod with a service account, or name a "
+            "kubeconfig (KUBECONFIG)."
+        ) from error
+    assert found is not None
+    chosen: SingleConfig = found
+    return chosen
+
+
+def _chosen(context: str, kubeconfig: Path | None) -> SingleConfig:
+    """Of a kubeconfig, even in a pod."""
+    path = kubeconfig or Path(os.environ.get("KUBECONFIG", DEFAULT_KUBECONFIG)).expanduser()
+    try:
+        config = KubeConfig.from_file(path)
+    except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        why = "there is no such file" if not path.is_file() else f"it is no kubeconfig ({type(error).__name__})"
+        raise Misconfigured(f"the kubeconfig {path} cannot be read: {why}") from error
+    known = ", ".join(sorted(config.contexts)) or "none"
+    name = context or config.current_context
+    if not name or name not in config.contexts:
+        which = f"has no context {name}" if name else "names no current context: give --context NAME"
+        raise Misconfigured(f"the kubeconfig {path} {which}; those that it has: {known}")
+    try:
+        found = config.get(name)
+    except (ConfigError, KeyError) as error:
+        raise Misconfigured(f"the context {name} of {path} names a cluster or a user that is not there") from error
+    assert found is not None
+    return found
 
 
 class _Missing(Refused):

@@ -62,7 +62,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         """Those with an Invoker in their name or image."""
         for kind in WORKLOADS:
             for each in self.of(kind):
-                found = _workload(kind, each, self.namespace)
+                found = workload(kind, each, self.namespace)
                 if "invoker" in found.name or "invoker" in str(found.main.get("image", "")):
                     yield found
 
@@ -81,7 +81,7 @@ def parse(text: str, source: str) -> Deployment:
     return Deployment(objects=objects, source=source)
 
 
-def _workload(kind: str, found: Object, namespace: str) -> Workload:
+def workload(kind: str, found: Object, namespace: str) -> Workload:
     about, spec = found.get("metadata") or {}, found.get("spec") or {}
     pod = (spec.get("template") or {}).get("spec") or {}
     return Workload(

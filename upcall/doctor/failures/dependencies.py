@@ -12,9 +12,8 @@ DEPENDENCIES = (
         words={"broker": "another address"},
         sources=("dependency", "text"),
         patterns=(
-            r"connection to node -?\d+ \((?P<broker>[^)\s]+)\) could not be established",
-            r"failed to resolve '(?P<broker>[^']+)'",
-            r"couldn't resolve server (?P<broker>\S+) from bootstrap\.servers",
+            r"connection to node \d+ \((?P<broker>[^)\s]+)\) could not be established",
+            r"(?<!/bootstrap: )failed to resolve '(?P<broker>[^']+)'",
         ),
     ),
     Failure(
@@ -61,12 +60,27 @@ DEPENDENCIES = (
         ),
     ),
     Failure(
+        id="DEP-05",
+        severity="error",
+        symptom="Connect to ipv4#… failed: Connection refused; the database does not answer",
+        cause="{place} does not answer from here.",
+        fix="See that it runs, that its name is known here (getent hosts NAME), that host and port of the settings are "
+        "right, and that no NetworkPolicy or firewall is between.",
+        words={"place": "Kafka, ZooKeeper or the database"},
+        sources=("dependency", "text"),
+        patterns=(
+            r"(?P<place>\S+)/bootstrap: (?:connect to \S+ failed|failed to resolve)",
+            r"connection to node -\d+ \((?P<place>[^)\s]+)\) could not be established",
+            r"couldn't resolve server (?P<place>\S+) from bootstrap\.servers",
+        ),
+    ),
+    Failure(
         id="CFG-01",
         severity="error",
         symptom="Bad configuration, cannot start.",
-        cause="Settings are missing: {keys}.",
-        fix="Set them; each has two spellings, that of 2017 and CONFIG_whisk_…: `upcall config` shows all settings and "
-        "where they come from.",
+        cause="Settings are missing or wrong: {keys}.",
+        fix="Set them; each has two spellings, that of 2017 and CONFIG_whisk_…: `upcall config --role ROLE` shows all "
+        "settings and where they come from.",
         words={"keys": "those that the lines before name"},
         sources=("configuration", "text"),
         patterns=(r"bad configuration, cannot start", r"required property (?P<keys>[\w.]+) (?:still )?not set"),
