@@ -21,11 +21,12 @@ from uvicorn.server import ServerState
 
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
-from upcall.controller.cache import ActionCache
+from upcall.controller.cache import DocumentCache
 from upcall.controller.edge import EdgeProtocol
 from upcall.controller.exchange import Edge
 from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
+from upcall.controller.resolve import Resolver
 from upcall.controller.route import InvokeRoute
 from upcall.core.throttle import Throttles
 from upcall.model.activation import Activation, Response
@@ -132,12 +133,14 @@ async def connected(store: Store, bus: Bus) -> AsyncIterator[tuple[EdgeProtocol,
     await store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))
     acks = Acks(bus, "0", fleet.release, unexpected)
     await acks.start()
-    auth, cache = Authenticator(store), ActionCache(store)
+    auth, cache = Authenticator(store), DocumentCache(store)
     await auth.authenticate(AUTH)
     await cache.fetch("guest/hello")
     limits = SystemLimits(invocations_per_minute=10**9)
-    async with Invocations(store, bus, acks, cache, fleet=fleet, controller="0") as invocations:
-        edge = Edge(InvokeRoute(invocations, auth, limits, throttles=Throttles(limits, acks.in_flight)))
+    async with Invocations(store, bus, acks, fleet=fleet, controller="0") as invocations:
+        edge = Edge(
+            InvokeRoute(invocations, Resolver(cache), auth, limits, throttles=Throttles(limits, acks.in_flight))
+        )
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]
         config = uvicorn.Config(lambda _scope, _receive, _send: None, ws="none", lifespan="off", log_config=None)

@@ -10,6 +10,7 @@
     │   ├── Conflict        409
     │   ├── TooLarge        413
     │   ├── UnsupportedType 415
+    │   ├── Unprocessable   422
     │   └── Throttled       429
     ├── Failed                   the platform could not do its part                (platform)
     │   ├── Internal        500
@@ -73,6 +74,10 @@ class TooLarge(Rejected):
 
 class UnsupportedType(Rejected):
     status = 415
+
+
+class Unprocessable(Rejected):
+    status = 422
 
 
 class Throttled(Rejected):

@@ -9,10 +9,11 @@ from starlette.types import ASGIApp
 
 from tests.api.contract import LIMITS, check
 from upcall.controller.auth import Authenticator
-from upcall.controller.cache import ActionCache
+from upcall.controller.cache import DocumentCache
 from upcall.controller.call import Parts
 from upcall.controller.figures import Figures
 from upcall.controller.http import make_app
+from upcall.controller.resolve import Resolver
 from upcall.model.entities import Limits, NamespaceKey, Subject, UserLimits
 from upcall.model.runtimes import parse_manifest
 from upcall.store.fake import FakeStore
@@ -86,11 +87,12 @@ class Api:
         self.time = 1_795_400_000_000
         self.invokers = {"invoker0/0": "up"}
         self.in_flight: list[tuple[str, str]] = []
-        self.actions = ActionCache(self.store)
+        self.actions = DocumentCache(self.store)
         self.parts = Parts(
             **{
                 "store": self.store,
                 "authenticator": Authenticator(self.store),
+                "resolver": Resolver(self.actions),
                 "written": self.actions.forget,
                 "manifest": MANIFEST,
                 "limits": LIMITS,

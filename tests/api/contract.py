@@ -29,8 +29,10 @@ def make() -> dict[str, Any]:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    paths = sorted(document()["paths"], key=lambda path: path.count("{"))
-    return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?"), path) for path in paths]
+    paths = sorted(document()["paths"], key=lambda path: (not path.endswith("/"), path.count("{")))
+    return [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + ("" if path.endswith("/") else "/?")), path) for path in paths
+    ]
 
 
 def described(method: str, path: str) -> dict[str, Any] | None:

@@ -15,12 +15,13 @@ from tests.api.contract import check
 from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
-from upcall.controller.cache import ActionCache
+from upcall.controller.cache import DocumentCache
 from upcall.controller.doors import Doors
 from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
 from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
+from upcall.controller.resolve import Resolver
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Server
 from upcall.core.health import State
@@ -209,14 +210,15 @@ class Platform:
         await self.acks.start()
         await self.invoker.start()
         self.throttles = Throttles(self.limits, self.acks.in_flight)
-        self.cache = ActionCache(self.store)
+        self.cache = DocumentCache(self.store)
         self.auth = Authenticator(self.store)
         async with (
-            Invocations(self.store, self.bus, self.acks, self.cache, fleet=self.fleet, controller="0") as invocations,
+            Invocations(self.store, self.bus, self.acks, fleet=self.fleet, controller="0") as invocations,
             asyncio.TaskGroup() as group,
         ):
             self.route = InvokeRoute(
                 invocations,
+                Resolver(self.cache),
                 self.auth,
                 self.limits,
                 throttles=self.throttles,

@@ -4,20 +4,24 @@ The order of the checks is upstream's, since the first that fails is what the ca
 kind, and only then the store. A write tells the action cache whatever came of it: an answer that got lost on its way
 from the store may belong to a write that happened.
 
-There are no packages yet, so a path with a package ends, for its owner, in 404.
+An action is read through a package or a binding, with the parameters that it inherits; written it is in the package
+itself.
 """
 
 import msgspec
+from msgspec import structs
 
 from upcall.controller.call import Call, ok, query_boolean, query_page
 from upcall.core.actions import check_put, create, read_put, update, without_code
+from upcall.core.fields import inherit
+from upcall.core.packages import NONE, Chain, outer_parameters
 from upcall.core.rights import Right, check_right
-from upcall.errors import Conflict, NotFound, Unreadable
+from upcall.errors import BadRequest, Conflict, NotFound, Unreadable
 from upcall.http.body import read_json
 from upcall.http.envelope import Answer
 from upcall.model import texts
 from upcall.model.documents import KeyValue
-from upcall.model.entities import Action, ActionLimits
+from upcall.model.entities import Action, ActionLimits, Package
 from upcall.ports import Query
 
 COLLECTION = "actions"
@@ -41,7 +45,7 @@ class ActionSummary(msgspec.Struct):
 
 
 async def put_action(call: Call) -> Answer:
-    path, name = _checked(call, "PUT")
+    path, name = await _place(call, "PUT")
     parts = call.parts
     overwrite = query_boolean(call.request, "overwrite")
     put = read_put(await read_json(call.request), parts.manifest)
@@ -60,14 +64,17 @@ async def put_action(call: Call) -> Answer:
 
 
 async def get_action(call: Call) -> Answer:
-    path, name = _checked(call, "READ")
+    chain = await _chain(call)
+    path, name = chain[-1].id if chain else call.namespace, call.path["name"]
     code = query_boolean(call.request, "code", default=True)
     action, _ = await _read(call, path, name)
+    if chain:
+        action = structs.replace(action, parameters=inherit(outer_parameters(chain), action.parameters))
     return ok(action if code else without_code(action))
 
 
 async def delete_action(call: Call) -> Answer:
-    path, name = _checked(call, "DELETE")
+    path, name = await _place(call, "DELETE")
     action, rev = await _read(call, path, name)
     try:
         await call.parts.store.delete(Action, action.id, rev)
@@ -88,8 +95,13 @@ async def list_actions(call: Call) -> Answer:
 
 
 async def list_package(call: Call) -> Answer:
-    check_right(call.identity, "READ", f"{call.namespace}/{call.path['package']}")
-    raise NotFound
+    """The actions of one package, or of the one that a binding stands for."""
+    package = (await _chain(call))[-1]
+    page = query_page(call.request, COLLECTION, call.parts.limits)
+    query = Query(namespace=package.namespace, package=package.name, skip=page.skip, limit=page.limit, whole=False)
+    if page.count:
+        return ok({COLLECTION: await call.parts.store.count(Action, query)})
+    return ok([summary(action) for action in await call.parts.store.list(Action, query)])
 
 
 def summary(action: Action) -> ActionSummary:
@@ -105,14 +117,32 @@ def summary(action: Action) -> ActionSummary:
     )
 
 
-def _checked(call: Call, right: Right) -> tuple[str, str]:
-    """Path and name of the action that the caller has the right to."""
-    path, name, package = call.namespace, call.path["name"], call.path.get("package")
+async def _chain(call: Call) -> Chain:
+    """The packages through which the caller may read; none where the action is in none."""
+    package = call.path.get("package")
+    if package is not None:
+        return await call.parts.resolver.chain(call.identity, f"{call.namespace}/{package}")
+    check_right(call.identity, "READ", call.namespace, call.path["name"])
+    return ()
+
+
+async def _place(call: Call, right: Right) -> tuple[str, str]:
+    """Path and name of the action that the caller may write. Raises BadRequest where the path is a binding."""
+    name, package = call.path["name"], call.path.get("package")
     if package is None:
-        check_right(call.identity, right, path, name)
-        return path, name
-    check_right(call.identity, right, f"{path}/{package}", name)
-    raise NotFound
+        check_right(call.identity, right, call.namespace, name)
+        return call.namespace, name
+    path = f"{call.namespace}/{package}"
+    check_right(call.identity, right, path, name)
+    try:
+        stored = await call.parts.store.get(Package, path)
+    except NotFound:
+        raise NotFound from None
+    except Unreadable:
+        raise Unreadable(texts.CORRUPTED) from None
+    if isinstance(stored.doc, Package) and stored.doc.binding != NONE:
+        raise BadRequest(texts.NOT_ON_BINDING)
+    return path, name
 
 
 async def _read(call: Call, path: str, name: str) -> tuple[Action, str]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from upcall.controller import activations, docs, entities, system
+from upcall.controller import activations, docs, entities, packages, system
 from upcall.controller.call import Call, Parts
 from upcall.errors import Malformed, NotFound
 from upcall.http.envelope import CORS, CORS_ROOT, TEXT, Answer, Headers, not_allowed
@@ -55,6 +55,7 @@ COLLECTIONS: Mapping[str, Handler] = {
     "/{namespace}/limits": system.get_limits,
     "/{namespace}/actions": entities.list_actions,
     "/{namespace}/activations": activations.list_activations,
+    "/{namespace}/packages": packages.list_packages,
 }
 ACTION: Mapping[str, Handler] = {
     "GET": entities.get_action,
@@ -65,6 +66,11 @@ ENTITIES: Mapping[str, Mapping[str, Handler]] = {
     "/{namespace}/limits/{name}": {"GET": system.get_inner_limits},
     "/{namespace}/actions/{name}": ACTION,
     "/{namespace}/actions/{package}/{name}": ACTION,
+    "/{namespace}/packages/{name}": {
+        "GET": packages.get_package,
+        "PUT": packages.put_package,
+        "DELETE": packages.delete_package,
+    },
     "/{namespace}/activations/{name}": {"GET": activations.get_activation},
     "/{namespace}/activations/{name}/": {"GET": activations.get_activation},
     "/{namespace}/activations/{name}/logs": {"GET": activations.get_logs},

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
-from upcall.controller.cache import LIFETIME, ActionCache
+from upcall.controller.cache import LIFETIME, DocumentCache
 from upcall.model.messages import CacheInvalidationMessage, CacheKey, Message, invalidation_topic
 from upcall.ports import Bus, Following, Lost
 
@@ -38,7 +38,7 @@ class Invalidation:
         self,
         bus: Bus,
         controller: str,
-        cache: ActionCache,
+        cache: DocumentCache,
         lost: Lost,
         *,
         prefix: str = "",

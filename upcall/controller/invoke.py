@@ -1,26 +1,24 @@
 """One activation from the controller's side: message out, result in (spec: load-balancer.md §3, bus.md §5).
 
 This is what every way to start an action shares: the invoke route, and whatever else starts actions. The warm path is
-plain calls: no task, no await. Tasks are made for a read of the store alone: an action that is not cached, a result
-that came as an id.
+plain calls: no task, no await. Tasks are made for a read of the store alone: of a result that came as an id, or what
+whoever calls has to read (`spawn`).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 
 from msgspec import UNSET, Raw, UnsetType
 
 from upcall.controller.acks import Acks, Caller, Entry
-from upcall.controller.cache import ActionCache, Lease
-from upcall.controller.cache import Entry as Cached
 from upcall.controller.fleet import Fleet
-from upcall.controller.plan import Plan, plan_of
+from upcall.controller.plan import Plan, called_by
 from upcall.errors import NotFound, Unavailable, UpcallError
 from upcall.http.ids import ids
 from upcall.model import texts
 from upcall.model.activation import Activation
-from upcall.model.entities import Exec, Identity
+from upcall.model.entities import Identity
 from upcall.model.messages import ActivationMessage, Topic, invoker_topic
 from upcall.model.names import ControllerId, Transid
 from upcall.ports import Bus, Store
@@ -38,18 +36,15 @@ POLLS = (1.0, 3.0, 5.0, 7.0)
 
 
 class Invocations:
-    """`async with` it: leaving stops the reads of the store that are under way. `pulled` says whether an action's image
-    has to be fetched first."""
+    """`async with` it: leaving stops the reads of the store that are under way."""
 
     def __init__(
         self,
         store: Store,
         bus: Bus,
         acks: Acks,
-        cache: ActionCache,
         *,
         fleet: Fleet,
-        pulled: Callable[[Exec], bool] = lambda exec_: False,
         controller: str,
         prefix: str = "",
         polling: bool = True,
@@ -57,9 +52,7 @@ class Invocations:
         self._store = store
         self._bus = bus
         self._acks = acks
-        self._cache = cache
         self._fleet = fleet
-        self._pulled = pulled
         self._controller = ControllerId(controller)
         self._prefix = prefix
         self._topics: dict[int, Topic] = {}
@@ -85,20 +78,6 @@ class Invocations:
     def in_flight(self, uuid: str) -> int:
         return self._acks.in_flight.get(uuid, 0)
 
-    def plan(self, id: str) -> Plan | None:
-        """How to run an action, if it is cached."""
-        cached = self._cache.entry(id)
-        return self._plan_of(cached) if cached else None
-
-    def lease(self, id: str) -> Lease | None:
-        """How long that is so."""
-        cached = self._cache.entry(id)
-        return cached.lease if cached else None
-
-    async def fetch_plan(self, id: str) -> Plan:
-        """How to run an action. Raises what `Store.get` raises."""
-        return self._plan_of(await self._cache.fetch_entry(id))
-
     def publish(  # noqa: PLR0917 - by place, as a call by name takes longer
         self,
         caller: Caller,
@@ -121,6 +100,8 @@ class Invocations:
                 raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
             if self._acks.size > MAX_ARGUMENTS:
                 raise Unavailable(texts.arguments_full(self._acks.size))
+        if plan.job.namespace != user.namespace.name:
+            plan = called_by(plan, user.namespace.name)
         invoker = self._fleet.publish(plan.job)
         content, locked = arguments
         message = ActivationMessage(
@@ -142,13 +123,6 @@ class Invocations:
             topic = self._topics[invoker] = invoker_topic(invoker, self._prefix)
         self._bus.send(topic, message, entry.sent)
         return entry.id
-
-    def _plan_of(self, cached: Cached) -> Plan:
-        lease = cached.lease
-        plan = lease.plan or plan_of(cached.stored, self._pulled)
-        if lease.until:
-            lease.plan = plan
-        return plan
 
     def _missing(self, entry: Entry, acknowledged: bool) -> None:
         if not self._polling:

@@ -28,6 +28,7 @@ Method = Literal["get", "put", "post", "delete"]
 _SPACE = "/api/v1/namespaces/{namespace}"
 _ACTION = f"{_SPACE}/actions/{{actionName}}"
 _PACKAGED = f"{_SPACE}/actions/{{packageName}}/{{actionName}}"
+_PACKAGE = f"{_SPACE}/packages/{{packageName}}"
 _RECORD = f"{_SPACE}/activations/{{activationId}}"
 
 TEXTS = {
@@ -41,6 +42,7 @@ TEXTS = {
     409: "It exists, is of another kind, or was changed meanwhile.",
     413: "Larger than allowed.",
     415: "The body is not application/json.",
+    422: "The binding leads back to itself.",
     429: "Too many requests in the last minute, or at a time.",
     500: "The platform failed.",
     502: "The action failed.",
@@ -76,6 +78,10 @@ INVOKE = (
 PUT = (
     _flag("overwrite", "Update what exists."),
     {"name": "action", "in": "body", "required": True, "schema": ref("ActionPut")},
+)
+PACKAGE_PUT = (
+    _flag("overwrite", "Update what exists."),
+    {"name": "package", "in": "body", "required": True, "schema": ref("PackagePut")},
 )
 SINCE = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1}
 RECORDS = (
@@ -119,12 +125,12 @@ def _at(path: str, **operations: Schema) -> tuple[str, Schema]:
 
 def _action(suffix: str) -> dict[str, Schema]:
     """The operations of one action."""
-    missing = [400, 401, 403, 404, 409, 500, 503]
+    missing = [400, 401, 403, 404, 409, 422, 500, 503]
     invoke = _operation(
         f"invokeAction{suffix}",
         "Invoke an action",
         ANYTHING,
-        [400, 401, 403, 404, 409, 413, 415, 429, 503],
+        [400, 401, 403, 404, 409, 413, 415, 422, 429, 503],
         INVOKE,
     )
     for status in (202, 500, 502):
@@ -190,6 +196,7 @@ def _paths() -> dict[str, Schema]:
             ),
             _at(_ACTION, **_action("")),
             _at(_PACKAGED, **_action("InPackage")),
+            *_packages(),
             _at(
                 f"{_SPACE}/activations",
                 get=_operation(
@@ -201,6 +208,36 @@ def _paths() -> dict[str, Schema]:
             _at(f"{_RECORD}/logs", get=logs),
         ]
     )
+
+
+def _packages() -> list[tuple[str, Schema]]:
+    read = [400, 401, 403, 500, 503]
+    found = [400, 401, 403, 404, 409, 422, 500, 503]
+    put = _operation(
+        "putPackage",
+        "Create or update a package or a binding",
+        ref("Package"),
+        [400, 401, 403, 409, 413, 415, 422, 500, 503],
+        PACKAGE_PUT,
+    )
+    put["responses"]["200"]["x-links"] = _links({"packageName": "$request.path.packageName"}, "getPackage")
+    force = _flag("force", "With the actions in it.")
+    inside = _operation("listPackage", "List a package's actions", _list("actions", ref("ActionMeta")), found, LIST)
+    return [
+        _at(f"{_SPACE}/actions/{{packageName}}/", get=inside),
+        _at(
+            f"{_SPACE}/packages",
+            get=_operation("listPackages", "List packages", _list("packages", ref("PackageMeta")), read, LIST),
+        ),
+        _at(
+            _PACKAGE,
+            get=_operation("getPackage", "Read a package", ref("Package"), found),
+            put=put,
+            delete=_operation(
+                "deletePackage", "Delete a package", ref("Package"), [400, 401, 403, 404, 409, 500, 503], [force]
+            ),
+        ),
+    ]
 
 
 def _open_paths() -> list[tuple[str, Schema]]:

@@ -19,11 +19,11 @@ from upcall.controller.events import Events
 from upcall.controller.figures import Figures
 from upcall.controller.invoke import Invocations
 from upcall.controller.plan import Plan
+from upcall.controller.resolve import Resolver
 from upcall.controller.target import Target
 from upcall.controller.views import activation_bytes
 from upcall.core.limits import payload_limit
 from upcall.core.params import check_object, merge
-from upcall.core.rights import check_right
 from upcall.core.throttle import Held, Throttles
 from upcall.errors import BadRequest, Internal, Malformed, Throttled, TooLarge, Unauthorized, UpcallError
 from upcall.http.envelope import COMPLETED, Headers, failure
@@ -116,6 +116,7 @@ class InvokeRoute:
     def __init__(
         self,
         invocations: Invocations,
+        resolver: Resolver,
         auth: Authenticator,
         limits: SystemLimits,
         *,
@@ -127,6 +128,7 @@ class InvokeRoute:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._invocations = invocations
+        self._resolver = resolver
         self._auth = auth
         self._changes = auth.changes
         self._limits = limits
@@ -220,28 +222,30 @@ class InvokeRoute:
         """The throttles have nothing against it."""
         target = request.head.target
         owner = identity.namespace.name if target.namespace == "_" else target.namespace
-        check_right(identity, "ACTIVATE", f"{owner}/{target.package}" if target.package else owner, target.name)
-        if target.query_problem:
-            raise Malformed(target.query_problem)
+        path = f"{owner}/{target.package}" if target.package else owner
+        lease = self._resolver.lease(identity, path, target.name)
+        if lease is None or lease.plan is None:
+            self._invocations.spawn(self._fetch(request, identity, path, now))
+            return
+        payload, wait, plan = self._check(request, identity), self._wait(target), lease.plan
+        self._remember(request.head, identity, lease, payload, wait)
+        self._publish(request, identity, plan, wait, now)
+
+    def _check(self, request: Request, identity: Identity) -> int:
+        """Query and body; gives how large a body may be."""
+        if request.head.target.query_problem:
+            raise Malformed(request.head.target.query_problem)
         own = identity.limits.max_payload_size
         payload = payload_limit(self._limits, identity.limits) if isinstance(own, str) else self._payload
         self._check_body(request, payload)
-        id_ = f"{owner}/{target.resource}"
-        plan = self._invocations.plan(id_)
-        if plan is None:
-            check_object(request.body)  # a bad body is told before a missing action
-            self._invocations.spawn(self._fetch(request, identity, id_, now))
-            return
-        wait = self._wait(target)
-        self._remember(request.head, identity, id_, payload, wait)
-        self._publish(request, identity, plan, wait, now)
+        return payload
 
     def _wait(self, target: Target) -> float | None:
         return min(target.timeout / 1000, self._limits.blocking_wait) if target.blocking else None
 
-    def _remember(self, head: Head, identity: Identity, id_: str, payload: int, wait: float | None) -> None:
-        known, lease = self._auth.known(head.authorization or b""), self._invocations.lease(id_)
-        if known is not None and known.identity is identity and lease is not None:
+    def _remember(self, head: Head, identity: Identity, lease: Lease, payload: int, wait: float | None) -> None:
+        known = self._auth.known(head.authorization or b"")
+        if known is not None and known.identity is identity:
             head.way = Way(identity, known.changes, known.until, payload, wait, lease)
 
     def _check_body(self, request: Request, payload: int) -> None:
@@ -251,10 +255,16 @@ class InvokeRoute:
         if size > payload:
             raise TooLarge(texts.request_too_large(size, payload))
 
-    async def _fetch(self, request: Request, identity: Identity, id_: str, now: float) -> None:
+    async def _fetch(self, request: Request, identity: Identity, path: str, now: float) -> None:
+        """Rights, then what is wrong with the request, and only then whether there is such an action."""
+        target = request.head.target
         try:
-            plan = await self._invocations.fetch_plan(id_)
-            self._publish(request, identity, plan, self._wait(request.head.target), now)
+            if target.package:
+                await self._resolver.chain(identity, path)
+            self._check(request, identity)
+            check_object(request.body)
+            plan = await self._resolver.plan(identity, path, target.name)
+            self._publish(request, identity, plan, self._wait(target), now)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
             _refuse(request, error)
 

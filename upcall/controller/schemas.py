@@ -53,6 +53,11 @@ NAMED = {
     "annotations": list_of(ref("KeyValue")),
     "updated": _integer("Epoch ms of the last write."),
 }
+_PACKAGE = {
+    **NAMED,
+    "namespace": _text("The namespace."),
+    "publish": {"type": "boolean", "description": "Whether all may use it."},
+}
 _REQUIRED = "namespace name version publish"
 _LIMITS = {
     "timeout": _integer("ms", minimum=0),
@@ -115,6 +120,40 @@ DEFINITIONS: dict[str, Schema] = {
         f"{_REQUIRED} exec limits annotations updated",
         "An action in a list.",
     ),
+    "PackageBinding": closed({"namespace": STRING, "name": STRING}),
+    "PackageAction": closed(
+        {"name": STRING, "version": NAMED["version"], "annotations": NAMED["annotations"]}, "name version"
+    ),
+    "Package": closed(
+        {
+            **_PACKAGE,
+            "parameters": list_of(ref("Parameter")),
+            "binding": ref("PackageBinding"),
+            "actions": list_of(ref("PackageAction")),
+            "feeds": list_of(ref("PackageAction")),
+        },
+        f"{_REQUIRED} annotations parameters binding updated",
+    ),
+    "PackageMeta": closed(
+        {**_PACKAGE, "binding": {"description": "What a binding stands for; else false."}},
+        f"{_REQUIRED} annotations updated binding",
+        "A package in a list.",
+    ),
+    "PackagePut": {
+        "type": "object",
+        "description": "What a package shall be; all of it may be left out. Other members are passed over.",
+        "properties": {
+            "binding": {
+                "type": "object",
+                "description": "The package that this one stands for; empty for one with actions of its own.",
+                "properties": {name: {"type": "string", "pattern": NAME} for name in ("namespace", "name")},
+            },
+            "parameters": list_of(ref("Parameter")),
+            "version": NAMED["version"],
+            "publish": BOOLEAN,
+            "annotations": list_of(ref("KeyValue")),
+        },
+    },
     "ActivationId": closed({"activationId": _ACTIVATION["activationId"]}, "activationId"),
     "ActivationBrief": closed(_ACTIVATION, _BRIEF, "An activation in a list."),
     "ActivationResult": closed(

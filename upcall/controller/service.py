@@ -11,7 +11,7 @@ from upcall import metrics as names
 from upcall.balancing import Balancing
 from upcall.controller.acks import Acks
 from upcall.controller.auth import Authenticator
-from upcall.controller.cache import ActionCache
+from upcall.controller.cache import DocumentCache
 from upcall.controller.call import Parts
 from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
@@ -19,6 +19,7 @@ from upcall.controller.figures import Figures
 from upcall.controller.fleet import Fleet
 from upcall.controller.http import make_app
 from upcall.controller.invoke import Invocations
+from upcall.controller.resolve import Resolver
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Front, Server
 from upcall.core.throttle import Held, Throttles
@@ -94,17 +95,16 @@ class Controller:
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
             acks = self._acks = await self._account(stack)
-            authenticator, actions = Authenticator(self._store), ActionCache(self._store)
+            authenticator, cache = Authenticator(self._store), DocumentCache(self._store)
+            resolver = Resolver(cache, self._pulled)
             throttles = Throttles(self._limits, acks.in_flight)
-            written, agree = await self._join(stack, actions, throttles)
+            written, agree = await self._join(stack, cache, throttles)
             invocations = await stack.enter_async_context(
                 Invocations(
                     self._store,
                     self._bus,
                     acks,
-                    actions,
                     fleet=self.fleet,
-                    pulled=self._pulled,
                     controller=self._name,
                     prefix=self._prefix,
                     polling=self._balancing.polling,
@@ -113,6 +113,7 @@ class Controller:
             deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]
             route = InvokeRoute(
                 invocations,
+                resolver,
                 authenticator,
                 self._limits,
                 throttles=throttles,
@@ -121,7 +122,7 @@ class Controller:
                 deprecated=deprecated,
                 figures=self._figures,
             )
-            app = make_app(self._parts(authenticator, written, acks))
+            app = make_app(self._parts(authenticator, resolver, written, acks))
             front = self._front
             edge = Edge(route, tid_header=front.tid_header.encode())
             self._server = Server(edge, app, front.listener, doors=front.doors, tls=front.tls, expire=acks.end_waits)
@@ -166,19 +167,19 @@ class Controller:
         return made
 
     async def _join(
-        self, stack: contextlib.AsyncExitStack, actions: ActionCache, throttles: Throttles
+        self, stack: contextlib.AsyncExitStack, cache: DocumentCache, throttles: Throttles
     ) -> tuple[Callable[[str], None], Callable[[Held], Awaitable[None]] | None]:
         """Whom to tell what was written, and whom to ask what the throttles may let pass."""
         if self._events is not None:
             await self._bus.ensure(self._events)
         if not self._several:
-            return actions.forget, None
+            return cache.forget, None
         from upcall.controller.cluster import Cluster
         from upcall.controller.invalidation import Invalidation
 
         prefix = self._prefix
         invalidation = await stack.enter_async_context(
-            Invalidation(self._bus, self._name, actions, self._fail, prefix=prefix)
+            Invalidation(self._bus, self._name, cache, self._fail, prefix=prefix)
         )
         cluster = self._cluster = await stack.enter_async_context(
             Cluster(
@@ -252,10 +253,13 @@ class Controller:
         self.ended.cancel()
         await asyncio.gather(self.ended, return_exceptions=True)
 
-    def _parts(self, authenticator: Authenticator, written: Callable[[str], None], acks: Acks) -> Parts:
+    def _parts(
+        self, authenticator: Authenticator, resolver: Resolver, written: Callable[[str], None], acks: Acks
+    ) -> Parts:
         return Parts(
             store=self._store,
             authenticator=authenticator,
+            resolver=resolver,
             written=written,
             manifest=self._manifest,
             limits=self._limits,

@@ -8,19 +8,30 @@ Two annotations are the platform's: `exec` (the resolved kind, on every write) a
 unless the client says otherwise). A document without the latter is older than the feature and means true.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 
 import msgspec
-from msgspec import UNSET, Raw, structs
+from msgspec import UNSET, structs
 
 from upcall.core.exec import check_supported, exec_size, read_exec
+from upcall.core.fields import (
+    check_size,
+    check_sizes,
+    malformed,
+    read_annotations,
+    read_member,
+    read_parameters,
+    read_publish,
+    read_version,
+    unique,
+)
 from upcall.core.limits import check_limits, effective, standard_limits
 from upcall.core.rights import check_kind
-from upcall.errors import BadRequest, Malformed, TooLarge
+from upcall.errors import BadRequest
 from upcall.model import texts
 from upcall.model.documents import KeyValue
 from upcall.model.entities import SEQUENCE, Action, ActionLimits, Exec, Identity, Parameter
-from upcall.model.names import FIRST_VERSION, Json, next_version, parse_version
+from upcall.model.names import FIRST_VERSION, Json, next_version
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 
@@ -50,20 +61,16 @@ class ActionPut(msgspec.Struct, frozen=True):
 def read_put(body: Json, manifest: Manifest) -> ActionPut:
     """Raises BadRequest in upstream's words."""
     if not isinstance(body, dict):
-        raise _malformed(texts.object_in_field("exec"))
-
-    def read(member: str, reader: Callable[[Json], Json]) -> Json:
-        value = body.get(member)
-        return None if value is None else reader(value)
+        raise malformed(texts.object_in_field("exec"))
 
     return ActionPut(
-        exec=read("exec", lambda value: read_exec(value, manifest)),
-        parameters=read("parameters", read_parameters),
-        limits=read("limits", _read_limits) or {},
-        version=read("version", read_version),
-        publish=read("publish", read_publish),
-        annotations=read("annotations", read_annotations),
-        remove=read("delAnnotations", _read_keys) or [],
+        exec=read_member(body, "exec", lambda value: read_exec(value, manifest)),
+        parameters=read_member(body, "parameters", read_parameters),
+        limits=read_member(body, "limits", _read_limits) or {},
+        version=read_member(body, "version", read_version),
+        publish=read_member(body, "publish", read_publish),
+        annotations=read_member(body, "annotations", read_annotations),
+        remove=read_member(body, "delAnnotations", _read_keys) or [],
     )
 
 
@@ -71,11 +78,8 @@ def check_put(put: ActionPut, system: SystemLimits, identity: Identity, whitelis
     """Sizes, limits and kind against what holds for the namespace. Raises TooLarge, BadRequest or Forbidden."""
     limits = effective(system, identity.limits)
     if put.exec is not None:
-        _check_size("exec", exec_size(put.exec), limits.code)
-    _check_size(
-        "parameters", sum(_parameter_size(each.key, each.value) for each in put.parameters or ()), limits.parameters
-    )
-    _check_size("annotations", sum(map(_annotation_size, put.annotations or ())), limits.parameters)
+        check_size("exec", exec_size(put.exec), limits.code)
+    check_sizes(put.parameters, put.annotations, limits.parameters)
     check_limits(put.limits, limits)
     if put.exec is not None:
         check_kind(identity, put.exec.kind, whitelist)
@@ -119,7 +123,7 @@ def update(old: Action, put: ActionPut, manifest: Manifest, *, now: int) -> Acti
         version=put.version or next_version(old.version),
         publish=old.publish if put.publish is None else put.publish,
         parameters=parameters,
-        annotations=_with_kind(_unique([*kept, *(put.annotations or [])]), exec_),
+        annotations=_with_kind(unique([*kept, *(put.annotations or [])]), exec_),
         updated=now,
     )
 
@@ -129,56 +133,9 @@ def without_code(action: Action) -> Action:
     return structs.replace(action, exec=structs.replace(action.exec, code=UNSET))
 
 
-def read_parameters(value: Json) -> list[Parameter]:
-    """`[{key, value[, init][, encryption]}]`; of entries with one key the last wins. Raises BadRequest."""
-    return list({each.key: each for each in map(_read_parameter, _entries(value))}.values())
-
-
-def read_annotations(value: Json) -> list[KeyValue]:
-    """As parameters, of which `key` and `value` are kept. Raises BadRequest."""
-    return _unique([KeyValue(entry["key"], entry["value"]) for entry in _entries(value)])
-
-
-def read_version(value: Json) -> str:
-    """Raises BadRequest."""
-    try:
-        return parse_version(value)
-    except (TypeError, ValueError):
-        raise _malformed(texts.VERSION_MALFORMED) from None
-
-
-def read_publish(value: Json) -> bool:
-    """Raises BadRequest."""
-    if not isinstance(value, bool):
-        raise _malformed(texts.expected("JsBoolean", value))
-    return value
-
-
-def _entries(value: Json) -> Iterable[dict[str, Json]]:
-    if not isinstance(value, list) or not all(map(_is_entry, value)):
-        raise _malformed(texts.PARAMETERS_MALFORMED)
-    return value
-
-
-def _is_entry(entry: Json) -> bool:
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("key"), str)
-        and "value" in entry
-        and isinstance(entry.get("init", False), bool)
-        and isinstance(entry.get("encryption", ""), str)
-    )
-
-
-def _read_parameter(entry: dict[str, Json]) -> Parameter:
-    value = Raw(msgspec.json.encode(entry["value"]))
-    init, encryption = entry.get("init") or UNSET, entry.get("encryption") or UNSET
-    return Parameter(entry["key"], value, init, encryption)
-
-
 def _read_limits(value: Json) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise _malformed(texts.object_in_field("timeout"))
+        raise malformed(texts.object_in_field("timeout"))
     return {
         member: _read_limit(what, value[member]) for member, what in _LIMITS.items() if value.get(member) is not None
     }
@@ -186,32 +143,19 @@ def _read_limits(value: Json) -> dict[str, int]:
 
 def _read_limit(what: str, value: Json) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _malformed(texts.limit_malformed(what))
+        raise malformed(texts.limit_malformed(what))
     if value != value // 1:
-        raise _malformed(texts.limit_not_whole(what))
+        raise malformed(texts.limit_not_whole(what))
     return int(value)
 
 
 def _read_keys(value: Json) -> list[str]:
     if not isinstance(value, list):
-        raise _malformed(texts.expected("Array", value))
+        raise malformed(texts.expected("Array", value))
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
-        raise _malformed(texts.expected("String", wrong[0]))
+        raise malformed(texts.expected("String", wrong[0]))
     return value
-
-
-def _check_size(what: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise TooLarge(texts.larger_than_allowed(what, size, limit))
-
-
-def _parameter_size(key: str, value: Raw) -> int:
-    return len(key.encode()) + len(value)
-
-
-def _annotation_size(entry: KeyValue) -> int:
-    return len(entry.key.encode()) + len(msgspec.json.encode(entry.value))
 
 
 def _merge_limits(base: ActionLimits, given: dict[str, int]) -> ActionLimits:
@@ -220,11 +164,3 @@ def _merge_limits(base: ActionLimits, given: dict[str, int]) -> ActionLimits:
 
 def _with_kind(annotations: list[KeyValue], exec_: Exec) -> list[KeyValue]:
     return [*(entry for entry in annotations if entry.key != EXEC), KeyValue(EXEC, exec_.kind)]
-
-
-def _unique(annotations: list[KeyValue]) -> list[KeyValue]:
-    return list({entry.key: entry for entry in annotations}.values())
-
-
-def _malformed(detail: str) -> Malformed:
-    return Malformed(texts.malformed_content(detail))

@@ -1,8 +1,8 @@
 """Who may do what (spec: rest-api.md §4).
 
 The owner of a resource is whoever's namespace is the root of its path; the owner may do everything that the collection
-supports. Others reach only what is in a published package; there are no packages yet, so everything else is refused
-here, with a text that says nothing about whether the resource exists.
+supports. Others reach only what is in a published package (`upcall.core.packages`); everything else is refused here,
+with a text that says nothing about whether the resource exists.
 """
 
 from collections.abc import Collection

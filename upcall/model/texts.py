@@ -169,6 +169,35 @@ def instances_exceeded(limit: int) -> str:
     return f"Max action instance concurrency must not exceed your namespace concurrency of {limit}."
 
 
+# --- packages (rest-api.md §7)
+BINDING_TO_NOTHING = "Binding references a package that does not exist."
+BINDING_TO_OTHER = "Cannot bind to a resource that is not a package."
+BINDING_TO_BINDING = "Cannot bind to another package binding."
+PACKAGE_NO_BINDING = "Resource is a package and cannot be converted into a binding."
+NOT_ON_BINDING = "Operation not permitted on package binding."
+
+
+def package_reserved(name: str) -> str:
+    return f"Package name '{name}' is reserved."
+
+
+def package_missing(id: str) -> str:
+    return f"The requested resource '{id}' does not exist."
+
+
+def circular_binding(id: str) -> str:
+    return f"Package binding '{id}' contains a circular reference."
+
+
+def package_not_empty(count: int) -> str:
+    contents = f"{count} entity" if count == 1 else f"{count} entities"
+    return f"Package not empty (contains {contents}). Set force param or delete package contents."
+
+
+def member_missing(name: str) -> str:
+    return f"Object is missing required member '{name}'"
+
+
 # --- queries of lists (rest-api.md §5, §10)
 def not_an_integer(value: str, collection: str) -> str:
     return f"The value '{value}' is not an integer for {collection}."

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec import UNSET, Raw
 
-from upcall.controller.cache import ActionCache
+from upcall.controller.cache import DocumentCache
 from upcall.errors import NotFound
 from upcall.model.documents import Document
 from upcall.model.entities import Action, ActionLimits, Exec, Parameter
@@ -40,7 +40,7 @@ class GatedStore(FakeStore):
 async def test_an_action_is_read_once_and_kept_without_its_code() -> None:
     store = GatedStore()
     rev = await store.put(an_action())
-    cache = ActionCache(store)
+    cache = DocumentCache(store)
     assert cache.cached("guest/hello") is None
     stored = await cache.fetch("guest/hello")
     assert stored.rev == rev
@@ -54,7 +54,7 @@ async def test_an_action_is_read_once_and_kept_without_its_code() -> None:
 async def test_fetches_that_come_together_share_a_read_and_its_error() -> None:
     store = GatedStore()
     store.gate.clear()
-    cache = ActionCache(store)
+    cache = DocumentCache(store)
     fetches = [asyncio.ensure_future(cache.fetch("guest/none")) for _ in range(3)]
     await asyncio.sleep(0)
     store.gate.set()
@@ -68,7 +68,7 @@ async def test_a_cancelled_reader_leaves_the_others_an_answer() -> None:
     store = GatedStore()
     await store.put(an_action())
     store.gate.clear()
-    cache = ActionCache(store)
+    cache = DocumentCache(store)
     first, second = (asyncio.ensure_future(cache.fetch("guest/hello")) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -80,7 +80,7 @@ async def test_what_was_read_before_a_write_is_not_kept() -> None:
     store = GatedStore()
     rev = await store.put(an_action())
     store.gate.clear()
-    cache = ActionCache(store)
+    cache = DocumentCache(store)
     fetch = asyncio.ensure_future(cache.fetch("guest/hello"))
     await asyncio.sleep(0)
     store.gate.set()
@@ -95,7 +95,7 @@ async def test_an_entry_ends_with_its_time() -> None:
     now = [0.0]
     store = GatedStore()
     await store.put(an_action())
-    cache = ActionCache(store, ttl=300, clock=lambda: now[0])
+    cache = DocumentCache(store, ttl=300, clock=lambda: now[0])
     await cache.fetch("guest/hello")
     now[0] = 300.0
     assert cache.cached("guest/hello") is None
@@ -103,7 +103,7 @@ async def test_an_entry_ends_with_its_time() -> None:
 
 async def test_the_cache_is_bounded_by_the_size_of_what_it_holds() -> None:
     store = FakeStore()
-    cache = ActionCache(store, room=30_000)
+    cache = DocumentCache(store, room=30_000)
     for name, size in (("a0", 10_000), ("a1", 10_000), ("a2", 10_000), ("a3", 10_000), ("big", 30_000)):
         await store.put(an_action(name, b'"' + b"x" * size + b'"'))
         await cache.fetch(f"guest/{name}")

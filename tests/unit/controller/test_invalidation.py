@@ -8,7 +8,7 @@ from tests.unit.controller.test_cache import an_action
 from upcall.bus.followers import MemoryFollowing
 from upcall.bus.memory import MemoryBus
 from upcall.controller import invalidation as module
-from upcall.controller.cache import ActionCache
+from upcall.controller.cache import DocumentCache
 from upcall.controller.invalidation import Invalidation
 from upcall.errors import Unavailable
 from upcall.model.messages import CacheInvalidationMessage, CacheKey, Message, Topic, invalidation_topic
@@ -58,7 +58,7 @@ class Member:
 
     def __init__(self, wire: Wire, store: FakeStore, name: str) -> None:
         self.now = 0.0
-        self.cache = ActionCache(store, clock=lambda: self.now)
+        self.cache = DocumentCache(store, clock=lambda: self.now)
         self.part = Invalidation(wire, name, self.cache, unexpected, clock=lambda: self.now)
 
     @property

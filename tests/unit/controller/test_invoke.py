@@ -8,14 +8,15 @@ from msgspec import UNSET, Raw, UnsetType
 from tests.api.platform import INSTANCE, a_record, an_action
 from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
-from upcall.controller.cache import ActionCache
+from upcall.controller.cache import DocumentCache
 from upcall.controller.fleet import Fleet
 from upcall.controller.invoke import Invocations
+from upcall.controller.resolve import Resolver
 from upcall.core.health import State
 from upcall.errors import Unavailable, UpcallError
 from upcall.model.activation import Activation, Response
 from upcall.model.documents import Document
-from upcall.model.entities import Identity, NamespaceId
+from upcall.model.entities import RIGHTS, Identity, NamespaceId
 from upcall.model.messages import ActivationMessage, CombinedMessage, Message, ResultMessage, Topic, completed_topic
 from upcall.ports import Sent, Stored
 from upcall.store.fake import FakeStore
@@ -57,7 +58,6 @@ class Setup:
             self.store,
             self.bus,
             self.acks,
-            ActionCache(self.store),
             fleet=self.fleet,
             controller="0",
             polling=polling,
@@ -82,8 +82,8 @@ class Setup:
         return self.bus.kept[0]
 
     async def start(self, wait: float | None, cause: str | UnsetType = UNSET) -> None:
-        plan = await self.invocations.fetch_plan("guest/hello")
-        user = Identity("guest", NamespaceId("guest", "uuid"), {})
+        user = Identity("guest", NamespaceId("guest", "uuid"), {}, RIGHTS)
+        plan = await Resolver(DocumentCache(self.store)).plan(user, "guest", "hello")
         self.invocations.publish(self, plan, user, (Raw(b"{}"), {}), ["t", 1], start=1, wait=wait, cause=cause)
 
 
