@@ -13,6 +13,7 @@ import click
 from upcall.containers.sandbox import pod
 from upcall.doctor import examine
 from upcall.doctor.explain import explain as explained
+from upcall.doctor.facts import machine
 from upcall.doctor.facts.cluster import KINDS
 from upcall.doctor.facts.deployment import parse
 from upcall.doctor.facts.node import gather
@@ -27,6 +28,8 @@ MOST = 10_000_000
 ELSEWHERE = ("file", "dependencies", "machine")
 """Flags of what is no cluster."""
 CLUSTER = ("namespace", "context", "kubeconfig")
+PROBES = ("node_probe", "every_node")
+"""Flags of what is done in a cluster."""
 UNKNOWN = (
     "Nothing in these {lines} lines is known to the doctor, and it blames nothing.\n"
     "It knows errors of Invokers, kubelets, container engines, Kafka and CouchDB: give it the lines around the first "
@@ -42,6 +45,8 @@ UNKNOWN = (
 @click.option("--dependencies", is_flag=True, help="Look at the settings here, and at the Kafka and CouchDB they name.")
 @click.option("--role", type=click.Choice(ROLES), help="Whose settings.  [default: by the host's name, else serve]")
 @click.option("--machine", is_flag=True, help="Look at this machine, though there is a cluster.")
+@click.option("--node-probe", is_flag=True, help="Look into nodes too, one of each kind, by a short-lived pod on each.")
+@click.option("--every-node", is_flag=True, help="The same, on all nodes.")
 @click.option("--json", "json", is_flag=True, help="For programs.")
 @click.option("--fix", is_flag=True, help="Apply the patches of objects to the cluster.")
 @click.option("--patch-out", type=click.Path(path_type=Path, dir_okay=False), help="Write them to a file, as commands.")
@@ -52,6 +57,7 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
     \b
     upcall doctor -n openwhisk         the cluster of the kubeconfig, and what is deployed in a namespace
     upcall doctor                      where there is none: this machine, for upcall serve
+    upcall doctor --node-probe         and what is on its nodes; some seconds, and a namespace that lets folders be mounted
     upcall doctor -f invoker.yml       a manifest
     upcall doctor --dependencies       the settings of this environment, and the Kafka and CouchDB that they name
     upcall doctor explain < text       logs and events that you paste
@@ -78,8 +84,8 @@ def _fitting(asked: Mapping[str, Any]) -> None:
         raise Misconfigured(f"--{elsewhere[0]} and --{elsewhere[1]} are two things to look at: ask for one")
     if elsewhere and asked["fix"]:
         raise Misconfigured(f"--fix mends objects of a cluster: leave --{elsewhere[0]} away, or see --patch-out")
-    if elsewhere and (flag := next((name for name in CLUSTER if asked[name]), None)):
-        raise Misconfigured(f"--{elsewhere[0]} looks at no cluster: leave --{flag} away")
+    if elsewhere and (flag := next((name for name in (*CLUSTER, *PROBES) if asked[name]), None)):
+        raise Misconfigured(f"--{elsewhere[0]} looks at no cluster: leave --{flag.replace('_', '-')} away")
 
 
 def _api(asked: Mapping[str, Any]) -> Api | None:
@@ -96,6 +102,10 @@ def _api(asked: Mapping[str, Any]) -> Api | None:
         return None
 
 
+def _nodes(asked: Mapping[str, Any]) -> examine.Nodes:
+    return "all" if asked["every_node"] else "kinds" if asked["node_probe"] else "none"
+
+
 def _cluster(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: asked[name] for name in CLUSTER}
 
@@ -105,19 +115,19 @@ def _report(asked: Mapping[str, Any], api: Api | None) -> examine.Report:
     if asked["file"]:
         return _manifest(asked["file"])
     if asked["machine"] or (api is None and not pod.here() and not asked["dependencies"]):
-        return examine.machine(gather())
+        return examine.machine(gather(), machine.gather())
     role = asked["role"] or _role()
     try:
-        return asyncio.run(_looked(api, role if asked["dependencies"] or pod.here() else None))
+        return asyncio.run(_looked(api, role if asked["dependencies"] or pod.here() else None, _nodes(asked)))
     except Away as error:
         where = f" ({api.server})" if api else ""
         raise Misconfigured(f"{error}{where}: see whether it runs, and what KUBECONFIG leads to") from error
 
 
-async def _looked(api: Api | None, role: Role | None) -> examine.Report:
+async def _looked(api: Api | None, role: Role | None, nodes: examine.Nodes) -> examine.Report:
     """At the cluster, at what this environment names, or at both. Raises Away."""
     looks = [examine.process(role, os.environ)] if role else []
-    looks += [examine.cluster(api)] if api else []
+    looks += [examine.cluster(api, nodes)] if api else []
     return examine.joined(*await asyncio.gather(*looks))
 
 

@@ -1,6 +1,7 @@
 """Facts are gathered, and every check is asked of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -9,14 +10,19 @@ from upcall.doctor.checks import cluster as of_cluster
 from upcall.doctor.checks import configuration as of_configuration
 from upcall.doctor.checks import dependencies as of_dependencies
 from upcall.doctor.checks import deployment as of_deployment
+from upcall.doctor.checks import host as of_host
 from upcall.doctor.checks import node as of_node
 from upcall.doctor.facts import dependencies
 from upcall.doctor.facts.cluster import Cluster, gather
-from upcall.doctor.facts.deployment import Deployment
+from upcall.doctor.facts.deployment import Deployment, Workload
 from upcall.doctor.facts.node import Node
+from upcall.doctor.facts.probe import Probed, probe
 from upcall.doctor.finding import Finding
 from upcall.kubernetes.client import Api
 from upcall.setting import Role
+
+Nodes = Literal["none", "kinds", "all"]
+"""Which nodes of a cluster are looked into, by a pod on each: one of each kind, or all."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +41,8 @@ def manifest(deployment: Deployment) -> Report:
 
 def machine(node: Node) -> Report:
     """This one, for `upcall serve`."""
-    found = _once(each for check in of_node.CHECKS for each in check(node))
+    checks = (*of_node.CHECKS, of_host.groups, of_host.own_versions)
+    found = _once(each for check in checks for each in check(node))
     return Report(looked_at=f"this machine ({node.system}, Linux {node.kernel}, {node.arch})", findings=found)
 
 
@@ -51,25 +58,60 @@ async def process(role: Role, environment: Mapping[str, str]) -> Report:
     return Report(looked_at=", ".join(looked_at), findings=_once(found))
 
 
-async def cluster(api: Api) -> Report:
+def nodes(found: Sequence[Node], invokers: Sequence[Workload], images: Sequence[str] = ()) -> list[Finding]:
+    """Of a cluster; `images` are those of all pods there."""
+    hosts = [of_host.Host(node=node, invokers=invokers, images=images) for node in found]
+    alone = (*of_host.ALONE, *((of_host.own_versions,) if any(_runs_docker(each) for each in invokers) else ()))
+    return _once(
+        [
+            *(each for node in found for check in alone for each in check(node)),
+            *(each for host in hosts for check in of_host.CHECKS for each in check(host)),
+        ]
+    )
+
+
+def _runs_docker(each: Workload) -> bool:
+    return any(str(path.get("path", "")).endswith("/docker.sock") for _, _, path in each.host_paths())
+
+
+async def cluster(api: Api, looks: Nodes = "none") -> Report:
     """Raises Away."""
     try:
-        return judged(await gather(api))
+        facts = await gather(api)
+        if looks == "none":
+            return judged(facts)
+        invokers = [*of_cluster.deployment(facts).invokers()]
+        return judged(facts, await probe(api, facts, invokers, everywhere=looks == "all"))
     finally:
         await api.close()
 
 
-def judged(facts: Cluster) -> Report:
+def judged(facts: Cluster, probed: Probed | None = None) -> Report:
     deployment = of_cluster.deployment(facts)
+    seen = probed or Probed(nodes=(), unseen=())
     found = _once(
         [
+            *nodes(seen.nodes, [*deployment.invokers()], _images(facts)),
             *(each for check in of_cluster.CHECKS for each in check(facts)),
             *(each for check in of_deployment.CHECKS for each in check(deployment)),
             *(each for check in of_configuration.CHECKS for each in check(deployment)),
         ]
     )
     where = f"namespace {facts.namespace} of the cluster at {facts.server}"
-    return Report(looked_at=where, findings=found, unseen=facts.unseen)
+    looked_at = ", ".join([where, *(_described(each) for each in seen.nodes)])
+    if seen.alike:
+        looked_at += f" ({seen.alike} others are alike; --every-node looks into them, too)"
+    return Report(looked_at=looked_at, findings=found, unseen=[*facts.unseen, *seen.unseen])
+
+
+def _described(node: Node) -> str:
+    about = f"{node.system}, Linux {node.kernel}, {node.arch}, cgroup v{node.cgroup}"
+    return f"{node.said} ({about}; driver {of_host.driver(node)} or process)"
+
+
+def _images(facts: Cluster) -> Sequence[str]:
+    pods = ((each.get("spec") or {}) for each in facts.of("Pod"))
+    return [str(each.get("image", "")) for pod in pods for each in pod.get("containers") or ()]
 
 
 def joined(*reports: Report) -> Report:

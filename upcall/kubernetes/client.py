@@ -98,6 +98,11 @@ class Api:
                 return await self._client.get(Pod, name)
         return None
 
+    async def log(self, pod: str) -> list[str]:
+        """Its lines so far. Raises Refused, Away."""
+        async with self._asked():
+            return [line async for line in self._client.log(pod, newlines=False)]
+
     async def events(self, pod: str) -> list[str]:
         """What Kubernetes tells of it, in sentences. Raises Refused, Away."""
         async with self._asked():

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-from upcall.doctor.facts.node import LIBRARIES, Node
+from upcall.doctor.facts.node import DOCKER, LIBRARIES, Node
 from upcall.doctor.failures import FAILURES
 from upcall.doctor.finding import CommandPatch, Finding
 from upcall.model.sizes import MB
 
-DOCKER = "/var/run/docker.sock"
 FULL, SMALL = 0.03, 1024 * MB
 """A disk is full that has less than this part of itself left, and fewer bytes than that."""
 LEAST = {"fs/inotify/max_user_instances": 64, "fs/file-max": 65536, "kernel/pid_max": 16384}
@@ -20,10 +19,10 @@ def directories(node: Node) -> Iterator[Finding]:
     for path in LIBRARIES:
         if path in node.places and node.places[path].kind == "directory":
             patch = CommandPatch(argv=("rmdir", path))
-            yield FAILURES["HOST-02"].found("this host", f"{path} is a directory", patch, {"path": path})
+            yield FAILURES["HOST-02"].found(node.said, f"{path} is a directory", patch, {"path": path})
     if DOCKER in node.places and node.places[DOCKER].kind == "directory":
         patch = CommandPatch(argv=("rmdir", DOCKER))
-        yield FAILURES["HOST-04"].found("this host", f"{DOCKER} is a directory", patch, {"path": DOCKER})
+        yield FAILURES["HOST-04"].found(node.said, f"{DOCKER} is a directory", patch, {"path": DOCKER})
 
 
 def socket(node: Node) -> Iterator[Finding]:
@@ -31,7 +30,7 @@ def socket(node: Node) -> Iterator[Finding]:
     if found is not None and found.kind == "socket" and not found.usable:
         words = {"path": DOCKER, "group": f" ({found.group})"}
         fix = f"supplementalGroups: [{found.group}]"
-        told = FAILURES["HOST-05"].found("this host", f"{DOCKER} is for group {found.group}", None, words)
+        told = FAILURES["HOST-05"].found(node.said, f"{DOCKER} is for group {found.group}", None, words)
         yield told.but(severity="warning", fix=told.fix.replace("supplementalGroups: [GID]", fix))
 
 
@@ -39,7 +38,7 @@ def disks(node: Node) -> Iterator[Finding]:
     for path, disk in node.disks.items():
         if not disk.read_only and disk.size and disk.free < SMALL and disk.free / disk.size < FULL:
             evidence = f"{path}: {disk.free // MB} of {disk.size // MB} MB are free"
-            yield FAILURES["HOST-12"].found("this host", evidence, None, {"node": "this host"})
+            yield FAILURES["HOST-12"].found(node.said, evidence, None, {"node": node.said})
 
 
 def limits(node: Node) -> Iterator[Finding]:
@@ -48,25 +47,10 @@ def limits(node: Node) -> Iterator[Finding]:
             key = name.replace("/", ".")
             patch = CommandPatch(argv=("sysctl", "-w", f"{key}={WANTED[name]}"))
             words = {"limit": f"{key} is {there}", "setting": f"sysctl -w {key}={WANTED[name]}"}
-            yield FAILURES["HOST-14"].found("this host", f"{key} = {there}", patch, words)
+            yield FAILURES["HOST-14"].found(node.said, f"{key} = {there}", patch, words)
     if node.files < FILES:
         words = {"limit": f"{node.files} open files", "setting": "ulimit -n 65536, or LimitNOFILE= of the service"}
-        yield FAILURES["HOST-14"].found("this host", f"RLIMIT_NOFILE {node.files}", None, words)
+        yield FAILURES["HOST-14"].found(node.said, f"RLIMIT_NOFILE {node.files}", None, words)
 
 
-def namespaces(node: Node) -> Iterator[Finding]:
-    """Who is not root needs user namespaces, in which sandboxes are made."""
-    if node.root:
-        return
-    off = {"kernel/unprivileged_userns_clone": 0, "user/max_user_namespaces": 0}
-    wrong = {name: 1 if name.startswith("kernel") else 10_000 for name in off if node.numbers.get(name) == off[name]}
-    if node.numbers.get("kernel/apparmor_restrict_unprivileged_userns") == 1:
-        wrong["kernel/apparmor_restrict_unprivileged_userns"] = 0
-    for name, value in wrong.items():
-        key = name.replace("/", ".")
-        patch = CommandPatch(argv=("sysctl", "-w", f"{key}={value}"))
-        words = {"setting": f"{key} is {node.numbers[name]}", "mend": f"sysctl -w {key}={value}"}
-        yield FAILURES["LOCAL-01"].found("this host", f"{key} = {node.numbers[name]}", patch, words)
-
-
-CHECKS: tuple[Callable[[Node], Iterator[Finding]], ...] = (directories, socket, disks, limits, namespaces)
+CHECKS: tuple[Callable[[Node], Iterator[Finding]], ...] = (directories, socket, disks, limits)
