@@ -57,7 +57,7 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
     \b
     upcall doctor -n openwhisk         the cluster of the kubeconfig, and what is deployed in a namespace
     upcall doctor                      where there is none: this machine, for upcall serve
-    upcall doctor --node-probe         and what is on its nodes; some seconds, and a namespace that lets folders be mounted
+    upcall doctor --node-probe         the same, and its nodes, by pods that mount their folders; some seconds
     upcall doctor -f invoker.yml       a manifest
     upcall doctor --dependencies       the settings of this environment, and the Kafka and CouchDB that they name
     upcall doctor explain < text       logs and events that you paste
