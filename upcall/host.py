@@ -1,9 +1,11 @@
 """What the host lets this process have."""
 
 import logging
+import os
 import resource
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from upcall.errors import Misconfigured
 from upcall.model.sizes import MB, Bounds
@@ -13,6 +15,35 @@ log = logging.getLogger(__name__)
 _NO_LIMIT = 1 << 60
 _FILES, _FILES_EACH = 128, 6
 """Descriptors of the platform, and of each container."""
+_TASKS, _TASKS_EACH = 64, 4
+"""Processes and threads, the same."""
+
+
+class Room(NamedTuple):
+    """Containers of the smallest size that there is memory for, and files and processes that this process may have;
+    -1: as many as it likes."""
+
+    containers: int
+    files: int
+    files_wanted: int
+    tasks: int
+    tasks_wanted: int
+
+
+def room(smallest: int) -> Room:
+    """`smallest` in MB, of a container."""
+    containers = default_pool_memory() // smallest
+    tasks = [limit for limit in _group_limits("pids", "pids.max", "pids.max") if limit < _NO_LIMIT]
+    own = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    if os.geteuid() != 0 and own != resource.RLIM_INFINITY:
+        tasks.append(own)
+    return Room(
+        containers,
+        resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        _FILES + containers * _FILES_EACH,
+        min(tasks, default=-1),
+        _TASKS + containers * _TASKS_EACH,
+    )
 
 
 def usable_memory() -> int:
@@ -80,15 +111,17 @@ def _total() -> int:
     return _NO_LIMIT
 
 
-def _group_limits() -> list[int]:
+def _group_limits(
+    controller: str = "memory", unified: str = "memory.max", older: str = "memory.limit_in_bytes"
+) -> list[int]:
     """Of cgroup v1 and v2, from this process's group up to the root; unreadable ones count as none."""
     found = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            root, name = Path("/sys/fs/cgroup"), "memory.max"
-        elif "memory" in controllers.split(","):
-            root, name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+            root, name = Path("/sys/fs/cgroup"), unified
+        elif controller in controllers.split(","):
+            root, name = Path("/sys/fs/cgroup") / controller, older
         else:
             continue
         group = root / path.lstrip("/")

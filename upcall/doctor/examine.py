@@ -11,10 +11,12 @@ from upcall.doctor.checks import configuration as of_configuration
 from upcall.doctor.checks import dependencies as of_dependencies
 from upcall.doctor.checks import deployment as of_deployment
 from upcall.doctor.checks import host as of_host
+from upcall.doctor.checks import machine as of_machine
 from upcall.doctor.checks import node as of_node
 from upcall.doctor.facts import dependencies
 from upcall.doctor.facts.cluster import Cluster, gather
 from upcall.doctor.facts.deployment import Deployment, Workload
+from upcall.doctor.facts.machine import Machine
 from upcall.doctor.facts.node import Node
 from upcall.doctor.facts.probe import Probed, probe
 from upcall.doctor.finding import Finding
@@ -39,10 +41,13 @@ def manifest(deployment: Deployment) -> Report:
     return Report(looked_at=deployment.source, findings=found)
 
 
-def machine(node: Node) -> Report:
-    """This one, for `upcall serve`."""
+def machine(node: Node, own: Machine | None = None) -> Report:
+    """This one, for `upcall serve`, and where it was asked for what that would find here."""
     checks = (*of_node.CHECKS, of_host.groups, of_host.own_versions)
-    found = _once(each for check in checks for each in check(node))
+    found = [each for check in checks for each in check(node)]
+    if own is not None:
+        found += [each for check in of_machine.CHECKS for each in check(own)]
+    found = _once(found)
     return Report(looked_at=f"this machine ({node.system}, Linux {node.kernel}, {node.arch})", findings=found)
 
 

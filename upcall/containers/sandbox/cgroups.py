@@ -38,6 +38,14 @@ class Place:
 
 def detect(mountinfo: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")) -> dict[str, Place]:
     """The controllers that this process may use, with the folder under which it may make its own."""
+    found, unified = _v1(mountinfo)
+    if unified is not None and len(found) < len(_WANTED):
+        found = {**_detect_v2(unified, own), **found}
+    return found
+
+
+def _v1(mountinfo: Path) -> tuple[dict[str, Place], Path | None]:
+    """The controllers of version 1, and where version 2 is."""
     found: dict[str, Place] = {}
     unified: Path | None = None
     for line in mountinfo.read_text().splitlines():
@@ -49,16 +57,28 @@ def detect(mountinfo: Path = Path("/proc/self/mountinfo"), own: Path = Path("/pr
         elif kind == "cgroup" and os.access(folder, os.W_OK):
             for name in set(options.split(",")) & set(_WANTED):
                 found[name] = Place(1, folder / "upcall")
-    if unified is not None and len(found) < len(_WANTED):
-        found = {**_detect_v2(unified, own), **found}
-    return found
+    return found, unified
+
+
+def offered(mountinfo: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")) -> set[str]:
+    """The controllers that `detect` would find, without a change to anything."""
+    found, unified = _v1(mountinfo)
+    names = {*found}
+    for folder in _candidates(unified, own) if unified is not None and len(found) < len(_WANTED) else ():
+        with contextlib.suppress(OSError):
+            there = set((folder / "cgroup.controllers").read_text().split()) & {*_V2_CONTROLLERS, "cpu"}
+            if there or folder == unified:
+                return names | there | {"freezer"}
+    return names
+
+
+def _candidates(root: Path, own: Path) -> list[Path]:
+    groups = [root, *(root / line[4:] for line in own.read_text().splitlines() if line.startswith("0::/"))]
+    return [folder for folder in groups if os.access(folder, os.W_OK)]
 
 
 def _detect_v2(root: Path, own: Path) -> dict[str, Place]:
-    candidates = [root, *(root / line[4:] for line in own.read_text().splitlines() if line.startswith("0::/"))]
-    for folder in candidates:
-        if not os.access(folder, os.W_OK):
-            continue
+    for folder in _candidates(root, own):
         with contextlib.suppress(OSError):
             available = _enable(folder, top=folder == root)
             if folder != root and not available:

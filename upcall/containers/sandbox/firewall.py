@@ -12,13 +12,20 @@ dropped, so that no action waits for a time-out. A source address that is not th
 dropped.
 """
 
+import json
 from collections.abc import Iterable
 from ipaddress import IPv4Network
+from pathlib import Path
 
 from upcall.containers.sandbox import nft
 from upcall.containers.sandbox.addresses import NEVER
 
+LINKS = "uc"
+"""What names of all our links begin with."""
 _DOCKER = "DOCKER-USER"
+_FAMILIES = ("ip", "inet")
+_IPTABLES = ("ip", "filter", "FORWARD")
+_TABLES_OF_OLD = Path("/proc/net/ip_tables_names")
 
 
 def text(
@@ -99,6 +106,43 @@ def close_docker(ours: str) -> None:
         words = line.split()
         if words[:2] == ["-A", _DOCKER] and f"{ours}+" in words:
             nft.run(["iptables", "-w", "5", "-D", *words[1:]])
+
+
+def dropping() -> str:
+    """Which chain of others drops what our links forward, in words; empty where none does. Reads alone; none is known
+    where rules cannot be read, as by an ordinary user."""
+    if nft.program("nft") is None:
+        return ""
+    try:
+        chains = json.loads(nft.run(["nft", "-j", "list", "chains"]))["nftables"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    for each in (entry["chain"] for entry in chains if "chain" in entry):
+        place = tuple(str(each.get(key, "")) for key in ("family", "table", "name"))
+        forwards = each.get("hook") == "forward" and each.get("policy") == "drop" and each.get("family") in _FAMILIES
+        if forwards and not (place == _IPTABLES and (_docker() is not None or _let_pass())):
+            return f"chain {' '.join(place)}, policy drop"
+    return _of_old_iptables()
+
+
+def _let_pass() -> bool:
+    """Whether somebody has told iptables of our links."""
+    try:
+        return f"-i {LINKS}" in nft.run(["iptables", "-w", "5", "-S", "FORWARD"])
+    except OSError:
+        return False
+
+
+def _of_old_iptables() -> str:
+    """Of the iptables before nftables, which nft does not show."""
+    try:
+        if "filter" not in _TABLES_OF_OLD.read_text().split():
+            return ""
+        rules = nft.run(["iptables-legacy", "-w", "5", "-S"])
+    except OSError:
+        return ""
+    passed = f"-N {_DOCKER}" in rules or f"-A FORWARD -i {LINKS}" in rules
+    return "chain FORWARD of iptables, policy DROP" if "-P FORWARD DROP" in rules and not passed else ""
 
 
 def _docker() -> str | None:

@@ -10,9 +10,11 @@ import json
 import os
 import resource
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from upcall.containers.sandbox import enter, pod
 from upcall.errors import Misconfigured
@@ -26,6 +28,8 @@ _IN_A_POD = (
 )
 FILES = 128
 """Open files that the platform and its first sandboxes take."""
+_APART = ("--unshare-ipc", "--unshare-uts", "--unshare-pid", "--unshare-net")
+_PATIENCE = 5.0
 _RUNTIME = "/opt/upcall/upcall_runtime"
 _PROGRAMS = "/opt/upcall/bin"
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -34,6 +38,35 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _USER_ID = 1000
 _HOST_ETC = ("localtime", "ld.so.cache", "mime.types", "services", "protocols", "os-release")
 _HOST_ETC_FOLDERS = ("ssl/certs", "alternatives", "ca-certificates")
+
+
+class Forbidding(NamedTuple):
+    """A setting below /proc/sys that forbids user namespaces while it is `now`; `root`: whether to root, too."""
+
+    name: str
+    now: str
+    wanted: str
+    why: str
+    root: bool = False
+    instead: str = ""
+
+    @property
+    def key(self) -> str:
+        """For sysctl."""
+        return self.name.replace("/", ".")
+
+
+_FORBIDDING = (
+    Forbidding(
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "0",
+        "AppArmor forbids user namespaces to ordinary users here (Ubuntu 24.04 and later)",
+        instead=", or an AppArmor profile for bwrap with `userns,`",
+    ),
+    Forbidding("user/max_user_namespaces", "0", "65536", "User namespaces are switched off", root=True),
+    Forbidding("kernel/unprivileged_userns_clone", "0", "1", "User namespaces are root's alone here"),
+)
 
 
 def interpreter() -> str:
@@ -130,10 +163,7 @@ def module(name: str) -> list[str]:
 def _bubblewrap(binds: list[tuple[str, str]], as_root: bool, api_host: str) -> list[str]:
     argv = [
         os.path.realpath(shutil.which("bwrap") or "bwrap"),  # a link may lie where a tmpfs hides it
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-pid",
-        "--unshare-net",
+        *_APART,
         "--as-pid-1",
         "--clearenv",
     ]
@@ -200,22 +230,28 @@ def refusal(error: str) -> Misconfigured:
         return Misconfigured(
             f"This process may open {files} files, sandboxes take {FILES}: `ulimit -n 1024` ({cause})."
         )
-    fixes = []
-    if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1" and os.geteuid() != 0:
-        fixes.append(
-            "AppArmor forbids user namespaces to ordinary users here (Ubuntu 24.04 and later): "
-            "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile for bwrap with "
-            "`userns,`."
-        )
-    if _setting("user/max_user_namespaces") == "0":
-        fixes.append("User namespaces are switched off: `sudo sysctl user.max_user_namespaces=65536`.")
-    if _setting("kernel/unprivileged_userns_clone") == "0" and os.geteuid() != 0:
-        fixes.append("User namespaces are root's alone here: `sudo sysctl kernel.unprivileged_userns_clone=1`.")
+    fixes = [f"{each.why}: `sudo sysctl {each.key}={each.wanted}`{each.instead}." for each in forbidding()]
     if Path("/.dockerenv").exists():
         fixes.append("In a Docker container, sandboxes need `--privileged`.")
     if pod.here():
         fixes.append(_IN_A_POD)
     return Misconfigured(" ".join([f"Actions cannot be isolated on this host: {cause}.", *fixes, WITHOUT]))
+
+
+def forbidding() -> list[Forbidding]:
+    """The kernel's settings that forbid sandboxes to this user."""
+    root = os.geteuid() == 0
+    return [each for each in _FORBIDDING if _setting(each.name) == each.now and (each.root or not root)]
+
+
+def trial() -> str:
+    """Whether bubblewrap can make the namespaces of a sandbox here: empty, or its complaint. Takes some 10 ms."""
+    argv = ["bwrap", *_APART, "--unshare-user", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
 
 
 def _setting(name: str) -> str:

@@ -70,7 +70,7 @@ class UserMode:
 
     async def start(self) -> None:
         try:
-            program = _find()
+            program = find()
             self._network = addresses.free(addresses.look(), self._network)[0]
             self._program = program
         except (OSError, Misconfigured) as error:
@@ -181,8 +181,8 @@ class UserMode:
         return [*_PASTA, "-a", inner, "-n", "24", "-g", beyond, "-I", TAP, "--netns", netns]
 
 
-def _find() -> str:
-    """The program. Raises Misconfigured."""
+def find() -> str:
+    """The program that leads out. Raises Misconfigured."""
     found = shutil.which("pasta") or shutil.which("slirp4netns")
     if found is None:
         raise Misconfigured("pasta is missing, which leads actions out: apt-get install passt (or slirp4netns)")
