@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from upcall.controller.acks import Acks
+from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import DocumentCache
 from upcall.controller.edge import EdgeProtocol
@@ -139,7 +140,9 @@ async def connected(store: Store, bus: Bus) -> AsyncIterator[tuple[EdgeProtocol,
     limits = SystemLimits(invocations_per_minute=10**9)
     async with Invocations(store, bus, acks, fleet=fleet, controller="0") as invocations:
         edge = Edge(
-            InvokeRoute(invocations, Resolver(cache), auth, limits, throttles=Throttles(limits, acks.in_flight))
+            InvokeRoute(
+                invocations, Resolver(cache), auth, limits, admission=Admission(Throttles(limits, acks.in_flight))
+            )
         )
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]

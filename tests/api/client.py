@@ -1,23 +1,34 @@
 """Drives the ASGI app in process: one request, one whole answer."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 from starlette.types import ASGIApp
 
 from tests.api.contract import LIMITS, check
+from tests.api.platform import INSTANCE, StubInvoker
+from upcall.bus.memory import MemoryBus
+from upcall.controller.acks import Acks
+from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import DocumentCache
 from upcall.controller.call import Parts
 from upcall.controller.figures import Figures
+from upcall.controller.fleet import Fleet
 from upcall.controller.http import make_app
+from upcall.controller.invoke import Invocations
 from upcall.controller.resolve import Resolver
+from upcall.controller.start import Starter
+from upcall.core.health import State
+from upcall.core.throttle import Throttles
 from upcall.model.entities import Limits, NamespaceKey, Subject, UserLimits
 from upcall.model.runtimes import parse_manifest
 from upcall.store.fake import FakeStore
 from upcall.store.sqlite import SqliteStore
+from upcall.testing import unexpected
 
 KEY = "k" * 64
 UUIDS = {
@@ -88,11 +99,20 @@ class Api:
         self.invokers = {"invoker0/0": "up"}
         self.in_flight: list[tuple[str, str]] = []
         self.actions = DocumentCache(self.store)
+        self.bus, fleet = MemoryBus(), Fleet()
+        fleet.learn(INSTANCE, 4096)
+        fleet.move(0, State.HEALTHY)
+        self.invoker = StubInvoker(self.bus)
+        self.acks = Acks(self.bus, "0", fleet.release, unexpected)
+        self.invocations = Invocations(self.store, self.bus, self.acks, fleet=fleet, controller="0")
+        resolver, admission = Resolver(self.actions), Admission(Throttles(LIMITS, self.acks.in_flight))
+        starter = Starter(self.invocations, resolver, admission, self.store, LIMITS, clock=lambda: self.time / 1000)
         self.parts = Parts(
             **{
                 "store": self.store,
                 "authenticator": Authenticator(self.store),
-                "resolver": Resolver(self.actions),
+                "resolver": resolver,
+                "starter": starter,
                 "written": self.actions.forget,
                 "manifest": MANIFEST,
                 "limits": LIMITS,
@@ -108,6 +128,16 @@ class Api:
     def now(self) -> int:
         self.time += 1
         return self.time
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Api"]:
+        """With an Invoker that answers, and acks that are heard."""
+        await self.add_subjects()
+        await self.acks.start()
+        await self.invoker.start()
+        async with self.invocations:
+            yield self
+        await self.acks.close()
 
     async def add_subjects(self) -> None:
         for name, uuid in UUIDS.items():

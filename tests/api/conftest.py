@@ -12,7 +12,6 @@ from upcall.store.sqlite import SqliteStore
 
 @pytest.fixture(params=["fake", "sqlite"])
 async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Api]:
-    async with FakeStore() if request.param == "fake" else SqliteStore(tmp_path / "upcall.db") as store:
-        api = Api(store)
-        await api.add_subjects()
+    made = FakeStore() if request.param == "fake" else SqliteStore(tmp_path / "upcall.db")
+    async with made as store, Api(store).running() as api:
         yield api

@@ -14,6 +14,7 @@ from msgspec import Raw
 from tests.api.contract import check
 from upcall.bus.memory import MemoryBus
 from upcall.controller.acks import Acks
+from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import DocumentCache
 from upcall.controller.doors import Doors
@@ -221,20 +222,10 @@ class Platform:
                 Resolver(self.cache),
                 self.auth,
                 self.limits,
-                throttles=self.throttles,
-                agree=self.agree,
-                events=self.events,
+                admission=Admission(self.throttles, self.agree, self.events),
                 deprecated=["python:2"],
             )
-            edge = Edge(self.route, **self.edge_settings)
-            self.server = Server(
-                edge,
-                self.app,
-                listen("127.0.0.1", 0),
-                doors=self.doors,
-                interval=self.interval,
-                expire=self.acks.end_waits,
-            )
+            self.server = self._make_server()
             group.create_task(self.server.serve())
             await self.server.ready.wait()
             try:
@@ -245,6 +236,17 @@ class Platform:
                     client.writer.close()
                     await asyncio.gather(client.writer.wait_closed(), return_exceptions=True)
         await self.acks.close()
+
+    def _make_server(self) -> Server:
+        edge = Edge(self.route, **self.edge_settings)
+        return Server(
+            edge,
+            self.app,
+            listen("127.0.0.1", 0),
+            doors=self.doors,
+            interval=self.interval,
+            expire=self.acks.end_waits,
+        )
 
     async def _fill(self) -> None:
         await self.store.put(Subject("guest-subject", [NamespaceKey("guest", UUID, KEY)]))

@@ -65,7 +65,7 @@ async def test_only_a_post_of_an_action_is_answered_here(platform: Platform) -> 
         ("POST", f"{PATH}/"),
         ("POST", "/api/v1/namespaces/_/actions"),
         ("POST", "/api/v1/namespaces/_/actions/a/b/c"),
-        ("POST", "/api/v1/namespaces/_/triggers/t"),
+        ("POST", "/api/v1/namespaces/_/triggers/t/x"),
     ]:
         answered = await platform.ask(a_request(path, method=method))
         assert answered.json[:2] == [method, path]

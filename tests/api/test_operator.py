@@ -81,7 +81,7 @@ def basic(key: str) -> str:
 
 
 @pytest.fixture
-def operated() -> Operated:
+async def operated() -> Operated:
     return Operated()
 
 

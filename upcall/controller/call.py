@@ -16,6 +16,7 @@ from upcall import __version__
 from upcall.controller.auth import Authenticator
 from upcall.controller.figures import Figures
 from upcall.controller.resolve import Resolver
+from upcall.controller.start import Starter
 from upcall.errors import Malformed
 from upcall.http.envelope import COMPLETED, TID_HEADER, Answer
 from upcall.http.metrics import Metrics
@@ -41,6 +42,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     authenticator: Authenticator
     resolver: Resolver
+    starter: Starter
     written: Callable[[str], None]
     """Called with the id of each document that was written or deleted, or may have been."""
     manifest: Manifest

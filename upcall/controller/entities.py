@@ -1,8 +1,7 @@
 """Actions over REST: create and update, read, delete, list (spec: rest-api.md §6). Invoking is the edge's.
 
 The order of the checks is upstream's, since the first that fails is what the caller sees: rights, body, sizes, limits,
-kind, and only then the store. A write tells the action cache whatever came of it: an answer that got lost on its way
-from the store may belong to a write that happened.
+kind, and only then the store.
 
 An action is read through a package or a binding, with the parameters that it inherits; written it is in the package
 itself.
@@ -11,12 +10,13 @@ itself.
 import msgspec
 from msgspec import structs
 
+from upcall.controller import documents
 from upcall.controller.call import Call, ok, query_boolean, query_page
 from upcall.core.actions import check_put, create, read_put, update, without_code
 from upcall.core.fields import inherit
 from upcall.core.packages import NONE, Chain, outer_parameters
 from upcall.core.rights import Right, check_right
-from upcall.errors import BadRequest, Conflict, NotFound, Unreadable
+from upcall.errors import BadRequest, Conflict, NotFound
 from upcall.http.body import read_json
 from upcall.http.envelope import Answer
 from upcall.model import texts
@@ -51,15 +51,15 @@ async def put_action(call: Call) -> Answer:
     put = read_put(await read_json(call.request), parts.manifest)
     check_put(put, parts.limits, call.identity, parts.kinds)
     try:
-        old, rev = await _read(call, path, name)
+        old, rev = await documents.read(call, Action, f"{path}/{name}")
     except NotFound:
         action = create(put, path, name, parts.limits, parts.manifest, now=parts.now())
-        await _write(call, action, None)
+        await documents.write(call, action, None)
         return ok(action)
     if not overwrite:
         raise Conflict(texts.EXISTS)
     action = update(old, put, parts.manifest, now=parts.now())
-    await _write(call, action, rev)
+    await documents.write(call, action, rev)
     return ok(action)
 
 
@@ -67,7 +67,7 @@ async def get_action(call: Call) -> Answer:
     chain = await _chain(call)
     path, name = chain[-1].id if chain else call.namespace, call.path["name"]
     code = query_boolean(call.request, "code", default=True)
-    action, _ = await _read(call, path, name)
+    action, _ = await documents.read(call, Action, f"{path}/{name}")
     if chain:
         action = structs.replace(action, parameters=inherit(outer_parameters(chain), action.parameters))
     return ok(action if code else without_code(action))
@@ -75,13 +75,8 @@ async def get_action(call: Call) -> Answer:
 
 async def delete_action(call: Call) -> Answer:
     path, name = await _place(call, "DELETE")
-    action, rev = await _read(call, path, name)
-    try:
-        await call.parts.store.delete(Action, action.id, rev)
-    except (NotFound, Conflict):
-        raise Conflict(texts.CONCURRENT_UPDATE) from None
-    finally:
-        call.parts.written(action.id)
+    action, rev = await documents.read(call, Action, f"{path}/{name}")
+    await documents.delete(call, action, rev)
     return ok(action)
 
 
@@ -134,32 +129,7 @@ async def _place(call: Call, right: Right) -> tuple[str, str]:
         return call.namespace, name
     path = f"{call.namespace}/{package}"
     check_right(call.identity, right, path, name)
-    try:
-        stored = await call.parts.store.get(Package, path)
-    except NotFound:
-        raise NotFound from None
-    except Unreadable:
-        raise Unreadable(texts.CORRUPTED) from None
-    if isinstance(stored.doc, Package) and stored.doc.binding != NONE:
+    holder, _ = await documents.read(call, Package, path)
+    if holder.binding != NONE:
         raise BadRequest(texts.NOT_ON_BINDING)
     return path, name
-
-
-async def _read(call: Call, path: str, name: str) -> tuple[Action, str]:
-    try:
-        stored = await call.parts.store.get(Action, f"{path}/{name}")
-    except NotFound:
-        raise NotFound from None
-    except Unreadable:
-        raise Unreadable(texts.CORRUPTED) from None
-    assert isinstance(stored.doc, Action)
-    return stored.doc, stored.rev
-
-
-async def _write(call: Call, action: Action, rev: str | None) -> None:
-    try:
-        await call.parts.store.put(action, rev)
-    except Conflict:
-        raise Conflict(texts.CONCURRENT_UPDATE) from None
-    finally:
-        call.parts.written(action.id)

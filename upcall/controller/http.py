@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from upcall.controller import activations, docs, entities, packages, system
+from upcall.controller import activations, docs, entities, packages, rules, system, triggers
 from upcall.controller.call import Call, Parts
 from upcall.errors import Malformed, NotFound
 from upcall.http.envelope import CORS, CORS_ROOT, TEXT, Answer, Headers, not_allowed
@@ -56,6 +56,8 @@ COLLECTIONS: Mapping[str, Handler] = {
     "/{namespace}/actions": entities.list_actions,
     "/{namespace}/activations": activations.list_activations,
     "/{namespace}/packages": packages.list_packages,
+    "/{namespace}/triggers": triggers.list_triggers,
+    "/{namespace}/rules": rules.list_rules,
 }
 ACTION: Mapping[str, Handler] = {
     "GET": entities.get_action,
@@ -70,6 +72,18 @@ ENTITIES: Mapping[str, Mapping[str, Handler]] = {
         "GET": packages.get_package,
         "PUT": packages.put_package,
         "DELETE": packages.delete_package,
+    },
+    "/{namespace}/triggers/{name}": {
+        "GET": triggers.get_trigger,
+        "PUT": triggers.put_trigger,
+        "DELETE": triggers.delete_trigger,
+        "POST": triggers.fire_trigger,
+    },
+    "/{namespace}/rules/{name}": {
+        "GET": rules.get_rule,
+        "PUT": rules.put_rule,
+        "DELETE": rules.delete_rule,
+        "POST": rules.set_status,
     },
     "/{namespace}/activations/{name}": {"GET": activations.get_activation},
     "/{namespace}/activations/{name}/": {"GET": activations.get_activation},

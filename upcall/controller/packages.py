@@ -7,6 +7,7 @@ package with actions is deleted only where the caller says so (`force`).
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from upcall.controller import documents
 from upcall.controller.call import Call, ok, query_boolean, query_page
 from upcall.core.packages import (
     NONE,
@@ -20,7 +21,7 @@ from upcall.core.packages import (
     update_package,
 )
 from upcall.core.rights import check_right
-from upcall.errors import BadRequest, Conflict, NotFound, Unreadable
+from upcall.errors import BadRequest, Conflict, NotFound
 from upcall.http.body import read_json
 from upcall.http.envelope import Answer
 from upcall.model import texts
@@ -75,19 +76,19 @@ async def put_package(call: Call) -> Answer:
     check_package(put, name, parts.limits, call.identity)
     target = await _target(call, put)
     try:
-        old, rev = await _read(call)
+        old, rev = await documents.read(call, Package, f"{call.namespace}/{name}")
     except NotFound:
         if target is not None:
             check_target(target)
         package = create_package(put, call.namespace, name, now=parts.now())
-        await _write(call, package, None)
+        await documents.write(call, package, None)
         return ok(_view(package))
     if not overwrite:
         raise Conflict(texts.EXISTS)
     package = update_package(old, put, now=parts.now())
     if target is not None:
         check_target(target)
-    await _write(call, package, rev)
+    await documents.write(call, package, rev)
     return ok(_view(package))
 
 
@@ -105,21 +106,17 @@ async def get_package(call: Call) -> Answer:
 
 
 async def delete_package(call: Call) -> Answer:
-    check_right(call.identity, "DELETE", call.namespace, call.path["name"])
+    name = call.path["name"]
+    check_right(call.identity, "DELETE", call.namespace, name)
     force = query_boolean(call.request, "force")
-    package, rev = await _read(call)
+    package, rev = await documents.read(call, Package, f"{call.namespace}/{name}")
     if package.binding == NONE:
         actions = await _actions(call, (package,))
         if actions and not force:
             raise Conflict(texts.package_not_empty(len(actions)))
         for action in actions:
             await _delete_action(call, action.id)
-    try:
-        await call.parts.store.delete(Package, package.id, rev)
-    except (NotFound, Conflict):
-        raise Conflict(texts.CONCURRENT_UPDATE) from None
-    finally:
-        call.parts.written(package.id)
+    await documents.delete(call, package, rev)
     return ok(_view(package))
 
 
@@ -170,26 +167,6 @@ async def _delete_action(call: Call, id: str) -> None:
         raise Conflict(texts.CONCURRENT_UPDATE) from None
     finally:
         call.parts.written(id)
-
-
-async def _read(call: Call) -> tuple[Package, str]:
-    try:
-        stored = await call.parts.store.get(Package, f"{call.namespace}/{call.path['name']}")
-    except NotFound:
-        raise NotFound from None
-    except Unreadable:
-        raise Unreadable(texts.CORRUPTED) from None
-    assert isinstance(stored.doc, Package)
-    return stored.doc, stored.rev
-
-
-async def _write(call: Call, package: Package, rev: str | None) -> None:
-    try:
-        await call.parts.store.put(package, rev)
-    except Conflict:
-        raise Conflict(texts.CONCURRENT_UPDATE) from None
-    finally:
-        call.parts.written(package.id)
 
 
 def _view(package: Package, parameters: list[Parameter] | None = None) -> PackageView:

@@ -15,7 +15,7 @@ from upcall.core.packages import NONE, Chain, check_reach, forbidden
 from upcall.core.rights import check_right
 from upcall.errors import Conflict, NotFound, Unprocessable, Unreadable, UpcallError
 from upcall.model import texts
-from upcall.model.entities import Action, Exec, Identity, Package
+from upcall.model.entities import Action, Exec, Identity, Package, Trigger
 
 
 class Resolver:
@@ -61,6 +61,17 @@ class Resolver:
         """A package by its id, and what it stands for. Raises Forbidden; of the caller's own NotFound, Conflict where
         it is no package, Unprocessable where it stands for itself; Unreadable."""
         return _chain(await self._entries(identity, id))
+
+    async def trigger(self, id: str) -> Trigger:
+        """Raises NotFound, Conflict where it is none, Unreadable."""
+        try:
+            found = (await self._cache.fetch(id, Trigger)).doc
+        except NotFound:
+            raise NotFound from None
+        except Unreadable:
+            raise Unreadable(texts.CORRUPTED) from None
+        assert isinstance(found, Trigger)
+        return found
 
     async def _entries(self, identity: Identity, id: str) -> list[Entry]:
         own = identity.namespace.name

@@ -7,15 +7,15 @@ rights, query, body, size, and the action itself at last. All of it is plain cal
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from time import monotonic
 
 import msgspec
 from msgspec import UNSET, Raw
 
+from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import Lease
-from upcall.controller.events import Events
 from upcall.controller.figures import Figures
 from upcall.controller.invoke import Invocations
 from upcall.controller.plan import Plan
@@ -24,8 +24,8 @@ from upcall.controller.target import Target
 from upcall.controller.views import activation_bytes
 from upcall.core.limits import payload_limit
 from upcall.core.params import check_object, merge
-from upcall.core.throttle import Held, Throttles
-from upcall.errors import BadRequest, Internal, Malformed, Throttled, TooLarge, Unauthorized, UpcallError
+from upcall.core.throttle import Held
+from upcall.errors import BadRequest, Internal, Malformed, TooLarge, Unauthorized, UpcallError
 from upcall.http.envelope import COMPLETED, Headers, failure
 from upcall.http.media import check_json
 from upcall.model import texts
@@ -110,8 +110,7 @@ class Request(msgspec.Struct, eq=False):
 
 
 class InvokeRoute:
-    """Answers requests, each exactly once. `agree` asks other controllers whether an attempt may pass; `events` are
-    told what the throttles do."""
+    """Answers requests, each exactly once."""
 
     def __init__(
         self,
@@ -120,9 +119,7 @@ class InvokeRoute:
         auth: Authenticator,
         limits: SystemLimits,
         *,
-        throttles: Throttles,
-        agree: Callable[[Held], Awaitable[None]] | None = None,
-        events: Events | None = None,
+        admission: Admission,
         deprecated: Collection[str] = (),
         figures: Figures | None = None,
         clock: Callable[[], float] = time.time,
@@ -139,9 +136,7 @@ class InvokeRoute:
         self.clock = clock
         self.figures = figures or Figures()
         self.waits = self.figures.waits
-        self._throttles = throttles
-        self._agree = agree
-        self._events = events
+        self._admission = admission
 
     def handle(self, request: Request) -> None:
         """Answer now, or later where something has to be awaited."""
@@ -190,33 +185,18 @@ class InvokeRoute:
 
     def _admit(self, request: Request, identity: Identity, now: float) -> bool:
         """Whether the throttles let it pass; where others have to be asked it goes on later. Raises Throttled."""
-        try:
-            held = self._throttles.admit(identity, now)
-        except Throttled as refusal:
-            self._tell(identity, refusal)
-            raise
-        if held is not None:
-            self._invocations.spawn(self._hold(request, identity, held, now))
-            return False
-        if self._events is not None:
-            self._events.passed(identity, self._throttles.in_flight(identity.namespace.uuid) + 1)
-        return True
+        held = self._admission.admit(identity, now)
+        if held is None:
+            return True
+        self._invocations.spawn(self._hold(request, identity, held, now))
+        return False
 
     async def _hold(self, request: Request, identity: Identity, held: Held, now: float) -> None:
-        assert self._agree is not None
         try:
-            await self._agree(held)
-            if self._events is not None:
-                self._events.passed(identity, self._throttles.in_flight(identity.namespace.uuid) + 1)
+            await self._admission.settle(identity, held)
             self._pass(request, identity, now)
         except Exception as error:  # noqa: BLE001 - the boundary of one request
-            if isinstance(error, Throttled):
-                self._tell(identity, error)
             _refuse(request, error)
-
-    def _tell(self, identity: Identity, refusal: Throttled) -> None:
-        if self._events is not None:
-            self._events.refused(identity, refusal)
 
     def _pass(self, request: Request, identity: Identity, now: float) -> None:
         """The throttles have nothing against it."""

@@ -1,7 +1,6 @@
 """What the API's documents look like to clients, as definitions of Swagger 2.0 (spec: entities.md §11).
 
-Clients validate against definitions of these names, so a document has these members and no others. `RuleMeta` and
-`TriggerMeta` are among the names that clients look for; no route of this version gives such documents.
+Clients validate against definitions of these names, so a document has these members and no others.
 """
 
 from collections.abc import Sequence
@@ -58,6 +57,7 @@ _PACKAGE = {
     "namespace": _text("The namespace."),
     "publish": {"type": "boolean", "description": "Whether all may use it."},
 }
+_RULE = {**NAMED, "trigger": ref("PathName"), "action": ref("PathName")}
 _REQUIRED = "namespace name version publish"
 _LIMITS = {
     "timeout": _integer("ms", minimum=0),
@@ -180,8 +180,43 @@ DEFINITIONS: dict[str, Schema] = {
         f"{_NUMBERS} maxParameterSize",
     ),
     "PathName": closed({"path": STRING, "name": STRING}),
-    "RuleMeta": closed({**NAMED, "trigger": ref("PathName"), "action": ref("PathName"), "status": STRING}, _REQUIRED),
-    "TriggerMeta": closed(NAMED, _REQUIRED),
+    "Rule": closed({**_RULE, "status": {"enum": ["active", "inactive"]}}, f"{_REQUIRED} trigger action status"),
+    "RuleMeta": closed(_RULE, f"{_REQUIRED} trigger action", "A rule in a list."),
+    "RulePut": {
+        "type": "object",
+        "description": "What a rule shall be; a new one takes trigger and action.",
+        "properties": {
+            **{key: {"description": "`/namespace/[package/]name`, or path and name."} for key in ("trigger", "action")},
+            "version": NAMED["version"],
+            "publish": BOOLEAN,
+            "annotations": list_of(ref("KeyValue")),
+        },
+    },
+    "RuleStatusPut": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {"status": {"enum": ["active", "inactive"]}},
+    },
+    "Trigger": closed(
+        {
+            **NAMED,
+            "parameters": list_of(ref("Parameter")),
+            "limits": {"type": "object", "description": "Empty."},
+            "rules": {"type": "object", "description": "Action and status of each rule, by `namespace/name`."},
+        },
+        f"{_REQUIRED} annotations parameters limits updated",
+    ),
+    "TriggerMeta": closed(NAMED, f"{_REQUIRED} annotations updated", "A trigger in a list."),
+    "TriggerPut": {
+        "type": "object",
+        "description": "What a trigger shall be; all of it may be left out. Other members are passed over.",
+        "properties": {
+            "parameters": list_of(ref("Parameter")),
+            "version": NAMED["version"],
+            "publish": BOOLEAN,
+            "annotations": list_of(ref("KeyValue")),
+        },
+    },
 }
 
 

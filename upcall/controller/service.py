@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from upcall import metrics as names
 from upcall.balancing import Balancing
 from upcall.controller.acks import Acks
+from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import DocumentCache
 from upcall.controller.call import Parts
@@ -22,6 +23,7 @@ from upcall.controller.invoke import Invocations
 from upcall.controller.resolve import Resolver
 from upcall.controller.route import InvokeRoute
 from upcall.controller.server import Front, Server
+from upcall.controller.start import Starter
 from upcall.core.throttle import Held, Throttles
 from upcall.errors import Unavailable
 from upcall.http.envelope import Answer
@@ -110,19 +112,20 @@ class Controller:
                     polling=self._balancing.polling,
                 )
             )
+            events = Events(self._bus, self._name, self._events) if self._events else None
+            admission = Admission(throttles, agree, events)
             deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]
             route = InvokeRoute(
                 invocations,
                 resolver,
                 authenticator,
                 self._limits,
-                throttles=throttles,
-                agree=agree,
-                events=Events(self._bus, self._name, self._events) if self._events else None,
+                admission=admission,
                 deprecated=deprecated,
                 figures=self._figures,
             )
-            app = make_app(self._parts(authenticator, resolver, written, acks))
+            starter = Starter(invocations, resolver, admission, self._store, self._limits, deprecated=deprecated)
+            app = make_app(self._parts(authenticator, resolver, starter, written, acks))
             front = self._front
             edge = Edge(route, tid_header=front.tid_header.encode())
             self._server = Server(edge, app, front.listener, doors=front.doors, tls=front.tls, expire=acks.end_waits)
@@ -254,12 +257,18 @@ class Controller:
         await asyncio.gather(self.ended, return_exceptions=True)
 
     def _parts(
-        self, authenticator: Authenticator, resolver: Resolver, written: Callable[[str], None], acks: Acks
+        self,
+        authenticator: Authenticator,
+        resolver: Resolver,
+        starter: Starter,
+        written: Callable[[str], None],
+        acks: Acks,
     ) -> Parts:
         return Parts(
             store=self._store,
             authenticator=authenticator,
             resolver=resolver,
+            starter=starter,
             written=written,
             manifest=self._manifest,
             limits=self._limits,

@@ -107,6 +107,7 @@ class Throttles:
     def __init__(self, system: SystemLimits, running: Mapping[str, int]) -> None:
         self._system = system
         self.rates = Rates()
+        self.fires = Rates()
         self.running = Counts(running)
         self.size = 1
         """Controllers."""
@@ -132,6 +133,18 @@ class Throttles:
         self.rates.touched.add(uuid)
         held = Held(uuid, count, self.rates.minute, rate, concurrency)
         return None if self.judge(held, now) else held
+
+    def fire(self, identity: Identity, now: float) -> None:
+        """May this caller fire a trigger now? Charges the rate of fires, of which each controller has its part. Raises
+        Throttled."""
+        limit, uuid = identity.limits.fires_per_minute, identity.namespace.uuid
+        if not isinstance(limit, int):
+            limit = self._system.fires_per_minute
+        try:
+            self.fires.charge(uuid, -(-limit // self.size), now)
+        except Throttled as refusal:
+            text = texts.too_many_requests(self.fires.attempts(uuid), limit)
+            raise Throttled(text, refusal.retry_after, RATE) from None
 
     def judge(self, held: Held, now: float) -> bool:
         """Whether it may pass whatever the others do; False: they have to be asked. Raises Throttled."""

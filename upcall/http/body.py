@@ -4,6 +4,7 @@ import msgspec
 from msgspec import MsgspecError
 from starlette.requests import Request
 
+from upcall.core.params import check_object
 from upcall.core.surrogates import mend
 from upcall.errors import Malformed, TooLarge
 from upcall.http.media import check_json
@@ -30,6 +31,19 @@ async def read_json(request: Request) -> Json:
             return msgspec.json.decode(mend(body))
     except (MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(texts.malformed_content(str(error))) from None
+
+
+async def read_object(request: Request, limit: int) -> bytes:
+    """The body as it came, which has to be a JSON object of at most `limit` bytes, or nothing. Raises UnsupportedType,
+    TooLarge, BadRequest."""
+    announced = int(request.headers.get("content-length", "0"))
+    body = b"" if announced > limit else await _read_body(request)
+    if body or announced:
+        check_json(request.headers.get("content-type", ""))
+    size = max(announced, len(body))
+    if size > limit:
+        raise TooLarge(texts.request_too_large(size, limit))
+    return check_object(body)
 
 
 async def _read_body(request: Request) -> bytes:

@@ -198,6 +198,30 @@ def member_missing(name: str) -> str:
     return f"Object is missing required member '{name}'"
 
 
+# --- triggers and rules (triggers-rules.md)
+FEED_NAME = "Feed name is not valid"
+RULE_INCOMPLETE = "rule requires a valid trigger and a valid action"
+TRIGGER_GONE = "Only rules with existing triggers can be activated"
+REFERENCE_SHORT = (
+    "requirement failed: The fully qualified name of the entity must contain at least the namespace and the name of "
+    "the entity."
+)
+REFERENCE_MALFORMED = "fully qualified name malformed"
+
+
+def part_missing(what: str, id: str) -> str:
+    """`what` is `trigger` or `action`."""
+    return f"{what} /{id} does not exist"
+
+
+def rule_state(state: object) -> str:
+    return f"{state} is not a recognized rule state"
+
+
+def rule_inactive(rule: str, action: str) -> str:
+    return f"Rule '{rule}' is inactive, action '{action}' was not activated."
+
+
 # --- queries of lists (rest-api.md §5, §10)
 def not_an_integer(value: str, collection: str) -> str:
     return f"The value '{value}' is not an integer for {collection}."

@@ -1,0 +1,92 @@
+"""Activations that the platform starts itself for somebody: what rules call when a trigger fires. No HTTP is involved,
+and all that holds for a caller's own request holds: throttles, rights, sizes (spec: triggers-rules.md §3)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Coroutine
+
+from upcall.controller.admission import Admission
+from upcall.controller.invoke import FULL_RETRY, Invocations
+from upcall.controller.resolve import Resolver
+from upcall.core.limits import payload_limit
+from upcall.core.params import merge
+from upcall.errors import BadRequest, TooLarge, Unavailable, UpcallError
+from upcall.model import texts
+from upcall.model.activation import Activation
+from upcall.model.entities import Identity
+from upcall.model.sizes import SystemLimits
+from upcall.ports import Store
+
+log = logging.getLogger(__name__)
+
+
+class Starter:
+    """Of one controller. `clock` is in epoch seconds."""
+
+    def __init__(
+        self,
+        invocations: Invocations,
+        resolver: Resolver,
+        admission: Admission,
+        store: Store,
+        limits: SystemLimits,
+        *,
+        deprecated: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._invocations = invocations
+        self._resolver = resolver
+        self._admission = admission
+        self._store = store
+        self._limits = limits
+        self._deprecated = frozenset(deprecated)
+        self._clock = clock
+
+    def admit_fire(self, identity: Identity) -> None:
+        """Raises Throttled; Unavailable where records cannot be kept."""
+        self._admission.fire(identity, self._clock())
+        refusal = self._store.refusal()
+        if refusal is not None:
+            raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run what answers for its own errors, as long as the controller runs."""
+        self._invocations.spawn(work)
+
+    async def start(self, identity: Identity, path: str, name: str, payload: bytes, tid: str) -> str:
+        """Have an action run, and wait for nothing but that the bus has it; the activation's id. Raises what a call of
+        it would be answered with."""
+        now = self._clock()
+        await self._admission.enter(identity, now)
+        plan = await self._resolver.plan(identity, path, name)
+        limit = payload_limit(self._limits, identity.limits)
+        if len(payload) > limit:
+            raise TooLarge(texts.request_too_large(len(payload), limit))
+        if plan.kind in self._deprecated:
+            raise BadRequest(texts.runtime_deprecated(plan.kind))
+        start, sent = int(now * 1000), _Sent()
+        self._invocations.publish(sent, plan, identity, merge(plan.defaults, payload), [tid, start], start, None)
+        return await sent.id
+
+    async def keep(self, identity: Identity, activation: Activation) -> None:
+        """Store a record that the controller made."""
+        if identity.limits.store_activations is False:
+            return
+        while not self._store.record(activation):
+            await self._store.room()
+
+
+class _Sent:
+    """Waits for the bus."""
+
+    def __init__(self) -> None:
+        self.id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def done(self, id: str, activation: Activation | None) -> None:
+        if not self.id.done():
+            self.id.set_result(id)
+
+    def failed(self, id: str, error: UpcallError) -> None:
+        if not self.id.done():
+            self.id.set_exception(error)
