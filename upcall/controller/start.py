@@ -6,8 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Collection, Coroutine
 
+from msgspec import Raw
+
 from upcall.controller.admission import Admission
 from upcall.controller.invoke import FULL_RETRY, Invocations
+from upcall.controller.plan import Plan
 from upcall.controller.resolve import Resolver
 from upcall.core.limits import payload_limit
 from upcall.core.params import merge
@@ -19,6 +22,8 @@ from upcall.model.sizes import SystemLimits
 from upcall.ports import Store
 
 log = logging.getLogger(__name__)
+
+Arguments = tuple[Raw, dict[str, str]]
 
 
 class Starter:
@@ -69,12 +74,37 @@ class Starter:
         self._invocations.publish(sent, plan, identity, merge(plan.defaults, payload), [tid, start], start, None)
         return await sent.id
 
+    async def call(  # noqa: PLR0917 - what an activation is made of
+        self, identity: Identity, plan: Plan, arguments: Arguments, tid: str, wait: float, extra: bool = False
+    ) -> tuple[str, Activation | None]:
+        """Have an action run and wait up to `wait` seconds for its record; its id, and None where the wait is over.
+        `arguments` are what `core.params.merge` gives. The throttles are the caller's business. Raises Unavailable."""
+        start, ended = int(self._clock() * 1000), _Ended()
+        transid = [tid, start, True] if extra else [tid, start]
+        self._invocations.publish(ended, plan, identity, arguments, transid, start, wait)
+        return await ended.outcome
+
     async def keep(self, identity: Identity, activation: Activation) -> None:
         """Store a record that the controller made."""
         if identity.limits.store_activations is False:
             return
         while not self._store.record(activation):
             await self._store.room()
+
+
+class _Ended:
+    """Waits for the record."""
+
+    def __init__(self) -> None:
+        self.outcome: asyncio.Future[tuple[str, Activation | None]] = asyncio.get_running_loop().create_future()
+
+    def done(self, id: str, activation: Activation | None) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result((id, activation))
+
+    def failed(self, id: str, error: UpcallError) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
 
 
 class _Sent:
