@@ -18,14 +18,15 @@ from upcall.doctor.facts.cluster import KINDS
 from upcall.doctor.facts.deployment import parse
 from upcall.doctor.facts.node import gather
 from upcall.doctor.finding import Finding, ObjectPatch
-from upcall.doctor.report import as_json, code, commands, line, table
+from upcall.doctor.init import errors
+from upcall.doctor.report import as_json, code, commands, line, sentence, table
 from upcall.errors import Misconfigured
 from upcall.kubernetes.client import Api, Away, Refused
 from upcall.setting import APART, ROLES, Role
 
 MOST = 10_000_000
 """Characters of a text."""
-ELSEWHERE = ("file", "dependencies", "machine")
+ELSEWHERE = ("file", "dependencies", "machine", "init")
 """Flags of what is no cluster."""
 CLUSTER = ("namespace", "context", "kubeconfig")
 PROBES = ("node_probe", "every_node")
@@ -45,6 +46,9 @@ UNKNOWN = (
 @click.option("--dependencies", is_flag=True, help="Look at the settings here, and at the Kafka and CouchDB they name.")
 @click.option("--role", type=click.Choice(ROLES), help="Whose settings.  [default: by the host's name, else serve]")
 @click.option("--machine", is_flag=True, help="Look at this machine, though there is a cluster.")
+@click.option(
+    "--init", is_flag=True, help="In an init container: say what keeps --role from starting here, or nothing."
+)
 @click.option("--node-probe", is_flag=True, help="Look into nodes too, one of each kind, by a short-lived pod on each.")
 @click.option("--every-node", is_flag=True, help="The same, on all nodes.")
 @click.option("--json", "json", is_flag=True, help="For programs.")
@@ -67,6 +71,8 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
     if context.invoked_subcommand is not None:
         return None
     _fitting(asked)
+    if asked["init"]:
+        return _first(asked["role"] or _role())
     api = None if any(asked[name] for name in ELSEWHERE) else _api(asked)
     report = _report(asked, api)
     click.echo(as_json(report.findings, report) if asked["json"] else table(report), nl=False)
@@ -86,6 +92,14 @@ def _fitting(asked: Mapping[str, Any]) -> None:
         raise Misconfigured(f"--fix mends objects of a cluster: leave --{elsewhere[0]} away, or see --patch-out")
     if elsewhere and (flag := next((name for name in (*CLUSTER, *PROBES) if asked[name]), None)):
         raise Misconfigured(f"--{elsewhere[0]} looks at no cluster: leave --{flag.replace('_', '-')} away")
+
+
+def _first(role: Role) -> int:
+    """A sentence on stderr for each error."""
+    found = asyncio.run(errors(role, os.environ))
+    for each in found:
+        click.echo(sentence(each), err=True)
+    return code(found)
 
 
 def _api(asked: Mapping[str, Any]) -> Api | None:

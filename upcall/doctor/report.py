@@ -24,6 +24,11 @@ def line(finding: Finding) -> str:
     return f"{finding.id} {finding.severity} ({finding.where}): {finding.cause} {finding.fix}"
 
 
+def sentence(finding: Finding) -> str:
+    """For a pod's status."""
+    return f"{finding.id}: {finding.cause} {finding.fix}"
+
+
 def table(report: Report) -> str:
     """For people: a block for each finding, and what could not be seen."""
     lines = [f"Looked at {report.looked_at}."]

@@ -194,7 +194,8 @@ def _pod(template: Object, part: str) -> bool:
     if part in ("invoker", "controller"):
         template["metadata"]["annotations"] = {"M_CHECKSUM": "M_CHECKSUM"}
         container = spec["containers"][0]
-        container["envFrom"].append("M_SETTINGS")
+        for each in (*spec.get("initContainers", ()), container):
+            each["envFrom"].append("M_SETTINGS")
         counted = [each for each in container["env"] if each.get("value") == str(SAMPLE.replicas)]
         others = [each for each in container["env"] if each not in counted]
         if counted:

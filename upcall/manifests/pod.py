@@ -10,6 +10,8 @@ from upcall.manifests.wanted import LONGEST, PORT, SLACK, Wanted, labels, mebiby
 LINGER = 5
 """Seconds until no node leads calls to a pod that is to go."""
 TLS = "/etc/upcall/tls"
+LAST_WORDS = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+"""The end of the log of a container that fails stands in the pod's status."""
 
 
 def template(wanted: Wanted, profile: Profile, needs: Needs) -> Object:
@@ -29,6 +31,7 @@ def _spec(wanted: Wanted, profile: Profile, needs: Needs) -> Object:
         **needs.users,
         "securityContext": needs.pod,
         **({"imagePullSecrets": [{"name": wanted.pull_secret}]} if wanted.pull_secret else {}),
+        **({"initContainers": [_doctor(wanted, needs)]} if wanted.driver == "docker" else {}),
         "containers": [_container(wanted, needs)],
         "volumes": _volumes(wanted, needs),
     }
@@ -86,17 +89,35 @@ def _container(wanted: Wanted, needs: Needs) -> Object:
         "imagePullPolicy": "IfNotPresent",
         **({"args": ["/init.sh", "--uniqueName", "$(NODE_NAME)"]} if wanted.daemon else {}),
         "env": [*_environment(wanted), *fields(needs)],
-        "envFrom": [
-            {"configMapRef": {"name": wanted.name}},
-            {"secretRef": {"name": wanted.secret or wanted.name}},
-        ],
+        "envFrom": _sources(wanted),
         "ports": [{"name": "http", "containerPort": PORT}],
         **probes("http", "HTTPS" if wanted.tls_secret else "HTTP"),
         **lingering(),
         "resources": resources(wanted),
         "securityContext": needs.container,
         "volumeMounts": _mounts(wanted, needs),
+        **LAST_WORDS,
     }
+
+
+def _doctor(wanted: Wanted, needs: Needs) -> Object:
+    """Where the host decides whether an Invoker can start: what is wrong with it stands in the pod's status."""
+    why = "Says in a sentence why this node cannot run an Invoker: kubectl describe pod."
+    return {
+        "name": "doctor",
+        "image": wanted.full_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": Remarked(["upcall", "doctor", "--init", "--role", "invoker"], beside=why),
+        "envFrom": _sources(wanted),
+        "resources": resources(wanted),
+        "securityContext": needs.container,
+        "volumeMounts": _mounts(wanted, needs),
+        **LAST_WORDS,
+    }
+
+
+def _sources(wanted: Wanted) -> list[Object]:
+    return [{"configMapRef": {"name": wanted.name}}, {"secretRef": {"name": wanted.secret or wanted.name}}]
 
 
 def _environment(wanted: Wanted) -> list[Any]:

@@ -224,3 +224,16 @@ def test_each_role_takes_every_variable_that_it_is_given() -> None:
         assert not [fate for fate in seen.fates if fate.kind == "unknown"]
         assert not {name for name in given if name.startswith("UPCALL_")} - known()
         assert not seen.faults, (workload["metadata"], given)
+
+
+def test_an_invoker_with_docker_is_preceded_by_the_doctor_with_what_it_has_itself() -> None:
+    """And others, whose nodes have nothing to decide, are not."""
+    for row, wanted in rows():
+        for workload in workloads(objects(row, wanted)):
+            spec = workload["spec"]["template"]["spec"]
+            (main, *_), first = spec["containers"], spec.get("initContainers", [])
+            docker = any(each["name"] == "dockersock" for each in spec["volumes"])
+            assert [each["command"][:3] for each in first] == ([["upcall", "doctor", "--init"]] if docker else [])
+            for each in first:
+                same = ("image", "envFrom", "volumeMounts", "securityContext", "resources")
+                assert {name: each[name] for name in same} == {name: main[name] for name in same}
