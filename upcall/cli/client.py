@@ -73,11 +73,14 @@ class Answer(NamedTuple):
 class Client:
     """Asks as one user, in one namespace."""
 
-    def __init__(self, properties: Properties, trace: Trace, *, bodies: bool = False) -> None:
+    def __init__(
+        self, properties: Properties, trace: Trace, *, bodies: bool = False, patience: float = SILENCE
+    ) -> None:
         self.address = address(properties)
         self._properties = properties
         self._trace = trace
         self._bodies = bodies
+        self._patience = patience
 
     @property
     def namespace(self) -> str:
@@ -116,7 +119,9 @@ class Client:
         began = time.monotonic()
         try:
             with contextlib.closing(_connection(self.address, self._properties)) as connection:
-                response, raw = _exchange(connection, method, path, headers, chunks(payload, name))
+                response, raw = _exchange(
+                    connection, method, path, headers, chunks(payload, name), patience=self._patience
+                )
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise Refused(_why(self.address, error), NETWORK) from None
         text = raw.decode("utf-8", "replace")
@@ -217,9 +222,12 @@ def _exchange(
     path: str,
     headers: Mapping[str, str],
     body: Iterable[bytes] | None,
+    *,
+    patience: float,
 ) -> tuple[http.client.HTTPResponse, bytes]:
+    connection.timeout = min(CONNECT, patience)
     connection.connect()
-    connection.sock.settimeout(SILENCE)
+    connection.sock.settimeout(patience)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         # a server that refuses a body answers before it has read it
         connection.request(method, path, body, headers)

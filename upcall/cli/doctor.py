@@ -10,6 +10,8 @@ from typing import IO, Any
 
 import click
 
+from upcall.cli import canary
+from upcall.cli.flags import Flagged
 from upcall.containers.sandbox import pod
 from upcall.doctor import examine
 from upcall.doctor.explain import explain as explained
@@ -38,7 +40,15 @@ UNKNOWN = (
 )
 
 
-@click.group("doctor", invoke_without_command=True)
+class Doctor(Flagged, click.Group):
+    """It asks a server for its canary alone."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        Flagged.format_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group("doctor", cls=Doctor, invoke_without_command=True)
 @click.option("-f", "--file", metavar="FILE", help="Look at a manifest, and at nothing else.")
 @click.option("-n", "--namespace", default="", metavar="NAME", help="Of the cluster.  [default: the kubeconfig's]")
 @click.option("--context", default="", metavar="NAME", help="Of the kubeconfig.  [default: its current one]")
@@ -51,6 +61,9 @@ UNKNOWN = (
 )
 @click.option("--node-probe", is_flag=True, help="Look into nodes too, one of each kind, by a short-lived pod on each.")
 @click.option("--every-node", is_flag=True, help="The same, on all nodes.")
+@click.option(
+    "--canary", is_flag=True, help="Run an action that prints a line, too; with --machine a container of Docker."
+)
 @click.option("--json", "json", is_flag=True, help="For programs.")
 @click.option("--fix", is_flag=True, help="Apply the patches of objects to the cluster.")
 @click.option("--patch-out", type=click.Path(path_type=Path, dir_okay=False), help="Write them to a file, as commands.")
@@ -62,6 +75,7 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
     upcall doctor -n openwhisk         the cluster of the kubeconfig, and what is deployed in a namespace
     upcall doctor                      where there is none: this machine, for upcall serve
     upcall doctor --node-probe         the same, and its nodes, by pods that mount their folders; some seconds
+    upcall doctor --canary             the same, and runs an action on the platform that --apihost or .wskprops name
     upcall doctor -f invoker.yml       a manifest
     upcall doctor --dependencies       the settings of this environment, and the Kafka and CouchDB that they name
     upcall doctor explain < text       logs and events that you paste
@@ -75,6 +89,8 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
         return _first(asked["role"] or _role())
     api = None if any(asked[name] for name in ELSEWHERE) else _api(asked)
     report = _report(asked, api)
+    if asked["canary"]:
+        report = examine.joined(report, *canary.look(context, machine=api is None))
     click.echo(as_json(report.findings, report) if asked["json"] else table(report), nl=False)
     if patch_out is not None:
         _write(patch_out, report.findings)
@@ -86,6 +102,8 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
 def _fitting(asked: Mapping[str, Any]) -> None:
     """Raises Misconfigured where flags contradict each other."""
     elsewhere = [name for name in ELSEWHERE if asked[name]]
+    if asked["canary"] and elsewhere not in ([], ["machine"]):
+        raise Misconfigured(f"--canary needs a platform or a machine, at which --{elsewhere[0]} does not look")
     if len(elsewhere) > 1:
         raise Misconfigured(f"--{elsewhere[0]} and --{elsewhere[1]} are two things to look at: ask for one")
     if elsewhere and asked["fix"]:

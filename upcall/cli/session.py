@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from upcall.cli.client import Client, Trace
+from upcall.cli.client import SILENCE, Client, Trace
 from upcall.cli.flags import given
 from upcall.cli.properties import SECRETS, Properties, find
 
@@ -32,14 +32,14 @@ def properties(context: click.Context) -> Properties:
     return found
 
 
-def connect(context: click.Context) -> Client:
-    """Raises Refused where no server is known."""
-    return connect_as(context, properties(context))
+def connect(context: click.Context, patience: float = SILENCE) -> Client:
+    """`patience`: seconds for an answer. Raises Refused where no server is known."""
+    return connect_as(context, properties(context), patience)
 
 
-def connect_as(context: click.Context, found: Properties) -> Client:
+def connect_as(context: click.Context, found: Properties, patience: float = SILENCE) -> Client:
     """Raises Refused where `found` has no server."""
-    return Client(found, _trace(context), bodies=bool(given(context).get("debug")))
+    return Client(found, _trace(context), bodies=bool(given(context).get("debug")), patience=patience)
 
 
 def name(client: Client, text: str) -> Name:

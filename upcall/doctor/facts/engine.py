@@ -8,7 +8,7 @@ import http.client
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -35,10 +35,23 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     runc: str = ""
 
 
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """None of what is no JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
 def gather(path: Path) -> Engine:
     try:
-        version, info = _ask(path, "/version"), _ask(path, "/info")
-    except (OSError, ValueError, http.client.HTTPException) as error:
+        version, info = _told(path, "/version"), _told(path, "/info")
+    except (OSError, ValueError) as error:
         denied = isinstance(error, PermissionError)
         return Engine(why=_why(error), denied=denied)
     parts = version.get("Components")
@@ -58,25 +71,34 @@ def gather(path: Path) -> Engine:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
+    def __init__(self, path: Path, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
-def _ask(path: Path, what: str) -> dict[str, Any]:
-    """Raises OSError, ValueError, HTTPException."""
-    connection = _Connection(path)
+def ask(path: Path, method: str, what: str, body: Any = None, patience: float = PATIENCE) -> Answer:
+    """One request. Raises OSError, and ValueError where the answer is no HTTP."""
+    connection = _Connection(path, patience)
     try:
-        connection.request("GET", what)
+        payload = None if body is None else json.dumps(body).encode()
+        connection.request(method, what, payload, {"Content-Type": "application/json"} if payload else {})
         answer = connection.getresponse()
-        found = json.loads(answer.read(MOST))
+        return Answer(answer.status, answer.read(MOST))
+    except http.client.HTTPException as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     finally:
         connection.close()
+
+
+def _told(path: Path, what: str) -> dict[str, Any]:
+    """Raises OSError, ValueError."""
+    answer = ask(path, "GET", what)
+    found = answer.document
     if answer.status != http.client.OK or not isinstance(found, dict):
         raise ValueError(f"it answers {what} with {answer.status}")
     return found
