@@ -16,6 +16,7 @@ from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import DocumentCache
 from upcall.controller.call import Parts
+from upcall.controller.compose import Composer
 from upcall.controller.figures import Figures
 from upcall.controller.fleet import Fleet
 from upcall.controller.http import make_app
@@ -24,7 +25,7 @@ from upcall.controller.resolve import Resolver
 from upcall.controller.start import Starter
 from upcall.core.health import State
 from upcall.core.throttle import Throttles
-from upcall.model.entities import Limits, NamespaceKey, Subject, UserLimits
+from upcall.model.entities import Identity, Limits, NamespaceKey, Subject, UserLimits
 from upcall.model.runtimes import parse_manifest
 from upcall.store.fake import FakeStore
 from upcall.store.sqlite import SqliteStore
@@ -99,13 +100,14 @@ class Api:
         self.invokers = {"invoker0/0": "up"}
         self.in_flight: list[tuple[str, str]] = []
         self.actions = DocumentCache(self.store)
-        self.bus, fleet = MemoryBus(), Fleet()
-        fleet.learn(INSTANCE, 4096)
-        fleet.move(0, State.HEALTHY)
+        self.bus, self.fleet = MemoryBus(), Fleet()
+        self.fleet.learn(INSTANCE, 4096)
+        self.fleet.move(0, State.HEALTHY)
         self.invoker = StubInvoker(self.bus)
-        self.acks = Acks(self.bus, "0", fleet.release, unexpected)
-        self.invocations = Invocations(self.store, self.bus, self.acks, fleet=fleet, controller="0")
+        self.acks = Acks(self.bus, "0", self.fleet.release, unexpected)
+        self.invocations = Invocations(self.store, self.bus, self.acks, fleet=self.fleet, controller="0")
         resolver, admission = Resolver(self.actions), Admission(Throttles(LIMITS, self.acks.in_flight))
+        self.invocations.composer = Composer(self.invocations, resolver, self.store, LIMITS.sequence_length)
         starter = Starter(self.invocations, resolver, admission, self.store, LIMITS, clock=lambda: self.time / 1000)
         self.parts = Parts(
             **{
@@ -124,6 +126,11 @@ class Api:
             }
         )
         self.app: ASGIApp = make_app(self.parts)
+
+    async def identity(self, name: str = "guest") -> Identity:
+        found = await self.store.identity(UUIDS[name], KEY)
+        assert found is not None
+        return found
 
     def now(self) -> int:
         self.time += 1

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from upcall.controller import documents
 from upcall.controller.call import Call, ok, query_boolean, query_page
+from upcall.controller.sequences import check_sequence
 from upcall.core.actions import check_put, create, read_put, update, without_code
 from upcall.core.fields import inherit
 from upcall.core.packages import NONE, Chain, outer_parameters
@@ -21,7 +22,7 @@ from upcall.http.body import read_json
 from upcall.http.envelope import Answer
 from upcall.model import texts
 from upcall.model.documents import KeyValue
-from upcall.model.entities import Action, ActionLimits, Package
+from upcall.model.entities import SEQUENCE, Action, ActionLimits, Package
 from upcall.ports import Query
 
 COLLECTION = "actions"
@@ -48,8 +49,11 @@ async def put_action(call: Call) -> Answer:
     path, name = await _place(call, "PUT")
     parts = call.parts
     overwrite = query_boolean(call.request, "overwrite")
-    put = read_put(await read_json(call.request), parts.manifest)
+    put = read_put(await read_json(call.request), parts.manifest, call.identity.namespace.name)
     check_put(put, parts.limits, call.identity, parts.kinds)
+    if put.exec is not None and put.exec.kind == SEQUENCE:
+        limit = parts.limits.sequence_length
+        await check_sequence(parts.resolver, call.identity, put.exec, f"{path}/{name}", limit)
     try:
         old, rev = await documents.read(call, Action, f"{path}/{name}")
     except NotFound:

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from msgspec import UNSET, Raw, UnsetType
 
 from upcall.controller.acks import Acks, Caller, Entry
+from upcall.controller.compose import Composer
 from upcall.controller.fleet import Fleet
 from upcall.controller.plan import Plan, called_by
 from upcall.errors import NotFound, Unavailable, UpcallError
@@ -56,6 +57,8 @@ class Invocations:
         self._controller = ControllerId(controller)
         self._prefix = prefix
         self._topics: dict[int, Topic] = {}
+        self.composer: Composer | None = None
+        """Runs sequences, and what conductors say."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._polled: set[Entry] = set()
         self._polling = polling
@@ -93,13 +96,15 @@ class Invocations:
         """Send one activation on its way and give its id. The caller waits `wait` seconds for the result, None: not at
         all. It is told of success or failure once, maybe before this returns. `arguments` are what `core.params.merge`
         gives, `start` is the time in epoch ms. Raises Unavailable, also for new work whose records the store could not
-        keep."""
+        keep. What has a cause is a step of a composition, and is run as it is."""
         if cause is UNSET:
             refusal = self._store.refusal()
             if refusal is not None:
                 raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
             if self._acks.size > MAX_ARGUMENTS:
                 raise Unavailable(texts.arguments_full(self._acks.size))
+            if plan.composed and self.composer is not None:
+                return self.composer.begin(caller, plan, user, arguments, transid, wait)
         if plan.job.namespace != user.namespace.name:
             plan = called_by(plan, user.namespace.name)
         invoker = self._fleet.publish(plan.job)

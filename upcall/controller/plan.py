@@ -3,13 +3,19 @@
 from collections.abc import Callable
 
 import msgspec
+from msgspec import Raw
 
 from upcall.core.balance import Job
+from upcall.core.compositions import CONDUCTOR, is_truthy
 from upcall.core.packages import Chain, outer_parameters
 from upcall.core.params import Defaults, defaults_of
-from upcall.model.entities import Action, Exec
+from upcall.core.references import read_reference
+from upcall.model.entities import SEQUENCE, Action, ActionLimits, Exec
 from upcall.model.names import FullyQualifiedName
 from upcall.ports import Stored
+
+NOTHING = Defaults({}, Raw(b"{}"), [], {}, frozenset())
+"""A sequence's own parameters, and those of its package, are nobody's arguments."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -22,6 +28,18 @@ class Plan(msgspec.Struct, frozen=True):
     kind: str
     timeout: float
     """seconds"""
+    limits: ActionLimits
+    composed: bool = False
+    """Whether the controller runs it (`upcall.controller.compose`)."""
+    conductor: bool = False
+    components: tuple[FullyQualifiedName, ...] = ()
+    """Of a sequence."""
+
+
+def components(exec_: Exec) -> list[FullyQualifiedName]:
+    """Of a sequence that is stored, or to be."""
+    given = exec_.components if isinstance(exec_.components, list) else []
+    return [read_reference(name, "_") for name in given]
 
 
 def called_by(plan: Plan, namespace: str) -> Plan:
@@ -44,11 +62,17 @@ def plan_of(stored: Stored, pulled: Callable[[Exec], bool], chain: Chain = ()) -
     )
     binding = chain[0].id if len(chain) > 1 else None
     name = FullyQualifiedName(action.namespace, action.name, action.version, binding)
+    sequence = action.exec.kind == SEQUENCE
+    conductor = not sequence and is_truthy(action.annotation(CONDUCTOR))
     return Plan(
         name,
         stored.rev,
-        defaults_of(action, outer_parameters(chain)),
+        NOTHING if sequence else defaults_of(action, outer_parameters(chain)),
         job,
         action.exec.kind,
         action.limits.timeout / 1000,
+        action.limits,
+        composed=sequence or conductor,
+        conductor=conductor,
+        components=tuple(components(action.exec)) if sequence else (),
     )

@@ -57,6 +57,16 @@ class Resolver:
         self._cache.hold(Lease(0.0, plan, chain), name, entries, action)
         return plan
 
+    async def action(self, identity: Identity, path: str, name: str) -> Action:
+        """An action without its code, which the caller may read. Raises as `plan`."""
+        if "/" in path:
+            path = (await self.chain(identity, path))[-1].id
+        else:
+            check_right(identity, "READ", path, name)
+        found = (await self._cache.fetch(f"{path}/{name}")).doc
+        assert isinstance(found, Action)
+        return found
+
     async def chain(self, identity: Identity, id: str) -> Chain:
         """A package by its id, and what it stands for. Raises Forbidden; of the caller's own NotFound, Conflict where
         it is no package, Unprocessable where it stands for itself; Unreadable."""

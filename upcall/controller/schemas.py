@@ -5,7 +5,7 @@ Clients validate against definitions of these names, so a document has these mem
 
 from collections.abc import Sequence
 
-from upcall.model.entities import BLACKBOX
+from upcall.model.entities import BLACKBOX, SEQUENCE
 from upcall.model.names import Json
 from upcall.model.sizes import SystemLimits
 
@@ -72,7 +72,7 @@ _EXEC = {
     "image": _text("Of a blackbox."),
     "main": _text("The entry point."),
     "binary": {"type": "boolean", "description": "Whether the code is base64."},
-    "components": list_of(STRING),
+    "components": {**list_of(STRING), "description": "Of a sequence: `/namespace/[package/]name`."},
 }
 _PARAMETER = {
     "key": STRING,
@@ -235,10 +235,10 @@ def action_put(kinds: Sequence[str], limits: SystemLimits) -> Schema:
     properties: dict[str, Schema] = {
         "exec": {
             "type": "object",
-            "required": ["kind", "code"],
+            "required": ["kind"],
             "properties": {
-                "kind": {**_EXEC["kind"], "enum": [*kinds, *families, BLACKBOX]},
-                **{name: _EXEC[name] for name in ("code", "main", "image")},
+                "kind": {**_EXEC["kind"], "enum": [*kinds, *families, SEQUENCE, BLACKBOX]},
+                **{name: _EXEC[name] for name in ("code", "main", "image", "components")},
             },
         },
         "parameters": list_of(ref("Parameter")),

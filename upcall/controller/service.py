@@ -14,6 +14,7 @@ from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import DocumentCache
 from upcall.controller.call import Parts
+from upcall.controller.compose import Composer
 from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
 from upcall.controller.figures import Figures
@@ -112,8 +113,7 @@ class Controller:
                     polling=self._balancing.polling,
                 )
             )
-            events = Events(self._bus, self._name, self._events) if self._events else None
-            admission = Admission(throttles, agree, events)
+            admission = Admission(throttles, agree, self._make_events())
             deprecated = [runtime.kind for runtime in self._manifest.all if runtime.deprecated]
             route = InvokeRoute(
                 invocations,
@@ -124,6 +124,7 @@ class Controller:
                 deprecated=deprecated,
                 figures=self._figures,
             )
+            invocations.composer = Composer(invocations, resolver, self._store, self._limits.sequence_length)
             starter = Starter(invocations, resolver, admission, self._store, self._limits, deprecated=deprecated)
             app = make_app(self._parts(authenticator, resolver, starter, written, acks))
             front = self._front
@@ -137,6 +138,9 @@ class Controller:
 
     async def __aexit__(self, *exception: object) -> bool | None:
         return await self._stack.__aexit__(*exception)  # type: ignore[arg-type]
+
+    def _make_events(self) -> Events | None:
+        return Events(self._bus, self._name, self._events) if self._events else None
 
     async def _account(self, stack: contextlib.AsyncExitStack) -> Acks:
         """What is sent, and to whom: from now on acks and pings are heard. Raises Misconfigured, or Unavailable where

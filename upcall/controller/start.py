@@ -1,7 +1,6 @@
 """Activations that the platform starts itself for somebody: what rules call when a trigger fires. No HTTP is involved,
 and all that holds for a caller's own request holds: throttles, rights, sizes (spec: triggers-rules.md §3)."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine
@@ -11,10 +10,11 @@ from msgspec import Raw
 from upcall.controller.admission import Admission
 from upcall.controller.invoke import FULL_RETRY, Invocations
 from upcall.controller.plan import Plan
+from upcall.controller.records import Ended, Sent, keep
 from upcall.controller.resolve import Resolver
 from upcall.core.limits import payload_limit
 from upcall.core.params import merge
-from upcall.errors import BadRequest, TooLarge, Unavailable, UpcallError
+from upcall.errors import BadRequest, TooLarge, Unavailable
 from upcall.model import texts
 from upcall.model.activation import Activation
 from upcall.model.entities import Identity
@@ -70,7 +70,7 @@ class Starter:
             raise TooLarge(texts.request_too_large(len(payload), limit))
         if plan.kind in self._deprecated:
             raise BadRequest(texts.runtime_deprecated(plan.kind))
-        start, sent = int(now * 1000), _Sent()
+        start, sent = int(now * 1000), Sent()
         self._invocations.publish(sent, plan, identity, merge(plan.defaults, payload), [tid, start], start, None)
         return await sent.id
 
@@ -79,44 +79,11 @@ class Starter:
     ) -> tuple[str, Activation | None]:
         """Have an action run and wait up to `wait` seconds for its record; its id, and None where the wait is over.
         `arguments` are what `core.params.merge` gives. The throttles are the caller's business. Raises Unavailable."""
-        start, ended = int(self._clock() * 1000), _Ended()
+        start, ended = int(self._clock() * 1000), Ended()
         transid = [tid, start, True] if extra else [tid, start]
         self._invocations.publish(ended, plan, identity, arguments, transid, start, wait)
         return await ended.outcome
 
     async def keep(self, identity: Identity, activation: Activation) -> None:
         """Store a record that the controller made."""
-        if identity.limits.store_activations is False:
-            return
-        while not self._store.record(activation):
-            await self._store.room()
-
-
-class _Ended:
-    """Waits for the record."""
-
-    def __init__(self) -> None:
-        self.outcome: asyncio.Future[tuple[str, Activation | None]] = asyncio.get_running_loop().create_future()
-
-    def done(self, id: str, activation: Activation | None) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result((id, activation))
-
-    def failed(self, id: str, error: UpcallError) -> None:
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
-
-
-class _Sent:
-    """Waits for the bus."""
-
-    def __init__(self) -> None:
-        self.id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    def done(self, id: str, activation: Activation | None) -> None:
-        if not self.id.done():
-            self.id.set_result(id)
-
-    def failed(self, id: str, error: UpcallError) -> None:
-        if not self.id.done():
-            self.id.set_exception(error)
+        await keep(self._store, identity, activation)

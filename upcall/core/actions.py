@@ -11,7 +11,7 @@ unless the client says otherwise). A document without the latter is older than t
 from collections.abc import Collection
 
 import msgspec
-from msgspec import UNSET, structs
+from msgspec import UNSET, Raw, structs
 
 from upcall.core.exec import check_supported, exec_size, read_exec
 from upcall.core.fields import (
@@ -35,7 +35,7 @@ from upcall.model.names import FIRST_VERSION, Json, next_version
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
 
-EXEC, API_KEY = "exec", "provide-api-key"
+EXEC, API_KEY, COMPONENTS = "exec", "provide-api-key", "_actions"
 _LIMITS = {
     "timeout": "time limit",
     "memory": "memory limit",
@@ -58,13 +58,13 @@ class ActionPut(msgspec.Struct, frozen=True):
     """Keys of annotations to remove before `annotations` are merged in."""
 
 
-def read_put(body: Json, manifest: Manifest) -> ActionPut:
-    """Raises BadRequest in upstream's words."""
+def read_put(body: Json, manifest: Manifest, own: str = "_") -> ActionPut:
+    """`own` is the namespace that `_` stands for. Raises BadRequest in upstream's words."""
     if not isinstance(body, dict):
         raise malformed(texts.object_in_field("exec"))
 
     return ActionPut(
-        exec=read_member(body, "exec", lambda value: read_exec(value, manifest)),
+        exec=read_member(body, "exec", lambda value: read_exec(value, manifest, own)),
         parameters=read_member(body, "parameters", read_parameters),
         limits=read_member(body, "limits", _read_limits) or {},
         version=read_member(body, "version", read_version),
@@ -100,7 +100,7 @@ def create(put: ActionPut, path: str, name: str, system: SystemLimits, manifest:
         limits=_merge_limits(standard_limits(system), put.limits),
         version=put.version or FIRST_VERSION,
         publish=put.publish or False,
-        parameters=put.parameters or [],
+        parameters=_own_parameters(put.exec, put.parameters or []),
         annotations=_with_kind(annotations, put.exec),
         updated=now,
     )
@@ -114,7 +114,8 @@ def update(old: Action, put: ActionPut, manifest: Manifest, *, now: int) -> Acti
     if parameters is None:
         was_sequence = old.exec.kind == SEQUENCE and put.exec is not None
         parameters = [] if was_sequence else old.parameters
-    kept = [entry for entry in old.annotations if entry.key not in put.remove]
+    removed = put.remove if SEQUENCE not in (old.exec.kind, exec_.kind) else []
+    kept = [entry for entry in old.annotations if entry.key not in removed]
     return Action(
         namespace=old.namespace,
         name=old.name,
@@ -122,10 +123,17 @@ def update(old: Action, put: ActionPut, manifest: Manifest, *, now: int) -> Acti
         limits=_merge_limits(old.limits, put.limits),
         version=put.version or next_version(old.version),
         publish=old.publish if put.publish is None else put.publish,
-        parameters=parameters,
+        parameters=_own_parameters(exec_, parameters),
         annotations=_with_kind(unique([*kept, *(put.annotations or [])]), exec_),
         updated=now,
     )
+
+
+def _own_parameters(exec_: Exec, given: list[Parameter]) -> list[Parameter]:
+    """A sequence has one alone, which names its components."""
+    if exec_.kind != SEQUENCE:
+        return given
+    return [Parameter(COMPONENTS, Raw(msgspec.json.encode(exec_.components)))]
 
 
 def without_code(action: Action) -> Action:

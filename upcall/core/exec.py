@@ -4,15 +4,15 @@ Kinds are trimmed, lower-cased and resolved by the runtimes manifest (`python:de
 is computed and never believed: text that looks like base64 is base64, so that a short plain text such as `abcd` counts
 as binary. That is upstream's oddity; clients rely on not having to say it. Historic documents of the java family call
 the code `jar`.
-
-Sequences are not part of this version: a request for one is refused, a stored one is read.
 """
 
 import re
 
 from msgspec import UNSET, UnsetType
 
-from upcall.errors import BadRequest, Malformed
+from upcall.core.fields import malformed
+from upcall.core.references import read_reference
+from upcall.errors import BadRequest
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX, SEQUENCE, Exec
 from upcall.model.names import Json
@@ -27,16 +27,16 @@ _IMAGE = re.compile(
 )
 
 
-def read_exec(value: Json, manifest: Manifest) -> Exec:
-    """Raises BadRequest with upstream's text for anything that cannot run here."""
+def read_exec(value: Json, manifest: Manifest, own: str = "_") -> Exec:
+    """`own` is the namespace that `_` stands for. Raises BadRequest, with upstream's text, for what cannot run here."""
     if not isinstance(value, dict):
-        raise _malformed(texts.OBJECT_EXPECTED)
+        raise malformed(texts.OBJECT_EXPECTED)
     kind = value.get("kind")
     if not isinstance(kind, str):
-        raise _malformed(texts.KIND_NOT_STRING)
+        raise malformed(texts.KIND_NOT_STRING)
     kind = kind.strip().lower()
     if kind == SEQUENCE:
-        raise BadRequest(texts.SEQUENCE_UNAVAILABLE)
+        return _read_sequence(value, own)
     return _read_blackbox(value) if kind == BLACKBOX else _read_managed(kind, value, manifest)
 
 
@@ -58,13 +58,23 @@ def check_supported(exec_: Exec, manifest: Manifest) -> None:
         raise BadRequest(texts.runtime_deprecated(exec_.kind))
 
 
+def _read_sequence(value: dict[str, Json], own: str) -> Exec:
+    given = value.get("components")
+    if given is None:
+        raise malformed(texts.COMPONENTS_MISSING)
+    if not isinstance(given, list):
+        raise malformed(texts.COMPONENTS_NOT_ARRAY)
+    names = [read_reference(name, own) for name in given]
+    return Exec(kind=SEQUENCE, components=[f"/{name.id}" for name in names])
+
+
 def _read_blackbox(value: dict[str, Json]) -> Exec:
     main = _main(BLACKBOX, value)
     image = value.get("image")
     if not isinstance(image, str):
-        raise _malformed(texts.IMAGE_NOT_STRING)
+        raise malformed(texts.IMAGE_NOT_STRING)
     if not _IMAGE.fullmatch(image):
-        raise _malformed(texts.IMAGE_ILLEGAL)
+        raise malformed(texts.IMAGE_ILLEGAL)
     given = value.get("code")
     code = given if isinstance(given, str) and given.strip() else UNSET  # a blank means: the image has the code
     return Exec(kind=BLACKBOX, code=code, image=image, main=main, binary=code is not UNSET and is_binary(str(code)))
@@ -75,23 +85,19 @@ def _read_managed(kind: str, value: dict[str, Json], manifest: Manifest) -> Exec
     if runtime is None:
         family = kind.partition(":")[0]
         install = "" if family in manifest.runtimes else texts.INSTALL.get(family, "")
-        raise _malformed(texts.unknown_kind(kind, [*manifest.kinds, SEQUENCE, BLACKBOX]) + install)
+        raise malformed(texts.unknown_kind(kind, [*manifest.kinds, SEQUENCE, BLACKBOX]) + install)
     kind = runtime.kind
     code = value.get("code", value.get("jar"))
     if not isinstance(code, str):
-        raise _malformed(texts.code_not_string(kind))
+        raise malformed(texts.code_not_string(kind))
     main = _main(kind, value)
     if runtime.require_main and main is UNSET:
-        raise _malformed(texts.main_missing(kind))
+        raise malformed(texts.main_missing(kind))
     return Exec(kind=kind, code=code, main=main, binary=is_binary(code))
 
 
 def _main(kind: str, value: dict[str, Json]) -> str | UnsetType:
     main = value.get("main", UNSET)
     if main is not UNSET and not isinstance(main, str):
-        raise _malformed(texts.main_not_string(kind))
+        raise malformed(texts.main_not_string(kind))
     return main
-
-
-def _malformed(detail: str) -> Malformed:
-    return Malformed(texts.malformed_content(detail))

@@ -7,12 +7,13 @@ import msgspec
 
 from upcall.core.fields import check_sizes, malformed, read_annotations, read_member, read_publish, read_version
 from upcall.core.limits import effective
+from upcall.core.references import read_reference
 from upcall.core.triggers import ACTIVE, INACTIVE
 from upcall.errors import BadRequest
 from upcall.model import texts
 from upcall.model.documents import KeyValue
 from upcall.model.entities import Identity, Rule
-from upcall.model.names import FIRST_VERSION, FullyQualifiedName, Json, name_error, namespace_error, next_version
+from upcall.model.names import FIRST_VERSION, FullyQualifiedName, Json, next_version
 from upcall.model.sizes import SystemLimits
 
 
@@ -37,27 +38,6 @@ def read_rule(body: Json, namespace: str) -> RulePut:
         publish=read_member(body, "publish", read_publish),
         annotations=read_member(body, "annotations", read_annotations),
     )
-
-
-def read_reference(value: Json, own: str) -> FullyQualifiedName:
-    """`/namespace/[package/]name`, its slash at the front or not, or `{"path": …, "name": …}`; `_` is `own`. Raises
-    BadRequest."""
-    if isinstance(value, dict) and isinstance(value.get("path"), str) and isinstance(value.get("name"), str):
-        segments = [*value["path"].removeprefix("/").split("/"), value["name"]]
-    elif isinstance(value, str):
-        segments = value.removeprefix("/").split("/")
-    else:
-        raise malformed(texts.REFERENCE_MALFORMED)
-    if len(segments) < 2:
-        raise malformed(texts.REFERENCE_SHORT)
-    if len(segments) > 3:
-        raise malformed(texts.REFERENCE_MALFORMED)
-    namespace, *rest = segments
-    namespace = own if namespace == "_" else namespace
-    wrong = namespace_error(namespace) or next(filter(None, map(name_error, rest)), None)
-    if wrong:
-        raise malformed(wrong)
-    return FullyQualifiedName("/".join([namespace, *rest[:-1]]), rest[-1])
 
 
 def read_state(body: Json) -> str:

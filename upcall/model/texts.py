@@ -1,6 +1,8 @@
 """Every text that a user can see, equal to upstream's: clients and test suites compare them (spec: rest-api.md §1.2,
 invoker.md §7, logs.md §4). Misspellings are upstream's and stay."""
 
+import msgspec
+
 # --- names (rest-api.md §2)
 NAME_ILLEGAL = "The name of the entity contains illegal characters."
 NAMESPACE_ILLEGAL = "The namespace contains illegal characters."
@@ -119,7 +121,6 @@ IMAGE_NOT_STRING = "'image' must be a string defined in 'exec' for 'blackbox' ac
 IMAGE_ILLEGAL = "could not parse image name"
 PARAMETERS_MALFORMED = "parameters malformed!"
 VERSION_MALFORMED = "semantic version malformed"
-SEQUENCE_UNAVAILABLE = "Actions of kind 'sequence' are not available in this version of the platform."
 
 
 def unknown_kind(kind: str, valid: list[str]) -> str:
@@ -196,6 +197,39 @@ def package_not_empty(count: int) -> str:
 
 def member_missing(name: str) -> str:
     return f"Object is missing required member '{name}'"
+
+
+# --- sequences and conductors (sequences-conductors.md)
+COMPONENTS_NOT_ARRAY = "'components' must be an array"
+COMPONENTS_MISSING = "'components' must be defined for sequence kind"
+SEQUENCE_EMPTY = "No component specified for the sequence."
+SEQUENCE_LONG = "Too many actions in the sequence."
+SEQUENCE_CYCLIC = "Sequence may not refer to itself."
+COMPONENT_MISSING = "Sequence component does not exist."
+SEQUENCE_FAILED = "Sequence failed."
+COMPOSITION_LONG = "Too many actions in the composition."
+COMPOSITION_FAILED = "Activation failure during composition."
+
+
+def sequence_late(id: str) -> str:
+    return f"Timeout reached when retrieving activation {id} for sequence component."
+
+
+def composition_late(id: str) -> str:
+    return f"Timeout reached when retrieving activation {id} during composition."
+
+
+def component_unnamed(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return f"Failed to parse action name from json value {text} during composition."
+
+
+def component_unresolved(id: str) -> str:
+    return f"Failed to resolve action with name '{id}' during composition."
+
+
+def component_refused(id: str) -> str:
+    return f"Failed entitlement check for action with name '{id}' during composition."
 
 
 # --- triggers and rules (triggers-rules.md)

@@ -117,8 +117,10 @@ def test_malformed_bodies(body: Any, text: str) -> None:
     assert refusal(lambda: read_put(body, MANIFEST)) == WRAPPER + text
 
 
-def test_sequences_are_refused() -> None:
-    assert "sequence" in refusal(lambda: put(exec={"kind": "sequence", "components": []}))
+def test_a_sequence_has_one_parameter() -> None:
+    made = created(exec={"kind": " Sequence", "components": ["/_/a", "x/p/b"]}, parameters=[{"key": "a", "value": 1}])
+    assert made.exec == Exec("sequence", components=["/_/a", "/x/p/b"])
+    assert made.parameters == [Parameter("_actions", Raw(b'["/_/a","/x/p/b"]'))]
 
 
 @pytest.mark.parametrize(
