@@ -54,7 +54,6 @@ COUNTERPARTLESS = {
     "whisk.invoker.container-creation.*": _SCHEDULER,
     "whisk.apache-client.*": _ONE_CLIENT,
     "whisk.kafka.consumer-lag-check-interval": "the queue's length is known with each message that is fetched",
-    "whisk.parameter-storage.current": "parameters are opened by the algorithm that each of them names",
     "whisk.spi.ContainerPoolProvider": "there is one pool",
     "whisk.activation.retry.*": "a record that is not there yet is looked for again",
     "kamon.*": "metrics are fetched (GET /metrics), not sent",

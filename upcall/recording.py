@@ -120,6 +120,14 @@ RECORD_SETTINGS: tuple[Setting, ...] = (
         "OpenWhisk's markers in log lines, as in [marker:invoker_activationRun_finish:153:42]: on or off",
         ("whisk.metrics.logs-enabled", "METRICS_LOG"),
     ),
+    Setting(
+        "parameter-encryption",
+        one_of("off", "noop", "aes-128", "aes-256"),
+        "off",
+        "algorithm by which parameters of actions and packages are locked when they are written; it takes its key",
+        ("whisk.parameter-storage.current",),
+        roles=("serve", "controller"),
+    ),
     _key("aes-128"),
     _key("aes-256"),
 )

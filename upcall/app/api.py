@@ -13,9 +13,11 @@ from upcall.controller.doors import Doors
 from upcall.controller.server import Front
 from upcall.controller.service import Controller
 from upcall.docker import Driver
+from upcall.errors import Misconfigured
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Exposed
 from upcall.http.operator import Operator
+from upcall.keys import Keys, Lock
 from upcall.lifetime import Stop
 from upcall.model.runtimes import Manifest
 from upcall.watch.process import Watch
@@ -56,7 +58,20 @@ def make_controller(
         events=events_topic(settings),
         ready=ready,
         logs_elsewhere=settings.logs_store == "driver",
+        lock=lock_of(settings),
     )
+
+
+def lock_of(settings: Settings) -> Lock | None:
+    """What locks parameters when they are written. Raises Misconfigured where its key is missing."""
+    algorithm = settings.parameter_encryption
+    if algorithm in ("off", "noop"):
+        return None
+    if algorithm not in settings.parameter_keys:
+        raise Misconfigured(
+            f"parameter-encryption is {algorithm}, and there is no key for it: set parameter-keys.{algorithm}"
+        )
+    return Keys(settings.parameter_keys).locker(algorithm)
 
 
 def hosted_manifest(driver: Driver) -> Manifest:

@@ -23,9 +23,9 @@ from upcall.extras import missing
 from upcall.host import pool_memory
 from upcall.http.metrics import Collect
 from upcall.invoker.canary import fly
-from upcall.invoker.keys import Keys
 from upcall.invoker.service import Invoker
 from upcall.invoker.specs import default_units
+from upcall.keys import Keys
 from upcall.logs.files import LogFiles
 from upcall.logs.places import Place
 from upcall.model.messages import Topic

@@ -21,7 +21,7 @@ from upcall.errors import Malformed
 from upcall.http.envelope import COMPLETED, TID_HEADER, Answer
 from upcall.http.metrics import Metrics
 from upcall.model import texts
-from upcall.model.entities import Identity
+from upcall.model.entities import Identity, Parameter
 from upcall.model.names import Json
 from upcall.model.runtimes import Manifest
 from upcall.model.sizes import SystemLimits
@@ -66,6 +66,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Who may ask for more; without there are no such routes."""
     ready: Callable[[], Awaitable[Answer]] | None = None
     """What `GET /ready` says; without it there is no such route."""
+    lock: "Callable[[list[Parameter]], list[Parameter]]" = list
+    """Locks parameters that are written."""
     kinds: Collection[str] = ()
     """The deployment's whitelist of kinds; empty allows all."""
     tid_header: bytes = TID_HEADER

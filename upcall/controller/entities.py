@@ -58,11 +58,13 @@ async def put_action(call: Call) -> Answer:
         old, rev = await documents.read(call, Action, f"{path}/{name}")
     except NotFound:
         action = create(put, path, name, parts.limits, parts.manifest, now=parts.now())
+        action = _locked(call, action)
         await documents.write(call, action, None)
         return ok(action)
     if not overwrite:
         raise Conflict(texts.EXISTS)
     action = update(old, put, parts.manifest, now=parts.now())
+    action = _locked(call, action)
     await documents.write(call, action, rev)
     return ok(action)
 
@@ -114,6 +116,13 @@ def summary(action: Action) -> ActionSummary:
         ExecSummary(action.exec.binary is True),
         action.updated,
     )
+
+
+def _locked(call: Call, action: Action) -> Action:
+    """A sequence's parameter is its components: everybody may read it."""
+    if action.exec.kind == SEQUENCE:
+        return action
+    return structs.replace(action, parameters=call.parts.lock(action.parameters))
 
 
 async def _chain(call: Call) -> Chain:

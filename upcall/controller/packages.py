@@ -81,6 +81,7 @@ async def put_package(call: Call) -> Answer:
         if target is not None:
             check_target(target)
         package = create_package(put, call.namespace, name, now=parts.now())
+        package.parameters = call.parts.lock(package.parameters)
         await documents.write(call, package, None)
         return ok(_view(package))
     if not overwrite:
@@ -88,6 +89,7 @@ async def put_package(call: Call) -> Answer:
     package = update_package(old, put, now=parts.now())
     if target is not None:
         check_target(target)
+    package.parameters = call.parts.lock(package.parameters)
     await documents.write(call, package, rev)
     return ok(_view(package))
 

@@ -30,6 +30,7 @@ from upcall.errors import Unavailable
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Exposed, Metrics
 from upcall.http.operator import Operator
+from upcall.keys import Lock
 from upcall.measures import many
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX, Exec
@@ -51,8 +52,8 @@ class Controller:
     """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
     wrong, or after `stop`. `local` says whether the one Invoker is enabled, where it is in this process; without it the
     bus has Invokers, and they are supervised. `metrics` are what others in this process have for `GET /metrics`; None:
-    no such route. `several`: there may be other controllers on the bus. `events` is where
-    user events go, if anywhere."""
+    no such route. `several`: there may be other controllers on the bus. `events` is where user events go, if anywhere.
+    `lock` locks parameters that are written."""
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class Controller:
         events: Topic | None = None,
         ready: Callable[[], Awaitable[Answer]] | None = None,
         logs_elsewhere: bool = False,
+        lock: Lock | None = None,
     ) -> None:
         self._name = name
         self._bus = bus
@@ -88,6 +90,7 @@ class Controller:
         self._cluster: Cluster | None = None
         self._ready = ready
         self._logs_elsewhere = logs_elsewhere
+        self._lock = lock
         self.hindrances: list[str] = []
         """Why it does not do its work, in sentences."""
         self._figures = Figures()
@@ -287,6 +290,7 @@ class Controller:
             operator=self._operator,
             ready=self._ready,
             logs_elsewhere=self._logs_elsewhere,
+            lock=self._lock or list,
         )
 
     def _pulled(self, exec_: Exec) -> bool:

@@ -9,7 +9,7 @@ nobody has (`noop`). What cannot be opened is an error and never the action's ar
 for a value could store it, or compare it.
 """
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 
 import msgspec
@@ -17,14 +17,18 @@ from msgspec import Raw
 
 from upcall.errors import Unreadable
 from upcall.model import texts
+from upcall.model.entities import Parameter
 from upcall.model.messages import ActivationMessage
 
 ALGORITHMS = {"aes-128": 16, "aes-256": 32}
 """Bytes of a key."""
+IV_BYTES = {"aes-128": 12, "aes-256": 128}
 _LENGTH = 4
 Open = Callable[[str, bytes, bytes], bytes]
 """Of an algorithm, an iv and a cipher text: the plain text. Raises LookupError where there is no key, ValueError where
 the key does not fit."""
+Seal = Callable[[bytes], tuple[bytes, bytes]]
+"""Of a plain text: an iv of its own, and the cipher text."""
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -44,6 +48,15 @@ def unlocked(message: ActivationMessage, open_: Open) -> ActivationMessage:
         if algorithm in ALGORITHMS and bytes(members.get(name, b"")).lstrip().startswith(b'"'):
             members[name] = _plain(name, algorithm, members[name], open_)
     return msgspec.structs.replace(message, content=Raw(_encode(members)), locked_args={})
+
+
+def locked(parameter: Parameter, algorithm: str, seal: Seal) -> Parameter:
+    """The same with its value locked; one that says that it is locked stays."""
+    if parameter.encryption:
+        return parameter
+    iv, sealed = seal(bytes(parameter.value))
+    text = b64encode(len(iv).to_bytes(_LENGTH, "big") + iv + sealed)
+    return msgspec.structs.replace(parameter, value=Raw(b'"%b"' % text), encryption=algorithm)
 
 
 def _plain(name: str, algorithm: str, value: Raw, open_: Open) -> Raw:

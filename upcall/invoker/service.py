@@ -39,7 +39,7 @@ from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
-from upcall.invoker.keys import Keys
+from upcall.keys import Keys
 from upcall.invoker.known import Knowledge, tell_unfit
 from upcall.invoker.marked import MarkedWork, marked
 from upcall.invoker.pings import Pings

@@ -2,17 +2,20 @@
 
 import logging
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import UNSET, Raw
 
 from tests.unit.invoker.conftest import NO_LOGS, Stage, answers, value
 from upcall.errors import Misconfigured
-from upcall.invoker.keys import Keys
+from upcall.keys import Keys
 from upcall.model import texts
 from upcall.model.activation import DEVELOPER_ERROR
+from upcall.model.entities import Parameter
 from upcall.model.messages import ActivationMessage, invoker_topic
 from upcall.testing import Reply, a_message, an_action
 
@@ -142,3 +145,24 @@ def test_keys_without_the_library_are_told_at_the_start(monkeypatch: pytest.Monk
     Keys({})
     with pytest.raises(Misconfigured, match="pip install cryptography"):
         Keys(GIVEN)
+
+
+@pytest.mark.parametrize("algorithm", ["aes-128", "aes-256"])
+def test_what_was_locked_is_opened_and_locked_once(algorithm: str) -> None:
+    keys = Keys(GIVEN)
+    lock = keys.locker(algorithm)
+    plain = [Parameter("a", Raw(b'{"secret":[1]}')), Parameter("init", Raw(b'"x"'), init=True)]
+    once = lock(plain)
+    assert [(parameter.encryption, parameter.init) for parameter in once] == [(algorithm, UNSET), (algorithm, True)]
+    assert lock(once) == once
+    assert lock(plain)[0].value != once[0].value
+    content = {parameter.key: msgspec.json.decode(parameter.value) for parameter in once}
+    assert b"secret" not in b64decode(content["a"])
+    opened = keys.unlock(locked(Raw(msgspec.json.encode(content)), a=algorithm, init=algorithm)).content
+    assert isinstance(opened, Raw)
+    assert msgspec.json.decode(opened) == {"a": {"secret": [1]}, "init": "x"}
+
+
+def test_an_algorithm_without_a_key_locks_nothing() -> None:
+    with pytest.raises(KeyError):
+        Keys().locker("aes-128")

@@ -1,18 +1,23 @@
-"""Keys of encrypted arguments (spec: container.md §2.4): AES-GCM, by the library `cryptography`, which is loaded only
-where there are keys. Neither a key nor a value gets into a log or an error.
+"""Keys of encrypted parameters (spec: container.md §2.4, entities.md §3): AES-GCM, by the library `cryptography`, which
+is loaded only where there are keys. Neither a key nor a value gets into a log or an error.
 """
 
+import os
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from upcall.core.locked import ALGORITHMS, unlocked
+from upcall.core.locked import ALGORITHMS, IV_BYTES, locked, unlocked
 from upcall.errors import Misconfigured
 from upcall.extras import missing
+from upcall.model.entities import Parameter
 from upcall.model.messages import ActivationMessage
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+Lock = Callable[[list[Parameter]], list[Parameter]]
 
 
 class Keys:
@@ -25,6 +30,17 @@ class Keys:
     def unlock(self, message: ActivationMessage) -> ActivationMessage:
         """The message with plain arguments. Raises Unreadable with a text for the caller."""
         return unlocked(message, self._open)
+
+    def locker(self, algorithm: str) -> Lock:
+        """What locks parameters by one of the algorithms, those that are not locked yet. Raises KeyError where it has
+        no key."""
+        cipher = self._ciphers[algorithm]
+
+        def seal(plain: bytes) -> tuple[bytes, bytes]:
+            iv = os.urandom(IV_BYTES[algorithm])
+            return iv, cipher.encrypt(iv, plain, None)
+
+        return lambda parameters: [locked(parameter, algorithm, seal) for parameter in parameters]
 
     def _open(self, algorithm: str, iv: bytes, sealed: bytes) -> bytes:
         cipher = self._ciphers[algorithm]
