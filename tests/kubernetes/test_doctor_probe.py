@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from lightkube.config.kubeconfig import KubeConfig
 
 from tests.kubernetes.cluster.cluster import Cluster
 from tests.kubernetes.outside import wait
+from upcall.doctor import examine
 from upcall.doctor.facts import probe as probing
 from upcall.doctor.facts.cluster import gather
+from upcall.doctor.facts.node import Node
 from upcall.doctor.facts.probe import LABEL, pod, probe
 from upcall.kubernetes.client import Api
 
@@ -122,3 +125,24 @@ def test_a_pod_that_was_left_is_swept(
     monkeypatch.setattr(probing, "OLD", -60.0)
     assert asyncio.run(look()) == [cluster.node]
     wait("it is gone", lambda: not pods(cluster, namespace), lambda: pods(cluster, namespace))
+
+
+def test_a_directory_in_place_of_dockers_socket(cluster: Cluster, namespace: str, image: str) -> None:
+    """In a folder that the pod has in place of the node's: on the node itself it would be everybody's."""
+    made = pod("reader", cluster.node, image)
+    (folder,) = (each for each in made["spec"]["volumes"] if each["name"] == "run")
+    folder.pop("hostPath")
+    folder["emptyDir"] = {}
+    mount = {"name": "run", "mountPath": "/run"}
+    makes = {"name": "makes", "image": image, "command": ["mkdir", "/run/docker.sock"], "volumeMounts": [mount]}
+    made["spec"]["initContainers"] = [makes]
+    cluster.kubectl("-n", namespace, "create", "-f", "-", input=json.dumps(made))
+    path = "jsonpath={.status.phase}"
+    wait(
+        "it has ended",
+        lambda: cluster.kubectl("-n", namespace, "get", "pod", "reader", "-o", path) == "Succeeded",
+        lambda: cluster.kubectl("-n", namespace, "describe", "pod", "reader"),
+    )
+    node = msgspec.json.decode(cluster.kubectl("-n", namespace, "logs", "reader"), type=Node)
+    (found,) = examine.nodes([node], ())
+    assert (found.id, found.where) == ("HOST-04", f"node {cluster.node}")

@@ -1,5 +1,7 @@
 """Facts are gathered, and every check is asked of them."""
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -13,7 +15,7 @@ from upcall.doctor.checks import deployment as of_deployment
 from upcall.doctor.checks import host as of_host
 from upcall.doctor.checks import machine as of_machine
 from upcall.doctor.checks import node as of_node
-from upcall.doctor.facts import dependencies
+from upcall.doctor.facts import clock, dependencies
 from upcall.doctor.facts.cluster import Cluster, gather
 from upcall.doctor.facts.deployment import Deployment, Workload
 from upcall.doctor.facts.machine import Machine
@@ -82,11 +84,14 @@ def _runs_docker(each: Workload) -> bool:
 async def cluster(api: Api, looks: Nodes = "none") -> Report:
     """Raises Away."""
     try:
-        facts = await gather(api)
-        if looks == "none":
-            return judged(facts)
-        invokers = [*of_cluster.deployment(facts).invokers()]
-        return judged(facts, await probe(api, facts, invokers, everywhere=looks == "all"))
+        facts, off = await asyncio.gather(gather(api), asyncio.to_thread(clock.ahead, api.server, time.time))
+        probed = None
+        if looks != "none":
+            invokers = [*of_cluster.deployment(facts).invokers()]
+            probed = await probe(api, facts, invokers, everywhere=looks == "all")
+        found = judged(facts, probed)
+        own = [*of_host.clock("this host", off)]
+        return msgspec.structs.replace(found, findings=_once([*found.findings, *own]))
     finally:
         await api.close()
 

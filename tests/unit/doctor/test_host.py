@@ -169,6 +169,8 @@ def test_what_is_near_a_failure_is_none(tmp_path: Path) -> None:
     assert blamed(near, each, images=images) == []
     old = msgspec.structs.replace(found, kernel="6.11.9")
     assert blamed(old, each, images=("openwhisk/controller:1",)) == []
+    first = msgspec.structs.replace(found, kernel="6.14.0", cgroup=1)
+    assert blamed(first, each, images=("openwhisk/controller:1",)) == []
     asked = ours(UBUNTU)
     api("1.40")(asked.pod)
     assert blamed(found, asked) == []

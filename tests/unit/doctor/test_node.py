@@ -1,9 +1,13 @@
 """A host's files are read from where they lie."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
-from upcall.doctor.facts.node import gather
+import msgspec
+
+from upcall.doctor.facts.node import Node, gather
 
 
 def test_a_made_root_is_read(tmp_path: Path) -> None:
@@ -31,3 +35,14 @@ def test_this_machine_is_read() -> None:
     assert node.kernel
     assert node.disks["/"].size > node.disks["/"].free > 0
     assert node.files > 0
+
+
+def test_what_was_read_is_printed_as_json(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text('PRETTY_NAME="Talos (v1.7.0)"\n')
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-m", "upcall.doctor.facts.node", "--root", str(tmp_path), "--path", "/data"]
+    done = subprocess.run([*command, "--name", "a"], check=True, capture_output=True, text=True)
+    node = msgspec.json.decode(done.stdout, type=Node)
+    assert (node.said, node.system, node.kind("/data")) == ("node a", "Talos (v1.7.0)", "directory")
+    assert node.places["/var/run/docker.sock"].kind == "absent"

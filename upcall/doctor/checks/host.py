@@ -172,11 +172,15 @@ def groups(node: Node) -> Iterator[Finding]:
 
 
 def clocks(node: Node) -> Iterator[Finding]:
-    if node.clock_off is not None and abs(node.clock_off) > SKEW:
-        off = f"{abs(node.clock_off):.0f} s"
-        side = "ahead of" if node.clock_off > 0 else "behind"
-        evidence = f"the clock of {node.said} is {off} {side} the API server's"
-        yield FAILURES["HOST-15"].found(node.said, evidence, None, {"node": node.said, "off": off})
+    yield from clock(node.said, node.clock_off)
+
+
+def clock(where: str, ahead: float | None) -> Iterator[Finding]:
+    """`ahead`: seconds, of the API server's; None where that is not known."""
+    if ahead is not None and abs(ahead) > SKEW:
+        off, side = f"{abs(ahead):.0f} s", "ahead of" if ahead > 0 else "behind"
+        evidence = f"the clock of {where} is {off} {side} the API server's"
+        yield FAILURES["HOST-15"].found(where, evidence, None, {"node": where, "off": off})
 
 
 def machines(host: Host) -> Iterator[Finding]:
