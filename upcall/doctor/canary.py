@@ -18,6 +18,8 @@ PATIENCE = 6.0
 """Seconds for a record: a cold start is in it."""
 LATE = 1.5
 """Seconds for its lines, behind the record."""
+AGAIN = 2.0
+"""Seconds for the second record."""
 PAUSE = 0.1
 LINE = "the canary sings"
 CODES = {
@@ -75,7 +77,7 @@ def _judged(platform: Platform, name: str, where: str) -> Iterator[Finding]:
         yield FAILURES["K8S-12"].found(where, f"{started.status}: {why}", None, {"why": why})
         return
     id = str(started.document["activationId"])
-    record = _record(platform, id)
+    record = _record(platform, id, PATIENCE)
     if record is None:
         why = f"the activation {id} was accepted and has not ended in {PATIENCE:g} s"
         yield FAILURES["K8S-13"].found(where, why, None, {"why": why}).but(severity="error")
@@ -90,7 +92,7 @@ def _judged(platform: Platform, name: str, where: str) -> Iterator[Finding]:
 def _mute(platform: Platform, name: str, id: str, where: str) -> Iterator[Finding]:
     """It ran, and its line is nowhere."""
     again = platform.ask("POST", "_", "actions", name, body={"song": id})
-    record = _record(platform, str((again.document or {}).get("activationId", ""))) or {}
+    record = _record(platform, str((again.document or {}).get("activationId", "")), AGAIN) or {}
     times = [each.get("key") for each in record.get("annotations") or ()]
     evidence = f"the activation {id} has printed a line, and no log has it"
     if "initTime" in times:
@@ -100,8 +102,8 @@ def _mute(platform: Platform, name: str, id: str, where: str) -> Iterator[Findin
         yield FAILURES["K8S-17"].found(where, evidence)
 
 
-def _record(platform: Platform, id: str) -> dict[str, Any] | None:
-    deadline = time.monotonic() + PATIENCE
+def _record(platform: Platform, id: str, patience: float) -> dict[str, Any] | None:
+    deadline = time.monotonic() + patience
     while id and time.monotonic() < deadline:
         answer = platform.ask("GET", "_", "activations", id)
         if answer.status < _REFUSED and isinstance(answer.document, dict):

@@ -72,7 +72,7 @@ class Platform:
     ],
 )
 def test_each_step(monkeypatch: pytest.MonkeyPatch, fault: str, ids: list[str]) -> None:
-    for name in ("PATIENCE", "LATE", "PAUSE"):
+    for name in ("PATIENCE", "LATE", "AGAIN", "PAUSE"):
         monkeypatch.setattr(canary, name, 0.02)
     platform = Platform(fault)
     found = sing(platform, "http://there")

@@ -52,7 +52,7 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
 
 async def probe(api: Api, cluster: Cluster, invokers: Sequence[Workload], *, everywhere: bool = False) -> Probed:
     """Raises Away."""
-    there = [each for each in cluster.of("Node") if _is_ready(each)]
+    there = [each for each in cluster.of("Node") if _is_ready(each) and not _is_windows(each)]
     chosen = there if everywhere else sample(there)
     paths = sorted({str(path.get("path", "")) for each in invokers for _, _, path in each.host_paths()} - {*CANDIDATES})
     image, secrets = _image(invokers)
@@ -118,13 +118,13 @@ def pod(name: str, node: str, image: str, paths: Sequence[str] = (), secrets: Se
 
 
 async def _read(api: Api, made: Object, node: str) -> Node | str:
-    """What it is, or why that is not known. Raises Away."""
+    """What it is, or why that is not known."""
     name = made["metadata"]["name"]
     try:
         await api.create(made)
         why = await _end(api, name)
         return why or _read_from(await api.log(name), node)
-    except Refused as error:
+    except (Refused, Away) as error:
         return str(error).replace(name, "PROBE")
     finally:
         await _gone(api, name)
@@ -213,6 +213,11 @@ def _told(answers: Sequence[Node | str]) -> list[str]:
 def _is_ready(node: Object) -> bool:
     conditions: Sequence[Mapping[str, Any]] = (node.get("status") or {}).get("conditions") or ()
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+
+
+def _is_windows(node: Object) -> bool:
+    about = (node.get("status") or {}).get("nodeInfo") or {}
+    return str(about.get("operatingSystem", "")) == "windows"
 
 
 def _name(found: Object) -> str:
