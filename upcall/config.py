@@ -98,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logs_store: LogStore
     logs_folder: Path
     log_markers: bool
+    shared_packages_execute_only: bool
     parameter_encryption: str
     parameter_keys: dict[str, str]
     """In base64, by algorithm."""

@@ -1,5 +1,5 @@
-"""Settings of what is kept of an activation, where its log goes, and the keys of locked parameters (spec: store.md
-§6.2, logs.md §6, container.md §2.4)."""
+"""Settings of what is kept and who may read it: records, where logs go, locked parameters, shared packages (spec:
+store.md §6.2, logs.md §6, container.md §2.4, rest-api.md §6.2)."""
 
 import base64
 import binascii
@@ -119,6 +119,14 @@ RECORD_SETTINGS: tuple[Setting, ...] = (
         "off",
         "OpenWhisk's markers in log lines, as in [marker:invoker_activationRun_finish:153:42]: on or off",
         ("whisk.metrics.logs-enabled", "METRICS_LOG"),
+    ),
+    Setting(
+        "shared-packages.execute-only",
+        switch,
+        "off",
+        "whether others may call what is in a published package and not read it: on or off",
+        ("whisk.shared-packages-execute-only",),
+        roles=("serve", "controller"),
     ),
     Setting(
         "parameter-encryption",

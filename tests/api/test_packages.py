@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import Api, Reply
+from upcall.controller.call import Policy
 from upcall.model.entities import Package
 
 CODE = {"kind": "python:3.11", "code": "def main(a): return a"}
@@ -212,6 +213,25 @@ async def test_others_reach_what_is_published_and_learn_nothing_else(api: Api) -
         assert told(reply) == (403, DENIED.format("guest/shared"))
         reply = await api(method, "guest/packages/shared", {} if method == "PUT" else None, user="other")
         assert told(reply) == (403, DENIED.format("guest/shared"))
+
+
+async def test_what_others_share_may_be_for_calls_alone(api: Api) -> None:
+    await put(api, "packages/p", publish=True)
+    await put(api, "actions/p/a")
+    await put(api, "packages/b", "other", binding={"namespace": "guest", "name": "p"})
+    strict = Api(api.store, policy=Policy(execute_only=True))
+    why = "GET not permitted for "
+    for path, text in (
+        ("guest/packages/p", f"{why}'guest/p' since it's a shared package"),
+        ("_/packages/b", "GET not permitted since b is a binding of a shared package"),
+        ("guest/actions/p/a", f"{why}'guest/p' since it's an action in a shared package"),
+        ("_/actions/b/a", f"{why}'other/b/a'. Resource does not exist or is an action in a shared package binding."),
+    ):
+        assert told(await strict("GET", path, user="other")) == (403, text)
+    for path in ("_/packages/p", "_/actions/p/a"):
+        assert (await strict("GET", path)).status == 200
+    identity = await api.identity("other")
+    assert (await strict.parts.resolver.plan(identity, "other/b", "a")).name.id == "guest/p/a"
 
 
 async def test_what_is_made_private_is_gone_for_others_at_once(api: Api) -> None:

@@ -9,6 +9,7 @@ from upcall.app.offer import docker_manifest, manifest_of
 from upcall.app.parts import events_topic, remote_metrics, topic_prefix
 from upcall.config import Settings
 from upcall.containers import kinds
+from upcall.controller.call import Policy
 from upcall.controller.doors import Doors
 from upcall.controller.server import Front
 from upcall.controller.service import Controller
@@ -58,15 +59,15 @@ def make_controller(
         events=events_topic(settings),
         ready=ready,
         logs_elsewhere=settings.logs_store == "driver",
-        lock=lock_of(settings),
+        policy=Policy(lock_of(settings), settings.shared_packages_execute_only),
     )
 
 
-def lock_of(settings: Settings) -> Lock | None:
+def lock_of(settings: Settings) -> Lock:
     """What locks parameters when they are written. Raises Misconfigured where its key is missing."""
     algorithm = settings.parameter_encryption
     if algorithm in ("off", "noop"):
-        return None
+        return list
     if algorithm not in settings.parameter_keys:
         raise Misconfigured(
             f"parameter-encryption is {algorithm}, and there is no key for it: set parameter-keys.{algorithm}"

@@ -36,6 +36,15 @@ _INT = 2**31
 _LONG = 2**63
 
 
+class Policy(msgspec.Struct, frozen=True):
+    """What the operator says of documents."""
+
+    lock: Callable[[list[Parameter]], list[Parameter]] = list
+    """Locks parameters that are written."""
+    execute_only: bool = False
+    """Whether what is in others' packages is called, and not read."""
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What `upcall.app` gives to the API."""
 
@@ -66,8 +75,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Who may ask for more; without there are no such routes."""
     ready: Callable[[], Awaitable[Answer]] | None = None
     """What `GET /ready` says; without it there is no such route."""
-    lock: "Callable[[list[Parameter]], list[Parameter]]" = list
-    """Locks parameters that are written."""
+    policy: Policy = Policy()
     kinds: Collection[str] = ()
     """The deployment's whitelist of kinds; empty allows all."""
     tid_header: bytes = TID_HEADER

@@ -17,7 +17,7 @@ from upcall.core.actions import check_put, create, read_put, update, without_cod
 from upcall.core.fields import inherit
 from upcall.core.packages import NONE, Chain, outer_parameters
 from upcall.core.rights import Right, check_right
-from upcall.errors import BadRequest, Conflict, NotFound
+from upcall.errors import BadRequest, Conflict, Forbidden, NotFound
 from upcall.http.body import read_json
 from upcall.http.envelope import Answer
 from upcall.model import texts
@@ -73,6 +73,9 @@ async def get_action(call: Call) -> Answer:
     chain = await _chain(call)
     path, name = chain[-1].id if chain else call.namespace, call.path["name"]
     code = query_boolean(call.request, "code", default=True)
+    if chain and call.parts.policy.execute_only and chain[-1].namespace != call.identity.namespace.name:
+        bound, package = len(chain) > 1, f"{call.namespace}/{call.path['package']}"
+        raise Forbidden(texts.bound_action(f"{package}/{name}") if bound else texts.shared_action(package))
     action, _ = await documents.read(call, Action, f"{path}/{name}")
     if chain:
         action = structs.replace(action, parameters=inherit(outer_parameters(chain), action.parameters))
@@ -122,7 +125,7 @@ def _locked(call: Call, action: Action) -> Action:
     """A sequence's parameter is its components: everybody may read it."""
     if action.exec.kind == SEQUENCE:
         return action
-    return structs.replace(action, parameters=call.parts.lock(action.parameters))
+    return structs.replace(action, parameters=call.parts.policy.lock(action.parameters))
 
 
 async def _chain(call: Call) -> Chain:

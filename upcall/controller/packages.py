@@ -21,7 +21,7 @@ from upcall.core.packages import (
     update_package,
 )
 from upcall.core.rights import check_right
-from upcall.errors import BadRequest, Conflict, NotFound
+from upcall.errors import BadRequest, Conflict, Forbidden, NotFound
 from upcall.http.body import read_json
 from upcall.http.envelope import Answer
 from upcall.model import texts
@@ -81,7 +81,7 @@ async def put_package(call: Call) -> Answer:
         if target is not None:
             check_target(target)
         package = create_package(put, call.namespace, name, now=parts.now())
-        package.parameters = call.parts.lock(package.parameters)
+        package.parameters = call.parts.policy.lock(package.parameters)
         await documents.write(call, package, None)
         return ok(_view(package))
     if not overwrite:
@@ -89,7 +89,7 @@ async def put_package(call: Call) -> Answer:
     package = update_package(old, put, now=parts.now())
     if target is not None:
         check_target(target)
-    package.parameters = call.parts.lock(package.parameters)
+    package.parameters = call.parts.policy.lock(package.parameters)
     await documents.write(call, package, rev)
     return ok(_view(package))
 
@@ -100,6 +100,9 @@ async def get_package(call: Call) -> Answer:
         chain = await call.parts.resolver.chain(call.identity, id)
     except NotFound:
         raise NotFound(texts.package_missing(id)) from None
+    if call.parts.policy.execute_only and chain[-1].namespace != call.identity.namespace.name:
+        bound = len(chain) > 1
+        raise Forbidden(texts.bound_package(call.path["name"]) if bound else texts.shared_package(id))
     shown = _view(chain[0], merged_parameters(chain))
     actions = await _actions(call, chain)
     shown.actions = [_in_package(each) for each in actions if not _is_feed(each)]

@@ -13,7 +13,7 @@ from upcall.controller.acks import Acks
 from upcall.controller.admission import Admission
 from upcall.controller.auth import Authenticator
 from upcall.controller.cache import DocumentCache
-from upcall.controller.call import Parts
+from upcall.controller.call import Parts, Policy
 from upcall.controller.compose import Composer
 from upcall.controller.events import Events
 from upcall.controller.exchange import Edge
@@ -30,7 +30,6 @@ from upcall.errors import Unavailable
 from upcall.http.envelope import Answer
 from upcall.http.metrics import Exposed, Metrics
 from upcall.http.operator import Operator
-from upcall.keys import Lock
 from upcall.measures import many
 from upcall.model import texts
 from upcall.model.entities import BLACKBOX, Exec
@@ -52,8 +51,8 @@ class Controller:
     """`async with` it: inside, `port` accepts connections. `ended` is the server's task: done only when something is
     wrong, or after `stop`. `local` says whether the one Invoker is enabled, where it is in this process; without it the
     bus has Invokers, and they are supervised. `metrics` are what others in this process have for `GET /metrics`; None:
-    no such route. `several`: there may be other controllers on the bus. `events` is where user events go, if anywhere.
-    `lock` locks parameters that are written."""
+    no such route. `several`: there may be other controllers on the bus. `events` is where user events
+    go, if anywhere."""
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class Controller:
         events: Topic | None = None,
         ready: Callable[[], Awaitable[Answer]] | None = None,
         logs_elsewhere: bool = False,
-        lock: Lock | None = None,
+        policy: Policy = Policy(),  # noqa: B008 - frozen
     ) -> None:
         self._name = name
         self._bus = bus
@@ -84,13 +83,11 @@ class Controller:
         self._balancing = balancing
         self.fleet = Fleet(balancing, limits, local=local)
         self._supervised = local is None
-        self._metrics = metrics
-        self._operator = operator
+        self._metrics, self._operator = metrics, operator
         self._prefix, self._several, self._events = prefix, several, events
         self._cluster: Cluster | None = None
         self._ready = ready
-        self._logs_elsewhere = logs_elsewhere
-        self._lock = lock
+        self._logs_elsewhere, self._policy = logs_elsewhere, policy
         self.hindrances: list[str] = []
         """Why it does not do its work, in sentences."""
         self._figures = Figures()
@@ -290,7 +287,7 @@ class Controller:
             operator=self._operator,
             ready=self._ready,
             logs_elsewhere=self._logs_elsewhere,
-            lock=self._lock or list,
+            policy=self._policy,
         )
 
     def _pulled(self, exec_: Exec) -> bool:

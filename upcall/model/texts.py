@@ -195,6 +195,22 @@ def package_not_empty(count: int) -> str:
     return f"Package not empty (contains {contents}). Set force param or delete package contents."
 
 
+def shared_package(id: str) -> str:
+    return f"GET not permitted for '{id}' since it's a shared package"
+
+
+def bound_package(name: str) -> str:
+    return f"GET not permitted since {name} is a binding of a shared package"
+
+
+def shared_action(package: str) -> str:
+    return f"GET not permitted for '{package}' since it's an action in a shared package"
+
+
+def bound_action(id: str) -> str:
+    return f"GET not permitted for '{id}'. Resource does not exist or is an action in a shared package binding."
+
+
 def member_missing(name: str) -> str:
     return f"Object is missing required member '{name}'"
 
