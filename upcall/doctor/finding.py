@@ -4,10 +4,19 @@ A failure is knowledge: what it looks like, why it happens, what helps. A findin
 what shows it. A patch is the part of a fix that a machine can apply.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+
+_UNSEEN = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
+
+
+def plain(text: str) -> str:
+    """In one line, without control characters."""
+    return _UNSEEN.sub(" ", text) if _UNSEEN.search(text) else text
+
 
 Severity = Literal["error", "warning"]
 Source = Literal["node", "cluster", "text", "configuration", "dependency", "canary"]
@@ -86,6 +95,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cause: str
     fix: str
     patch: Patch | None = None
+
+    def __post_init__(self) -> None:
+        """Others' words are shown on terminals: nothing of them moves a cursor there, or turns text around."""
+        for name in ("where", "evidence", "cause", "fix"):
+            msgspec.structs.force_setattr(self, name, plain(getattr(self, name)))
 
     def but(self, **changes: Any) -> "Finding":
         """The same with other words."""

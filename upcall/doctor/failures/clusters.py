@@ -13,7 +13,10 @@ CLUSTERS = (
         words={"label": "openwhisk-role=invoker"},
         sources=("cluster", "text"),
         see=("https://github.com/apache/openwhisk-deploy-kube/issues/437",),
-        patterns=(r"didn'?t match (?:pod'?s )?node (?:affinity|selector)", r"MatchNodeSelector"),
+        patterns=(
+            r"didn'?t match (?:pod'?s )?node (?:affinity|selector)",
+            r"matchnodeselector|predicate nodeaffinity failed",
+        ),
     ),
     Failure(
         id="K8S-02",
@@ -25,9 +28,10 @@ CLUSTERS = (
         words={"taint": "kubectl describe node shows it"},
         sources=("cluster", "text"),
         patterns=(
-            r"had untolerated taint \{(?P<taint>[^}]+)\}",
+            r"had untolerated taint(?:\(s\)| \{(?!node\.kubernetes\.io/disk-pressure)(?P<taint>[^}]+)\})",
             r"had taints? \{(?P<taint>[^}]+)\}, that the pod didn'?t tolerate",
             r"had taints that the pod didn'?t tolerate",
+            r"podtoleratesnodetaints",
         ),
     ),
     Failure(
@@ -47,7 +51,11 @@ CLUSTERS = (
         cause="The Invoker's number is taken from the wrong part of the pod's name: the name before it has a hyphen.",
         fix="Take what is behind the last hyphen: ${{HOSTNAME##*-}}. upcall's Invoker does so by itself.",
         sources=("configuration", "text"),
-        patterns=(r"numberformatexception: for input string: \\?\"[a-z][\w-]*\\?\"",),
+        patterns=(
+            r"numberformatexception: for input string: \\?\"[a-z][\w-]*\\?\"",
+            r"invalid literal for int\(\) with base 10: '[\w-]*invoker[\w-]*'",
+            r"'[^']*' is no number of an invoker",
+        ),
     ),
     Failure(
         id="K8S-05",
@@ -95,7 +103,10 @@ CLUSTERS = (
         "shows what there is.",
         words={"kind": "an object", "version": "policy/v1beta1 ended with 1.25"},
         sources=("cluster", "text"),
-        patterns=(r"no matches for kind \\?\"(?P<kind>\w+)\\?\" in version \\?\"(?P<version>[\w./]+)",),
+        patterns=(
+            r"no matches for kind \\?\"(?P<kind>\w+)\\?\" in version \\?\"(?P<version>[\w./]+)",
+            r"no matches for (?P<version>[\w.]+)/, kind=(?P<kind>\w+)",
+        ),
     ),
     Failure(
         id="K8S-09",
@@ -123,8 +134,10 @@ CLUSTERS = (
         sources=("cluster", "text"),
         see=("https://github.com/apache/openwhisk-deploy-kube/issues/528",),
         patterns=(
-            r"(?:back-off|failed to) pull(?:ing)? image \\?\"(?P<image>[^\"\\]+)",
-            r"imagepullbackoff|errimagepull",
+            r"(?:back-off|failed to) pull(?:ing)? image \\?\"(?P<image>[^\"\\]+)(?![^\n]*no matching manifest)",
+            r"pull access denied for (?P<image>[^\s,]+)",
+            r"manifest for (?P<image>\S+) not found",
+            r"imagepullbackoff|errimagepull|invalidimagename",
             r"toomanyrequests: you have reached your[^\n]*pull rate limit",
         ),
     ),
@@ -138,7 +151,7 @@ CLUSTERS = (
         sources=("cluster", "text"),
         patterns=(
             r"timed out waiting for \[\d+\] milliseconds for \[pod\]",
-            r"client-side throttling[^\n]*request: post:\S*/pods",
+            r"throttling[^\n]*request: post:\S*/pods",
         ),
     ),
     Failure(
@@ -151,7 +164,10 @@ CLUSTERS = (
         words={"why": "the test action fails, or its Invoker does not reach Kafka"},
         sources=("canary", "text"),
         see=("https://github.com/apache/openwhisk-deploy-kube/issues/466",),
-        patterns=(r"there are no invokers available", r"no invokers available"),
+        patterns=(
+            r"no invokers available",
+            r"install-packages\S* +0/1 +init:0/1 +\d+(?: \([^)]*\))? +(?:\d{2,}m|\d+[hd])",
+        ),
     ),
     Failure(
         id="K8S-13",
@@ -278,6 +294,10 @@ CLUSTERS = (
         fix="Give it a startupProbe and a longer period (upcall manifests has both); see in its log what keeps it.",
         words={"pod": "a pod"},
         sources=("cluster", "text"),
-        patterns=(r"liveness probe failed", r"failed liveness probe, will be restarted"),
+        patterns=(
+            r"liveness probe failed",
+            r"container \S* ?failed liveness probe",
+            r"probetype=\"liveness\"[^\n]*proberesult=\"?failure",
+        ),
     ),
 )

@@ -14,6 +14,8 @@ DEPENDENCIES = (
         patterns=(
             r"connection to node \d+ \((?P<broker>[^)\s]+)\) could not be established",
             r"(?<!/bootstrap: )failed to resolve '(?P<broker>[^']+)'",
+            r"(?P<broker>[^\s/]+:\d+)/\d+: (?:connect to \S+ failed|connection setup timed out)",
+            r"error connecting to node (?P<broker>\S+) \(id: \d",
         ),
     ),
     Failure(
@@ -28,7 +30,8 @@ DEPENDENCIES = (
         patterns=(
             r"(?P<what>name or password is incorrect)",
             r"\"error\": ?\"not_found\", ?\"reason\": ?\"(?P<what>no_db_file|database does not exist\.?)\"",
-            r"(?P<what>you are not authorized to access this db)",
+            r"(?P<what>you are not authorized to access this db|you are not a server admin)",
+            r"cannot be used: (?P<what>the database refuses the user '[^']*')",
         ),
     ),
     Failure(
@@ -36,13 +39,15 @@ DEPENDENCIES = (
         severity="error",
         symptom="CouchDB: require_valid_user; _users and _replicator are missing",
         cause="CouchDB's set-up has not been finished: {what}.",
-        fix="Finish it as a single node: POST /_cluster_setup with action enable_single_node (or single_node=true).",
+        fix="Finish it as a single node: POST /_cluster_setup with action enable_single_node (or single_node=true). "
+        "Where it asks each request for a user (require_valid_user), name one to all that ask, probes too.",
         words={"what": "its system databases are missing, or it asks for users that it has not"},
         sources=("dependency", "text"),
         see=("https://github.com/apache/openwhisk-deploy-kube/issues/553",),
         patterns=(
             r"(?P<what>_users database does not exist|database '\S*_users' does not exist)",
-            r"chttpd_auth_cache changes listener died[^\n]*database_does_not_exist",
+            r"database_does_not_exist[^\n]*(?P<what>load_shards_from_db)",
+            r"\"error\": ?\"unauthorized\", ?\"reason\": ?\"(?P<what>authentication required)",
         ),
     ),
     Failure(
@@ -54,9 +59,10 @@ DEPENDENCIES = (
         words={"there": "fewer", "wanted": "1 MB of arguments and what goes with them"},
         sources=("dependency", "text"),
         patterns=(
-            r"recordtoolargeexception",
-            r"message size too large",
             r"the message is (?P<wanted>\d+) bytes when serialized which is larger than (?P<there>\d+)",
+            r"message size is (?P<wanted>\d+) bytes which exceeds the maximum [a-z ]+ of (?P<there>\d+)",
+            r"recordtoolargeexception|messagesizetoolarge|message size too large",
+            r"message larger than the max message size the server will accept",
         ),
     ),
     Failure(
@@ -71,7 +77,11 @@ DEPENDENCIES = (
         patterns=(
             r"(?P<place>\S+)/bootstrap: (?:connect to \S+ failed|failed to resolve)",
             r"connection to node -\d+ \((?P<place>[^)\s]+)\) could not be established",
-            r"couldn't resolve server (?P<place>\S+) from bootstrap\.servers",
+            r"couldn't resolve server (?P<place>\S+) from bootstrap\.servers|no resolvable bootstrap urls",
+            r"error connecting to node (?P<place>\S+) \(id: -",
+            r"the store (?P<place>\S+) cannot be used: [^\n]*look whether the server runs",
+            r"connection to server at \"(?P<place>[^\"\\]+)\", port \d+ failed: (?:connection ref|timeout|no route)",
+            r"clientcnxn: [^\n]*server (?P<place>[^\s,]+),? [^\n]*connection refused",
         ),
     ),
     Failure(
@@ -83,7 +93,13 @@ DEPENDENCIES = (
         "settings and where they come from.",
         words={"keys": "those that the lines before name"},
         sources=("configuration", "text"),
-        patterns=(r"bad configuration, cannot start", r"required property (?P<keys>[\w.]+) (?:still )?not set"),
+        patterns=(
+            r"bad configuration, cannot start",
+            r"required property (?P<keys>[\w.]+) (?:still )?not set",
+            r"no configuration setting found for key '(?P<keys>[^']+)'",
+            r"cannot convert configuration to a value of type [^\n]*key not found: '(?P<keys>[^']+)'",
+            r"\d+ settings are wrong or missing|needs brokers: name them by",
+        ),
     ),
     Failure(
         id="CFG-02",
@@ -95,7 +111,8 @@ DEPENDENCIES = (
         sources=("configuration", "text"),
         patterns=(
             r"invalid runtimes? manifest[^\n:]*:? ?(?P<what>[^\n]+)?",
-            r"runtimes manifest[^\n]*(?:is no json|cannot be parsed|malformed)",
+            r"runtimes manifest[^\n]*(?:is no json|cannot be (?:read|parsed)|malformed)",
+            r"(?P<what>\w+ has multiple versions, but no default|found more than one default for [^\n]+)",
         ),
     ),
 )

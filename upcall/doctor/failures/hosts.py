@@ -36,7 +36,8 @@ HOSTS = (
         patterns=(
             r"loading shared libraries: libapparmor\.so\.1",
             r"libapparmor\.so\.1: (?:cannot (?:open|read)|is a directory)",
-            r"mount.*?(?P<path>/[^\s:\"']*libapparmor\.so\.1)[^\n]*not a directory",
+            r"mount[^\n]{0,300}?(?P<path>/[^\s:\"']*libapparmor\.so\.1)[^\n]*not a directory",
+            r"hostPath type check failed: (?P<path>\S*libapparmor\.so\.1) is not a file",
         ),
     ),
     Failure(
@@ -72,6 +73,8 @@ HOSTS = (
         patterns=(
             r"(?P<path>/\S*docker\.sock['\"]?):? is a directory",
             r"can't create unix socket (?P<path>/\S*docker\.sock): is a directory",
+            r"listening socket \((?P<path>/\S*docker\.sock)\): is a directory",
+            r"mounting \"(?P<path>/[^\s\"\\]*docker\.sock)[^\n]*not a directory",
         ),
     ),
     Failure(
@@ -89,6 +92,8 @@ HOSTS = (
             r"permission denied[^\n]*(?P<path>/\S*docker\.sock)",
             r"(?P<path>/\S*docker\.sock): (?:connect: )?permission denied",
             r"permission denied while trying to connect to the docker",
+            r"connect eacces (?P<path>/\S*docker\.sock)",
+            r"avc: +denied [^\n]*path=\"(?P<path>/[^\s\"\\]*docker\.sock)",
         ),
     ),
     Failure(
@@ -129,6 +134,7 @@ HOSTS = (
             r"nosuchfileexception: (?P<path>/containers/\S+)",
             r"configured logging driver does not support reading",
             r"failed to read logs?[^\n]*-json\.log",
+            r"\"logs\" command is supported only for \"json-file",
         ),
     ),
     Failure(
@@ -143,8 +149,9 @@ HOSTS = (
         sources=("node", "text"),
         see=("https://github.com/apache/openwhisk/issues/1982",),
         patterns=(
-            r"(?:docker-)?runc (?:pause|resume)[^\n]*(?:fail|error|exit(?:ed)?(?: status| code)? [1-9])",
+            r"(?:docker-)?runc (?:pause|resume)[^\n]*(?:fail|error|exit(?:ed)?(?: with)?(?: status| code)? [1-9])",
             r"runc[^\n]*container[^\n]*does not exist",
+            r"failed to pause container[^\n]*freezer",
         ),
     ),
     Failure(
@@ -157,7 +164,8 @@ HOSTS = (
         patterns=(
             r"kernel memory accounting (?:is )?disabled",
             r"kernel memory accounting[^\n]*not supported",
-            r"(?:mountpoint for|open /sys/fs/)\s*\S*cgroup\S*[^\n]*(?:no such file|not found)",
+            r"open(?:at2?)? /sys/fs/cgroup\S*[^\n]*no such file",
+            r"cgroup mountpoint does not exist|mountpoint for \w+ cgroup not found",
         ),
     ),
     Failure(
@@ -175,6 +183,7 @@ HOSTS = (
         patterns=(
             r"system oom encountered, victim process: (?:kubelet|dockerd|containerd)",
             r"out of memory: kill(?:ed)? process \d+ \((?:kubelet|dockerd|containerd)\)",
+            r"oom-kill:[^\n]*task=(?:kubelet|dockerd|containerd),",
         ),
     ),
     Failure(
@@ -206,7 +215,9 @@ HOSTS = (
         patterns=(
             r"low on resource: (?:ephemeral-storage|imagefs|nodefs|inodes)",
             r"node has diskpressure|nodehasdiskpressure|had diskpressure|condition: \[diskpressure\]",
-            r"no space left on device",
+            r"untolerated taint \{node\.kubernetes\.io/disk-pressure",
+            r"failed to garbage collect required amount of images",
+            r"(?<!namespace failed: )(?<!watch failed: )no space left on device(?! \(user limit on inotify)",
         ),
     ),
     Failure(
@@ -225,6 +236,7 @@ HOSTS = (
             r"violates podsecurity [\\\"']*(?P<level>\w+):\S+?: (?P<what>[^\n(]+)",
             r"unable to validate against any security context constraint",
             r"hostpath volumes are not allowed to be used",
+            r"privileged containers are not allowed",
         ),
     ),
     Failure(
@@ -243,7 +255,8 @@ HOSTS = (
             r"too many open files",
             r"(?:fork|clone|pthread_create|start(?:ing)? (?:a )?(?:new )?thread|runtime/cgo)[^\n]*"
             r"resource temporarily unavailable",
-            r"inotify[^\n]*(?:no space left on device|limit)",
+            r"inotify[^\n]*(?:no space left on device|limit (?:on|of) [^\n]*(?:reached|exceeded))",
+            r"unable to create (?:new )?native thread|pthread_create failed \(eagain\)",
         ),
     ),
     Failure(
@@ -255,8 +268,9 @@ HOSTS = (
         words={"node": "a host", "off": "some time"},
         sources=("node", "text"),
         patterns=(
-            r"certificate has expired or is not yet valid",
-            r"certificate (?:is )?not (?:yet )?valid (?:yet|before)",
+            r"certificate has expired or is not yet valid(?!: current time \S+ is(?: +after|$))",
+            r"certificate is not yet valid|certificatenotyetvalid|cert_not_yet_valid",
+            r"system clock wrong by (?P<off>-?\d{2,}\.\d+ s)econds",
         ),
     ),
     Failure(

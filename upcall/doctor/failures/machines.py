@@ -19,6 +19,7 @@ MACHINES = (
             r"actions cannot be isolated on this host",
             r"bwrap: (?:no permissions to creat\w+ new namespace|setting up uid map: permission denied|creating new "
             r"namespace failed)",
+            r"apparmor=\"denied\" operation=\"userns_create\"",
         ),
     ),
     Failure(
@@ -28,7 +29,10 @@ MACHINES = (
         cause="bubblewrap is missing, which makes the sandboxes that actions run in.",
         fix="apt-get install bubblewrap (dnf install bubblewrap), or take --driver docker.",
         sources=("node", "text"),
-        patterns=(r"sandboxes that bubblewrap makes; it is missing", r"no such file or directory: '(?:\S*/)?bwrap'"),
+        patterns=(
+            r"sandboxes that bubblewrap makes; it is missing",
+            r"no such file or directory: '(?:\S*/)?bwrap'|bwrap: (?:command )?not found",
+        ),
     ),
     Failure(
         id="LOCAL-03",
@@ -42,9 +46,10 @@ MACHINES = (
         },
         sources=("node", "text"),
         patterns=(
-            r"actions reach the api and dns alone, and no other network: (?P<why>[^\n]+?)(?:: [^:\n]+)?$",
-            r"--action-network private cannot be had: (?P<why>[^\n]+?)(?:: [^:\n]+)?\.?$",
-            r"a tenant's network has no way out: (?P<why>[^\n]+)",
+            r"actions reach the api and dns alone, and no other network: (?P<why>[^:\n]+)",
+            r"--action-network private cannot be had: (?P<why>[^:\n]+)",
+            r"a tenant's network has no way out: (?P<why>[^:\n]+)",
+            r"(?P<why>failed to open\(\) /dev/net/tun)",
         ),
     ),
     Failure(
