@@ -12,6 +12,7 @@ from upcall.doctor import examine
 from upcall.doctor.checks.configuration import faults, given
 from upcall.doctor.facts.deployment import Object, parse
 from upcall.doctor.finding import Finding
+from upcall.errors import Misconfigured
 
 COUCH = {
     "DB_PROVIDER": "CouchDB", "DB_HOST": "couchdb", "DB_PORT": "5984", "DB_WHISK_AUTHS": "subjects",
@@ -149,3 +150,30 @@ def test_a_process_is_told_all_at_once(tmp_path: Path) -> None:
     assert "UPCALL_PORT" in found["CFG-01"]
     assert "KAFKA_HOST_PORT" in found["CFG-01"]
     assert "line 1, column 2" in found["CFG-02"]
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "kind: StatefulSet\nmetadata: 7",
+        "kind: StatefulSet\nspec: [1]",
+        "kind: Service\nspec: [1]",
+        "kind: DaemonSet\nspec: {template: {spec: {containers: [7]}}}",
+        "kind: DaemonSet\nspec: {template: {spec: {volumes: x}}}",
+        "kind: DaemonSet\nspec: {template: {spec: {containers: [{env: [7]}]}}}",
+        "kind: DaemonSet\nspec: {template: {spec: {containers: [{envFrom: [x]}]}}}",
+        f"{BOMB}kind: DaemonSet\nspec: {{template: {{spec: {{containers: [{{command: *a59}}]}}}}}}",
+        "kind: List\nitems: [1]",
+        "kind: ConfigMap\ndata: [1]",
+        "kind: StatefulSet\nspec: {replicas: many}",
+        "kind: 2001-13-45",
+        "kind: ! 2001-99-99",
+    ],
+)
+def test_what_has_another_shape_is_refused(text: str) -> None:
+    with pytest.raises(Misconfigured, match=r"odd\.yml"):
+        examine.manifest(parse(text, "odd.yml"))

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from upcall.doctor.facts.shape import unfit
 from upcall.errors import Misconfigured
 
 Object = dict[str, Any]
@@ -71,14 +72,27 @@ def parse(text: str, source: str) -> Deployment:
     """Manifests in YAML or JSON. Raises Misconfigured."""
     try:
         documents = [each for each in yaml.safe_load_all(text) if each]
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise Misconfigured(f"{source} is no YAML: {error}") from None
+    except RecursionError:
+        raise Misconfigured(f"{source} is no manifest: it is nested too deep") from None
     objects: list[Object] = []
     for each in documents:
         if not isinstance(each, dict) or not isinstance(each.get("kind"), str):
             raise Misconfigured(f"{source} has a document that is no object of Kubernetes: it lacks a kind")
-        objects.extend(each.get("items") or () if each["kind"] == "List" else (each,))
+        objects.extend(_items(each, source) if each["kind"] == "List" else (each,))
+    for each in objects:
+        if wrong := unfit(each):
+            raise Misconfigured(f"{source}: {each['kind']}: {wrong}")
     return Deployment(objects=objects, source=source)
+
+
+def _items(found: Object, source: str) -> list[Object]:
+    """Raises Misconfigured."""
+    items = found.get("items") or []
+    if not isinstance(items, list) or not all(isinstance(each, dict) and "kind" in each for each in items):
+        raise Misconfigured(f"{source} has a List of what are no objects of Kubernetes")
+    return items
 
 
 def workload(kind: str, found: Object, namespace: str) -> Workload:
