@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from upcall.doctor.examine import Report
-from upcall.doctor.finding import CommandPatch, Finding, LinePatch, ObjectPatch, Patch
+from upcall.doctor.finding import CommandPatch, Finding, LinePatch, ObjectPatch, Patch, plain
 
 WELL, WARNINGS, ERRORS = 0, 1, 2
 """Exit codes."""
@@ -31,13 +31,13 @@ def sentence(finding: Finding) -> str:
 
 def table(report: Report) -> str:
     """For people: a block for each finding, and what could not be seen."""
-    lines = [f"Looked at {report.looked_at}."]
+    lines = [f"Looked at {plain(report.looked_at)}."]
     for each in report.findings:
         lines += ["", f"{each.id}  {each.severity:<7}  {each.where}"]
         lines += [*_cell("seen", each.evidence), *_cell("cause", each.cause), *_cell("fix", each.fix)]
         if each.patch is not None:
             lines += _cell("patch", _described(each.patch))
-    lines += ["", *(f"Not seen: {each}" for each in report.unseen)]
+    lines += ["", *(f"Not seen: {plain(each)}" for each in report.unseen)]
     errors = sum(each.severity == "error" for each in report.findings)
     warnings = len(report.findings) - errors
     lines.append(f"{errors} errors, {warnings} warnings." if report.findings else "Nothing is wrong.")

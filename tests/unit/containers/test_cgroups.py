@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from upcall.containers.sandbox import guardian
-from upcall.containers.sandbox.cgroups import Group, Life, Place, detect
+from upcall.containers.sandbox.cgroups import Group, Life, Place, detect, offered
 
 UNIFIED = next(
     (Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines() if " cgroup2 " in line), None
@@ -50,6 +50,15 @@ def test_version_1_trees_are_used_where_they_can_be_written(tmp_path: Path) -> N
         "freezer": Place(1, tmp_path / "cpu,freezer" / "upcall"),
         "cpu": Place(1, tmp_path / "cpu,freezer" / "upcall"),
     }
+
+
+def test_what_is_offered_is_what_would_be_used_and_nothing_is_changed(tmp_path: Path) -> None:
+    tree = a_tree(tmp_path / "tree", "memory pids io")
+    mounts, own = a_mountinfo(tmp_path, (str(tree), "cgroup2", "nsdelegate")), an_own(tmp_path, "0::/some.slice")
+    assert offered(mounts, own) == {"memory", "pids", "freezer"}
+    assert (tree / "cgroup.subtree_control").read_text() == ""
+    assert set(detect(mounts, own)) == offered(mounts, own)
+    assert offered(a_mountinfo(tmp_path, ("/nowhere", "cgroup2", "rw")), own) == set()
 
 
 def test_version_2_alone_gives_all_of_them_and_hands_its_controllers_down(tmp_path: Path) -> None:
