@@ -17,6 +17,7 @@ from upcall.containers.kubernetes.options import PodOptions
 from upcall.errors import StartFailed
 from upcall.kubernetes.client import Api
 from upcall.model import texts
+from upcall.ports import ContainerSpec
 
 Trial = Callable[[KubernetesContainers], Awaitable[None]]
 Use = Callable[..., None]
@@ -117,3 +118,36 @@ def test_what_an_earlier_life_has_left_goes_at_the_start(use: Use, cluster: Clus
         assert names(cluster, namespace) == []
 
     use(trial, boot="c")
+
+
+def test_a_pod_that_comes_up_while_the_driver_closes_is_not_left(use: Use, cluster: Cluster, namespace: str) -> None:
+    async def trial(driver: KubernetesContainers) -> None:
+        making = [asyncio.create_task(driver.create(each)) for each in numbered(3)]
+        while len(await asyncio.to_thread(names, cluster, namespace)) < 3:
+            assert not any(each.done() and each.exception() for each in making)
+        await driver.close()
+        await asyncio.gather(*making, return_exceptions=True)
+        assert await asyncio.to_thread(names, cluster, namespace) == []
+
+    use(trial)
+
+
+def test_pods_wait_for_room_in_the_namespace(use: Use, cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("-n", namespace, "create", "quota", "small", "--hard=pods=1")
+
+    async def trial(driver: KubernetesContainers) -> None:
+        first, second = numbered(2)
+        container = await driver.create(first)
+        making = asyncio.create_task(driver.create(second))
+        while driver.trouble is None:
+            await asyncio.sleep(0.01)
+        assert "exceeded quota: small" in driver.trouble
+        await container.destroy()
+        await (await making).destroy()
+        assert driver.trouble is None
+
+    use(trial)
+
+
+def numbered(count: int) -> list[ContainerSpec]:
+    return [msgspec.structs.replace(pods.SPEC, name=f"{pods.SPEC.name}{number}") for number in range(count)]

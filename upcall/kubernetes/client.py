@@ -29,6 +29,8 @@ WIDTH = 20
 """Requests at a time, besides the watch."""
 PATIENCE = 10.0
 """Seconds for one request."""
+LONGEST = 30.0
+"""Seconds that the API may ask for."""
 _BUSY, _MISSING, _BROKEN = 429, 404, 500
 
 
@@ -36,7 +38,11 @@ Objects = list[dict[str, Any]]
 
 
 class Away(UpcallError):
-    """The API does not answer."""
+    """The API does not answer, or not now; `after` is how many seconds it asks to be left alone for."""
+
+    def __init__(self, text: str, after: float = 1.0) -> None:
+        super().__init__(text)
+        self.after = after
 
 
 class Refused(UpcallError):
@@ -90,6 +96,18 @@ class Api:
         """Raises Refused, Away."""
         async with self._asked():
             await self._client.apply(cast(Secret, Secret.from_dict(dict(secret))), force=True)
+
+    async def secrets(self, labels: Mapping[str, str]) -> list[str]:
+        """Names of those with the labels. Raises Refused, Away."""
+        async with self._asked():
+            found = self._client.list(Secret, labels=dict(labels))
+            return [each.metadata.name async for each in found if each.metadata and each.metadata.name]
+
+    async def delete_secret(self, name: str) -> None:
+        """One that is not there is no error. Raises Refused, Away."""
+        with contextlib.suppress(_Missing):
+            async with self._asked():
+                await self._client.delete(Secret, name)
 
     async def pod(self, name: str) -> Pod | None:
         """Raises Refused, Away."""
@@ -197,10 +215,16 @@ def _told() -> Iterator[None]:
         status = int(error.status.code or 0)
         text = error.status.message or str(error)
         if status == _BUSY or status >= _BROKEN:
-            raise Away(f"Kubernetes' API: {text}") from error
+            raise Away(f"Kubernetes' API: {text}", _after(error)) from error
         raise (_Missing if status == _MISSING else Refused)(status, text) from error
     except (httpx2.HTTPError, OSError, ConfigError) as error:
         raise Away(f"Kubernetes' API does not answer: {str(error) or type(error).__name__}") from error
+
+
+def _after(error: ApiError) -> float:
+    """Seconds, of the header Retry-After; dates, which Kubernetes does not send, count as none."""
+    given = error.response.headers.get("Retry-After", "")
+    return min(float(given), LONGEST) if given.isdecimal() and float(given) >= 1.0 else 1.0
 
 
 def _at(cluster: Any, master: str) -> Any:

@@ -25,7 +25,7 @@ from upcall.containers.kubernetes.names import label_value, pod_name
 from upcall.containers.kubernetes.options import PodOptions
 from upcall.containers.kubernetes.secrets import Secrets
 from upcall.containers.kubernetes.spec import PORT, pod
-from upcall.containers.kubernetes.state import State, failed
+from upcall.containers.kubernetes.state import State, failed, is_pull
 from upcall.containers.kubernetes.streams import Streams
 from upcall.containers.kubernetes.watching import Watching
 from upcall.errors import Misconfigured, StartFailed
@@ -40,6 +40,7 @@ NEEDED = (("create", ""), ("delete", ""), ("list", ""), ("watch", ""), ("get", "
 _CONNECTING = 0.005
 """Seconds between two attempts."""
 _TAKEN = 409
+_QUOTA = "exceeded quota"
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -74,15 +75,18 @@ class KubernetesContainers:
         self._watching = Watching(api, self._kin)
         self._streams = Streams(api.config, api.namespace)
         self._logs = Logs(self._streams, log_bound)
-        self._secrets = Secrets(credentials, api.namespace, maker, api.apply)
+        self._secrets = Secrets(credentials, api.namespace, maker, api)
         self._containers: dict[str, KubernetesContainer] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._making: set[asyncio.Task[KubernetesContainer]] = set()
+        self._burials: dict[asyncio.Task[None], str] = {}
+        self._full = ""
         self._closing = False
 
     @property
     def trouble(self) -> str | None:
-        """The API's."""
-        return self._watching.trouble
+        """The API's, or that the namespace's quota is used up."""
+        return self._watching.trouble or self._full or None
 
     async def start(self) -> None:
         """Raises Misconfigured."""
@@ -109,6 +113,8 @@ class KubernetesContainers:
             raise StartFailed(f"{texts.pull_failed(spec.image)} {why}", developer=True)
         making = asyncio.get_running_loop().create_task(self._create(spec))
         self._hold(making)
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
@@ -116,13 +122,18 @@ class KubernetesContainers:
             raise
 
     async def close(self) -> None:
-        """Remove every pod."""
+        """Remove every pod, those too that are coming up."""
         self._closing = True
+        for making in self._making:
+            making.cancel()
         try:
             async with asyncio.timeout(self._bounds.delete):
-                names = set(self._containers)
-                await asyncio.gather(*(each.destroy() for each in [*self._containers.values()]))
+                await asyncio.gather(*self._making, return_exceptions=True)
+                names = {*self._containers, *self._burials.values()}
+                await asyncio.gather(*(each.destroy() for each in [*self._containers.values()]), *self._burials)
                 await self._watching.until_gone(names)
+                with contextlib.suppress(Away, Refused):
+                    await self._secrets.close()
         except TimeoutError:
             log.error("not all pods could be removed: what is left goes at the next start")
         while self._tasks:
@@ -159,10 +170,13 @@ class KubernetesContainers:
 
     async def _check_rights(self) -> None:
         """Raises Misconfigured, Away, Refused."""
-        asked = await asyncio.gather(*(self._api.may(verb, "pods", part) for verb, part in NEEDED))
+        needed = [(verb, "pods", part) for verb, part in NEEDED]
+        if self._secrets.apart:
+            needed += [(verb, "secrets", "") for verb in ("create", "patch", "list", "delete")]
+        asked = await asyncio.gather(*(self._api.may(*wish) for wish in needed))
         lacking = [
-            f"{verb} pods{'/' if part else ''}{part}"
-            for (verb, part), may in zip(NEEDED, asked, strict=True)
+            f"{verb} {what}{'/' if part else ''}{part}"
+            for (verb, what, part), may in zip(needed, asked, strict=True)
             if not may
         ]
         if lacking:
@@ -198,13 +212,15 @@ class KubernetesContainers:
         name, news = pod_name(spec.name), _News()
         self._watching.expect(name, news.told)
         try:
-            await self._post(spec)
+            await self._post(spec, news)
             async with asyncio.timeout(self._bounds.run):
                 host = await news.host(spec)
                 await _reach(host, news, spec)
         except BaseException as error:
             self._watching.forget(name)
-            self.background(self._bury(name, news))
+            if news.failed_to_pull:
+                self._secrets.forget(*news.secrets)
+            self._inter(name, news)
             if isinstance(error, TimeoutError):
                 raise StartFailed(texts.PROVISION) from error
             raise
@@ -218,25 +234,43 @@ class KubernetesContainers:
         await output.open()
         return container
 
-    async def _post(self, spec: ContainerSpec) -> None:
-        """Over and over while the API is away, or has a pod by that name which goes. Raises StartFailed."""
+    async def _post(self, spec: ContainerSpec, news: "_News") -> None:
+        """Over and over while the API is away, or has a pod by that name which goes; where the namespace has no room
+        left, as long as a pod may take to come up. Raises StartFailed."""
+        end = asyncio.get_running_loop().time() + self._bounds.run
         while True:
             await self._watching.back()
             if self._closing:
                 raise StartFailed("The driver is closing.")
             try:
-                secrets = await self._secrets.names(spec)
-                await self._api.create(pod(spec, self._options, self._maker, secrets=secrets))
+                news.secrets = await self._secrets.names(spec)
+                await self._api.create(pod(spec, self._options, self._maker, secrets=news.secrets))
+                self._roomy()
                 return
-            except Away:
-                await asyncio.sleep(1.0)
+            except Away as error:
+                await asyncio.sleep(error.after)
             except Refused as error:
+                if _QUOTA in str(error) and asyncio.get_running_loop().time() < end:
+                    self._crowded(error)
+                    await asyncio.sleep(1.0)
+                    continue
                 if error.reply != _TAKEN:
                     log.error("a pod for %s cannot be made: %s", spec.name, error)
                     raise StartFailed(texts.PROVISION) from error
                 if await self._ours(pod_name(spec.name)):
                     return
                 await asyncio.sleep(0.2)
+
+    def _crowded(self, error: Refused) -> None:
+        """The namespace's quota is used up: pods that go make room."""
+        if not self._full:
+            log.warning("pods wait for room in the namespace %s: %s", self._api.namespace, error)
+        self._full = f"The namespace {self._api.namespace} has no room for pods ({error}): raise its ResourceQuota."
+
+    def _roomy(self) -> None:
+        if self._full:
+            log.warning("the namespace %s has room for pods again", self._api.namespace)
+        self._full = ""
 
     async def _ours(self, name: str) -> bool:
         """Whether the pod is one that we have made: the answer to an earlier attempt was lost."""
@@ -246,12 +280,19 @@ class KubernetesContainers:
             return about is not None and not about.deletionTimestamp and self._maker.made(about.labels or {})
         return False
 
+    def _inter(self, name: str, news: "_News") -> None:
+        burial = asyncio.get_running_loop().create_task(self._logged(self._bury(name, news)))
+        self._burials[burial] = name
+        self._hold(burial)
+        burial.add_done_callback(self._burials.pop)
+
     async def _bury(self, name: str, news: "_News") -> None:
         """A pod that did not come up: tell why, remove it."""
-        with contextlib.suppress(Away, Refused):
-            told = "; ".join(await self._api.events(name))
-            log.warning("pod %s did not come up: %s", name, news.why or told or "it took too long")
-            log.info("events of pod %s: %s", name, told or "none")
+        if not self._closing:
+            with contextlib.suppress(Away, Refused):
+                told = "; ".join(await self._api.events(name))
+                log.warning("pod %s did not come up: %s", name, news.why or told or "it took too long")
+                log.info("events of pod %s: %s", name, told or "none")
         await self._delete(name)
 
     async def _delete(self, name: str) -> None:
@@ -259,8 +300,8 @@ class KubernetesContainers:
             try:
                 await self._api.delete(name)
                 return
-            except Away:
-                await asyncio.sleep(1.0)
+            except Away as error:
+                await asyncio.sleep(error.after)
             except Refused as error:
                 log.error("pod %s cannot be removed: %s", name, error)
                 return
@@ -292,11 +333,17 @@ class _News:
 
     def __init__(self) -> None:
         self.now = State()
+        self.secrets: tuple[str, ...] = ()
+        """With which its image is fetched."""
         self._change = asyncio.Event()
 
     @property
     def why(self) -> str:
         return self.now.failure or self.now.waits
+
+    @property
+    def failed_to_pull(self) -> bool:
+        return is_pull(self.now)
 
     def told(self, now: State) -> None:
         self.now = now

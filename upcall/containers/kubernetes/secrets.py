@@ -8,18 +8,19 @@ registry whether these credentials may have it. The platform's own credentials a
 The kubelet takes a name and a password; of an identity token it knows nothing.
 """
 
+import asyncio
 import base64
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from upcall.containers.docker.credentials import Auth, Credentials, Source
 from upcall.containers.kubernetes.labels import Maker
-from upcall.containers.kubernetes.names import label_value
 from upcall.containers.kubernetes.options import Object
 from upcall.model.images import parse_image
 from upcall.ports import ContainerSpec
@@ -29,27 +30,50 @@ log = logging.getLogger(__name__)
 _NOWHERE = Path("/nonexistent/config.json")
 _KNOWN = 1024
 """Secrets that are remembered to be there."""
-Apply = Callable[[Object], Awaitable[None]]
-"""Has the API make or replace a Secret (server-side apply)."""
+MARK, PULL = "upcall.secret", "pull"
+"""Label of those that we make."""
+
+
+class Api(Protocol):
+    """Kubernetes', as far as Secrets go."""
+
+    async def apply(self, secret: Object) -> None: ...
+
+    async def secrets(self, labels: Mapping[str, str]) -> list[str]: ...
+
+    async def delete_secret(self, name: str) -> None: ...
 
 
 class Secrets:
     """Of one Invoker, in the actions' `namespace`."""
 
-    def __init__(self, folder: Path | None, namespace: str, maker: Maker, apply: Apply) -> None:
+    def __init__(self, folder: Path | None, namespace: str, maker: Maker, api: Api) -> None:
         self._credentials = Credentials(folder, _NOWHERE)
         self._namespace = namespace
         self._maker = maker
-        self._apply = apply
+        self._api = api
         self._there: OrderedDict[str, str] = OrderedDict()
 
+    @property
+    def apart(self) -> bool:
+        """Whether namespaces have credentials of their own."""
+        return self._credentials.apart
+
     async def start(self) -> None:
-        """Raises Misconfigured."""
+        """Remove what earlier lives have left. Raises Misconfigured, and what the API raises."""
         await self._credentials.start()
+        await self.close()
+
+    async def close(self) -> None:
+        """Remove all that are ours. Raises what the API raises."""
+        self._there.clear()
+        if self.apart:
+            names = await self._api.secrets({**self._maker.kin(), MARK: PULL})
+            await asyncio.gather(*map(self._api.delete_secret, names))
 
     async def names(self, spec: ContainerSpec) -> tuple[str, ...]:
         """Those with which its image is fetched; they are there when this returns. Raises what `apply` raises."""
-        if not (self._credentials.apart and spec.pull and spec.owner):
+        if not (self.apart and spec.pull and spec.owner):
             return ()
         host = parse_image(spec.image).host
         source = await self._credentials.source(host, spec.owner)
@@ -60,13 +84,14 @@ class Secrets:
             auth = await source.auth()
             if auth is None or not _usable(auth, source, spec.owner):
                 return ()
-            await self._apply(secret(name, self._namespace, self._maker, auth))
+            await self._api.apply(secret(name, self._namespace, self._maker, auth))
             self._remember(name, source)
         return (name,)
 
-    def forget(self, name: str) -> None:
-        """It may not be there any more: the kubelet could not fetch an image with it."""
-        self._there.pop(name, None)
+    def forget(self, *names: str) -> None:
+        """The kubelet could not fetch an image with them: they may be gone, or the credentials others by now."""
+        for name in names:
+            self._there.pop(name, None)
 
     def _remember(self, name: str, source: Source) -> None:
         """A helper's credentials are short of life: it is asked each time."""
@@ -89,7 +114,7 @@ def secret(name: str, namespace: str, maker: Maker, auth: Auth) -> Object:
     metadata: Object = {
         "name": name,
         "namespace": namespace,
-        "labels": {**maker.kin(), "upcall.secret": label_value("pull")},
+        "labels": {**maker.kin(), MARK: PULL},
     }
     if maker.uid:
         metadata["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": maker.pod, "uid": maker.uid}]

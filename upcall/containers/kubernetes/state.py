@@ -54,10 +54,14 @@ def state(pod: Pod) -> State:
     return State(host=status.podIP or "" if now.running else "", over=ended or leaving)
 
 
+def is_pull(told: State) -> bool:
+    """Whether its image could not be fetched."""
+    return told.failure.partition(":")[0] in _IMAGE
+
+
 def failed(image: str, told: State, users: bool) -> StartFailed:
     """What the caller hears; `users`: the image is a user's own."""
-    reason = told.failure.partition(":")[0]
-    if reason in _IMAGE:
+    if is_pull(told):
         return StartFailed(texts.pull_failed(image) if users else texts.PROVISION, developer=users)
     if any(sign in told.failure for sign in _MISSING):
         return StartFailed(texts.executable_missing(image), developer=True)

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,9 +23,17 @@ SPEC = ContainerSpec(
 class Api:
     def __init__(self) -> None:
         self.applied: list[Object] = []
+        self.there: dict[str, Object] = {}
 
     async def apply(self, secret: Object) -> None:
         self.applied.append(secret)
+        self.there[secret["metadata"]["name"]] = secret["metadata"]["labels"]
+
+    async def secrets(self, labels: Mapping[str, str]) -> list[str]:
+        return [name for name, own in self.there.items() if labels.items() <= own.items()]
+
+    async def delete_secret(self, name: str) -> None:
+        del self.there[name]
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ def given(secret: Object) -> Object:
 
 async def test_the_owners_credentials_are_applied_once_and_named(folder: Path) -> None:
     api = Api()
-    secrets = Secrets(folder, "actions", MAKER, api.apply)
+    secrets = Secrets(folder, "actions", MAKER, api)
     await secrets.start()
     names = await secrets.names(SPEC)
     assert names == await secrets.names(SPEC)
@@ -72,13 +81,13 @@ async def test_the_owners_credentials_are_applied_once_and_named(folder: Path) -
 )
 async def test_nobody_else_gets_them(folder: Path, spec: ContainerSpec) -> None:
     api = Api()
-    assert await Secrets(folder, "actions", MAKER, api.apply).names(spec) == ()
+    assert await Secrets(folder, "actions", MAKER, api).names(spec) == ()
     assert not api.applied
 
 
 async def test_what_has_changed_is_applied_anew_under_its_name(folder: Path) -> None:
     api = Api()
-    secrets = Secrets(folder, "actions", MAKER, api.apply)
+    secrets = Secrets(folder, "actions", MAKER, api)
     names = await secrets.names(SPEC)
     write(folder, "guest", "joe", "another one")
     assert await secrets.names(SPEC) == names
@@ -90,7 +99,7 @@ async def test_what_has_changed_is_applied_anew_under_its_name(folder: Path) -> 
 
 async def test_a_secret_that_may_be_gone_is_made_again(folder: Path) -> None:
     api = Api()
-    secrets = Secrets(folder, "actions", MAKER, api.apply)
+    secrets = Secrets(folder, "actions", MAKER, api)
     [name] = await secrets.names(SPEC)
     secrets.forget(name)
     await secrets.names(SPEC)
@@ -100,14 +109,14 @@ async def test_a_secret_that_may_be_gone_is_made_again(folder: Path) -> None:
 async def test_each_namespace_has_its_own(folder: Path) -> None:
     api = Api()
     write(folder, "other", "jim", "x")
-    secrets = Secrets(folder, "actions", MAKER, api.apply)
+    secrets = Secrets(folder, "actions", MAKER, api)
     assert await secrets.names(SPEC) != await secrets.names(msgspec.structs.replace(SPEC, owner="other"))
 
 
 async def test_docker_hubs_are_found_by_its_old_name(folder: Path) -> None:
     api = Api()
     write(folder, "guest", "joe", "x", server="https://index.docker.io/v1/")
-    await Secrets(folder, "actions", MAKER, api.apply).names(msgspec.structs.replace(SPEC, image="joe/x:1"))
+    await Secrets(folder, "actions", MAKER, api).names(msgspec.structs.replace(SPEC, image="joe/x:1"))
     assert list(given(api.applied[0])["auths"]) == ["https://index.docker.io/v1/"]
 
 
@@ -115,11 +124,41 @@ async def test_what_kubernetes_cannot_use_is_told_without_it(folder: Path, caplo
     api = Api()
     (folder / "guest.json").write_text(json.dumps({"auths": {"reg.example:5000": {"identitytoken": "t0ken"}}}))
     with caplog.at_level(logging.ERROR):
-        assert await Secrets(folder, "actions", MAKER, api.apply).names(SPEC) == ()
+        assert await Secrets(folder, "actions", MAKER, api).names(SPEC) == ()
     assert "a name and a password" in caplog.text
     assert "t0ken" not in caplog.text
 
 
 async def test_without_a_folder_there_are_none() -> None:
     api = Api()
-    assert await Secrets(None, "actions", MAKER, api.apply).names(SPEC) == ()
+    assert await Secrets(None, "actions", MAKER, api).names(SPEC) == ()
+
+
+async def test_what_was_made_goes_in_the_end_and_what_earlier_lives_left_at_the_start(folder: Path) -> None:
+    api = Api()
+    api.there = {
+        "old": {**MAKER.kin(), "upcall.secret": "pull"},
+        "operators": MAKER.kin(),
+        "another": {**msgspec.structs.replace(MAKER, invoker=1).kin(), "upcall.secret": "pull"},
+    }
+    secrets = Secrets(folder, "actions", MAKER, api)
+    await secrets.start()
+    assert api.there.keys() == {"operators", "another"}
+    (name,) = await secrets.names(SPEC)
+    assert name in api.there
+    await secrets.close()
+    assert api.there.keys() == {"operators", "another"}
+    assert await secrets.names(SPEC) == (name,)
+    assert name in api.there
+
+
+async def test_without_credentials_nobody_is_asked_for_secrets() -> None:
+    secrets = Secrets(None, "actions", MAKER, Refusing())
+    await secrets.start()
+    await secrets.close()
+    assert await secrets.names(SPEC) == ()
+
+
+class Refusing(Api):
+    async def secrets(self, labels: Mapping[str, str]) -> list[str]:
+        raise AssertionError
