@@ -10,7 +10,6 @@ class Elsewhere(NamedTuple):
     why: str
 
 
-_KUBERNETES = "there is no Kubernetes driver yet (issue 11)"
 _FROM_OUTSIDE = "cannot be told from outside"
 _INSIDE = f"{_FROM_OUTSIDE}; tests/unit has it"
 
@@ -42,7 +41,12 @@ ELSEWHERE: tuple[Elsewhere, ...] = tuple(
             "logs by offset in the json-file",
             "a file of Docker's own, which ours does not read; logs.* see the lines",
         ),
-        ("kubernetes.pods", "invoker.md §11", "pod spec, failed pods, logs, init and run", _KUBERNETES),
+        (
+            "kubernetes.pods",
+            "invoker.md §11",
+            "pod spec, failed pods, logs, init and run; tests/kubernetes has it on a real cluster",
+            _FROM_OUTSIDE,
+        ),
         (
             "couchdb.documents",
             "store.md §1",
