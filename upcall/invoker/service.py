@@ -39,7 +39,6 @@ from upcall.invoker.earlier import Actions, Earlier
 from upcall.invoker.events import Events
 from upcall.invoker.gate import Gate
 from upcall.invoker.inspection import Inspection
-from upcall.keys import Keys
 from upcall.invoker.known import Knowledge, tell_unfit
 from upcall.invoker.marked import MarkedWork, marked
 from upcall.invoker.pings import Pings
@@ -49,6 +48,7 @@ from upcall.invoker.refusals import Refusals
 from upcall.invoker.specs import DEPLOYMENT, Specs, default_units
 from upcall.invoker.supply import Supply
 from upcall.invoker.told import Said, Told
+from upcall.keys import Keys
 from upcall.logs.places import Place
 from upcall.markers import are_on
 from upcall.model import texts
