@@ -6,6 +6,7 @@ import pytest
 
 from tests.api.client import Api
 from tests.api.composing import annotations, answers, invoke, put, record
+from upcall.controller import compose
 
 CONDUCTOR = [{"key": "conductor", "value": True}]
 
@@ -129,6 +130,18 @@ async def test_a_composition_in_a_composition_shares_its_limit(api: Api) -> None
     found = annotations(nested)
     assert (found["topmost"], found["causedBy"], found["conductor"]) == (False, "sequence", True)
     assert came[-1] == ("guest/c", {"n": 1})
+
+
+async def test_compositions_that_call_themselves_come_to_an_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "MOST", 500)
+    await conductor(api)
+    await put(api, "actions/s", exec={"kind": "sequence", "components": ["/_/c"]})
+    for action in ("c", "s"):
+        came = answers(api, c={"action": action})
+        shown = await invoke(api, "c")
+        text = "Too many actions in the composition."
+        assert shown["response"] == {"status": "application error", "success": False, "result": {"error": text}}
+        assert 50 < len(came) <= 500
 
 
 async def test_sequences_in_compositions_and_compositions_in_sequences(api: Api) -> None:

@@ -58,17 +58,36 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DEEPEST = 100
+"""Compositions inside each other."""
+MOST = 10_000
+"""Activations that one call leads to."""
 GRACE = 60.0
 """Seconds beyond its own time limit for which a component is waited for."""
+
+
+class Tree:
+    """All that one call has led to. Sequences and conductors can call each other without an end, as each begins to
+    count anew."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        """Compositions inside each other, now."""
+        self.calls = 0
 
 
 class Budget:
     """What is left of the limit; nested compositions share it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, tree: "Tree") -> None:
         self.limit = limit
+        self.tree = tree
         self.components = 0
         self.conductors = 0
+
+    def fresh(self) -> "Budget":
+        """Of a composition whose components do not count here."""
+        return Budget(self.limit, self.tree)
 
 
 class _Over(Exception):
@@ -121,7 +140,7 @@ class Composer:
         told.accepted()
         record = None
         try:
-            record = await self._compose(plan, user, arguments, transid, told.id, Budget(self._limit))
+            record = await self._compose(plan, user, arguments, transid, told.id, Budget(self._limit, Tree()))
         finally:
             told.done(record)
 
@@ -166,9 +185,20 @@ class Composer:
         return record
 
     async def call(  # noqa: PLR0917
-        self, plan: Plan, call: Call, arguments: Arguments, transid: Transid, run: Run, late: Callable[[str], str]
+        self,
+        plan: Plan,
+        call: Call,
+        arguments: Arguments,
+        transid: Transid,
+        run: Run,
+        late: Callable[[str], str],
+        tree: Tree,
     ) -> Activation:
-        """One ordinary activation. Raises _Over where no record comes in time."""
+        """One ordinary activation. Raises _Over where no record comes in time, or too many came before it."""
+        tree.calls += 1
+        if tree.calls > MOST:
+            text = texts.COMPOSITION_LONG if late is texts.composition_late else texts.SEQUENCE_LONG
+            raise _Over(error(APPLICATION_ERROR, text))
         now = self._clock()
         child: Transid = [ids.transaction(), now, True, transid] if transid[2:3] == [True] else [
             ids.transaction(), now, transid,
@@ -185,18 +215,22 @@ class Composer:
     async def nested(  # noqa: PLR0917
         self, plan: Plan, call: Call, arguments: Arguments, transid: Transid, run: Run, budget: Budget
     ) -> Activation:
-        """A composition inside another."""
+        """A composition inside another. Raises _Over where that goes too deep."""
+        tree = budget.tree
+        if tree.depth >= DEEPEST:
+            text = texts.COMPOSITION_LONG if plan.conductor else texts.SEQUENCE_LONG
+            raise _Over(error(APPLICATION_ERROR, text))
         id = ids.activation(self._clock())
-        record = await self._compose(plan, call.user, arguments, transid, id, budget, cause=call.id)
+        tree.depth += 1
+        try:
+            record = await self._compose(plan, call.user, arguments, transid, id, budget, cause=call.id)
+        finally:
+            tree.depth -= 1
         run.ended(record, plan.job.memory)
         return record
 
     async def find(self, user: Identity, name: FullyQualifiedName) -> Plan:
         return await self._resolver.plan(user, name.path, name.name)
-
-    def fresh(self) -> Budget:
-        """For a composition that is a component of a sequence."""
-        return Budget(self._limit)
 
 
 class _Work:
@@ -238,8 +272,8 @@ class _Sequence(_Work):
             raise _Over(error(APPLICATION_ERROR, texts.SEQUENCE_LONG))
         budget.components += 1
         if plan.conductor:
-            return await composer.nested(plan, self.call, arguments, self.transid, self.ran, composer.fresh())
-        return await composer.call(plan, self.call, arguments, self.transid, self.ran, texts.sequence_late)
+            return await composer.nested(plan, self.call, arguments, self.transid, self.ran, budget.fresh())
+        return await composer.call(plan, self.call, arguments, self.transid, self.ran, texts.sequence_late, budget.tree)
 
 
 class _Conduct(_Work):
@@ -264,7 +298,7 @@ class _Conduct(_Work):
             raise _Over(error(APPLICATION_ERROR, texts.COMPOSITION_LONG))
         budget.conductors += 1
         record = await self.composer.call(
-            self.plan, self.call, arguments, self.transid, self.ran, texts.composition_late
+            self.plan, self.call, arguments, self.transid, self.ran, texts.composition_late, budget.tree
         )
         return record.response
 
@@ -287,10 +321,12 @@ class _Conduct(_Work):
             return error_body(texts.COMPOSITION_LONG)
         budget.components += 1
         if plan.composed:
-            fresh = self.composer.fresh()
+            fresh = budget.fresh()
             return await self._result(self.composer.nested(plan, self.call, arguments, self.transid, self.ran, fresh))
         late = texts.composition_late
-        return await self._result(self.composer.call(plan, self.call, arguments, self.transid, self.ran, late))
+        return await self._result(
+            self.composer.call(plan, self.call, arguments, self.transid, self.ran, late, budget.tree)
+        )
 
     async def _result(self, work: Coroutine[Json, Json, Activation]) -> bytes:
         return boxed((await work).response.result)
