@@ -30,6 +30,7 @@ MOST = 10_000_000
 """Characters of a text."""
 ELSEWHERE = ("file", "dependencies", "machine", "init")
 """Flags of what is no cluster."""
+CANARY = "an action that runs (--canary)"
 CLUSTER = ("namespace", "context", "kubeconfig")
 PROBES = ("node_probe", "every_node")
 """Flags of what is done in a cluster."""
@@ -91,6 +92,8 @@ def command(context: click.Context, /, patch_out: Path | None, **asked: Any) -> 
     report = _report(asked, api)
     if asked["canary"]:
         report = examine.joined(report, *canary.look(context, machine=api is None))
+    elif not any(asked[name] for name in ELSEWHERE if name != "machine"):
+        report = examine.joined(report, examine.Report(looked_at="", findings=(), left=[CANARY]))
     click.echo(as_json(report.findings, report) if asked["json"] else table(report), nl=False)
     if patch_out is not None:
         _write(patch_out, report.findings)

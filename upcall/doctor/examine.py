@@ -15,8 +15,9 @@ from upcall.doctor.checks import deployment as of_deployment
 from upcall.doctor.checks import host as of_host
 from upcall.doctor.checks import machine as of_machine
 from upcall.doctor.checks import node as of_node
+from upcall.doctor.checks import placement, running
 from upcall.doctor.facts import clock, dependencies
-from upcall.doctor.facts.cluster import Cluster, gather
+from upcall.doctor.facts.cluster import Cluster, deployment, gather
 from upcall.doctor.facts.deployment import Deployment, Workload
 from upcall.doctor.facts.machine import Machine
 from upcall.doctor.facts.node import Node
@@ -35,6 +36,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: str
     findings: Sequence[Finding]
     unseen: Sequence[str] = ()
+    left: Sequence[str] = ()
+    """What was not asked for, and the flag that asks for it."""
 
 
 def manifest(deployment: Deployment) -> Report:
@@ -87,27 +90,29 @@ async def cluster(api: Api, looks: Nodes = "none") -> Report:
         facts, off = await asyncio.gather(gather(api), asyncio.to_thread(clock.ahead, api.server, time.time))
         probed = None
         if looks != "none":
-            invokers = [*of_cluster.deployment(facts).invokers()]
+            invokers = [*deployment(facts).invokers()]
             probed = await probe(api, facts, invokers, everywhere=looks == "all")
         found = judged(facts, probed)
         own = [*of_host.clock("this host", off)]
-        return msgspec.structs.replace(found, findings=_once([*found.findings, *own]))
+        left = [] if probed else ["nodes from inside (--node-probe)"]
+        return msgspec.structs.replace(found, findings=_once([*found.findings, *own]), left=left)
     finally:
         await api.close()
 
 
 def judged(facts: Cluster, probed: Probed | None = None) -> Report:
-    deployment = of_cluster.deployment(facts)
+    objects = deployment(facts)
     seen = probed or Probed(nodes=(), unseen=())
     found = _once(
         [
-            *nodes(seen.nodes, [*deployment.invokers()], _images(facts)),
-            *(each for check in of_cluster.CHECKS for each in check(facts)),
-            *(each for check in of_deployment.CHECKS for each in check(deployment)),
-            *(each for check in of_configuration.CHECKS for each in check(deployment)),
+            *nodes(seen.nodes, [*objects.invokers()], _images(facts)),
+            *(each for checks in (of_cluster, placement, running) for check in checks.CHECKS for each in check(facts)),
+            *(each for check in of_deployment.CHECKS for each in check(objects)),
+            *(each for check in of_configuration.CHECKS for each in check(objects)),
         ]
     )
-    where = f"namespace {facts.namespace} of the cluster at {facts.server}"
+    counts = ", ".join(f"{len(facts.of(kind))} {kind}s" for kind in ("Node", "Pod", "Event") if kind in facts.objects)
+    where = f"namespace {facts.namespace} of the cluster at {facts.server} ({counts or 'nothing'})"
     looked_at = ", ".join([where, *(_described(each) for each in seen.nodes)])
     if seen.alike:
         looked_at += f" ({seen.alike} others are alike; --every-node looks into them, too)"
@@ -127,9 +132,10 @@ def _images(facts: Cluster) -> Sequence[str]:
 def joined(*reports: Report) -> Report:
     """Of several looks one report."""
     return Report(
-        looked_at=", ".join(each.looked_at for each in reports),
+        looked_at=", ".join(each.looked_at for each in reports if each.looked_at),
         findings=_once(finding for each in reports for finding in each.findings),
         unseen=[why for each in reports for why in each.unseen],
+        left=[what for each in reports for what in each.left],
     )
 
 

@@ -38,6 +38,8 @@ def table(report: Report) -> str:
         if each.patch is not None:
             lines += _cell("patch", _described(each.patch))
     lines += ["", *(f"Not seen: {plain(each)}" for each in report.unseen)]
+    if report.left:
+        lines.append(f"Not looked at: {', '.join(report.left)}.")
     errors = sum(each.severity == "error" for each in report.findings)
     warnings = len(report.findings) - errors
     lines.append(f"{errors} errors, {warnings} warnings." if report.findings else "Nothing is wrong.")
@@ -46,7 +48,7 @@ def table(report: Report) -> str:
 
 def as_json(findings: Sequence[Finding], report: Report | None = None) -> str:
     """`{"findings": […]}`, with what was looked at where something was."""
-    about = {"looked_at": report.looked_at, "unseen": report.unseen} if report else {}
+    about = {"looked_at": report.looked_at, "unseen": report.unseen, "left": report.left} if report else {}
     found = msgspec.json.encode({**about, "findings": findings})
     return msgspec.json.format(found, indent=4).decode() + "\n"
 

@@ -17,9 +17,9 @@ import yaml
 from lightkube import AsyncClient, KubeConfig
 from lightkube.config.kubeconfig import DEFAULT_KUBECONFIG, SingleConfig
 from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
+from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec, SubjectAccessReviewSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
+from lightkube.resources.authorization_v1 import SelfSubjectAccessReview, SubjectAccessReview
 from lightkube.resources.core_v1 import Event, Pod, Secret
 from lightkube.types import PatchType
 
@@ -151,12 +151,17 @@ class Api:
             ):
                 yield happening, pod
 
-    async def may(self, verb: str, resource: str, part: str = "") -> bool:
-        """Whether it would let us do that to `pods`, or to their part `log`. Raises Refused, Away."""
+    async def may(self, verb: str, resource: str, part: str = "", *, user: str = "") -> bool:
+        """Whether it would let us, or another user, do that to `pods`, or to their part `log`. Raises Refused, Away."""
         wish = ResourceAttributes(namespace=self.namespace, verb=verb, resource=resource, subresource=part or None)
-        review = SelfSubjectAccessReview(
-            metadata=ObjectMeta(), spec=SelfSubjectAccessReviewSpec(resourceAttributes=wish)
-        )
+        review: SelfSubjectAccessReview | SubjectAccessReview
+        if user:
+            groups = ["system:serviceaccounts", "system:authenticated"]
+            spec = SubjectAccessReviewSpec(resourceAttributes=wish, user=user, groups=groups)
+            review = SubjectAccessReview(metadata=ObjectMeta(), spec=spec)
+        else:
+            own = SelfSubjectAccessReviewSpec(resourceAttributes=wish)
+            review = SelfSubjectAccessReview(metadata=ObjectMeta(), spec=own)
         async with self._asked():
             answer = await self._client.create(review)
         return bool(answer.status and answer.status.allowed)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Iterator
 
 from upcall.doctor.checks.deployment import without
+from upcall.doctor.checks.objects import name
 from upcall.doctor.explain import explain
-from upcall.doctor.facts.cluster import Cluster
-from upcall.doctor.facts.deployment import WORKLOADS, Deployment, Object
+from upcall.doctor.facts.cluster import Cluster, deployment
+from upcall.doctor.facts.deployment import WORKLOADS, Object
 from upcall.doctor.failures import FAILURES
 from upcall.doctor.finding import Finding
 
@@ -18,11 +19,6 @@ READ_ONLY = re.compile(r"flatcar|container linux|coreos|bottlerocket|talos|conta
 MANY = 200
 """Services."""
 _ROLE = "openwhisk-role"
-
-
-def deployment(cluster: Cluster) -> Deployment:
-    objects = [each for kind in (*WORKLOADS, "Service") for each in cluster.of(kind)]
-    return Deployment(objects=objects, namespace=cluster.namespace)
 
 
 def events(cluster: Cluster) -> Iterator[Finding]:
@@ -45,20 +41,20 @@ def waiting(cluster: Cluster) -> Iterator[Finding]:
             state = (container.get("state") or {}).get("waiting") or {}
             if state.get("message") or state.get("reason"):
                 text = f"{state.get('reason', '')}: {state.get('message', '')}"
-                yield from _explained(text, f"pod {_name(pod)}")
+                yield from _explained(text, f"pod {name(pod)}")
 
 
 def nodes(cluster: Cluster) -> Iterator[Finding]:
     for node in cluster.of("Node"):
         for condition in (node.get("status") or {}).get("conditions") or ():
             if condition.get("type") == "DiskPressure" and condition.get("status") == "True":
-                where = f"node {_name(node)}"
+                where = f"node {name(node)}"
                 yield FAILURES["HOST-12"].found(where, condition.get("message", "DiskPressure"), None, {"node": where})
 
 
 def engines(cluster: Cluster) -> Iterator[Finding]:
     """An Invoker that mounts Docker's socket, and nodes that have none."""
-    others = {_name(node): version for node in cluster.of("Node") if "docker" not in (version := _runtime(node))}
+    others = {name(node): version for node in cluster.of("Node") if "docker" not in (version := _runtime(node))}
     if not others:
         return
     for each in deployment(cluster).invokers():
@@ -70,7 +66,7 @@ def engines(cluster: Cluster) -> Iterator[Finding]:
 
 def libraries(cluster: Cluster) -> Iterator[Finding]:
     """A mount from /usr, and nodes where nothing can be made there."""
-    systems = {_name(node): str(_info(node).get("osImage", "")) for node in cluster.of("Node")}
+    systems = {name(node): str(_info(node).get("osImage", "")) for node in cluster.of("Node")}
     fixed = {name: system for name, system in systems.items() if READ_ONLY.search(system)}
     if not fixed:
         return
@@ -90,13 +86,11 @@ def unlabelled(cluster: Cluster) -> Iterator[Finding]:
             continue
         label = ",".join(f"{key}={value}" for key, value in wanted.items())
         evidence = f"desiredNumberScheduled 0, nodeSelector {label}"
-        yield FAILURES["K8S-01"].found(f"DaemonSet {_name(each)}", evidence, None, {"label": label})
+        yield FAILURES["K8S-01"].found(f"DaemonSet {name(each)}", evidence, None, {"label": label})
 
 
 def claims(cluster: Cluster) -> Iterator[Finding]:
-    classes = {
-        _name(each): (each.get("metadata") or {}).get("annotations") or {} for each in cluster.of("StorageClass")
-    }
+    classes = {name(each): (each.get("metadata") or {}).get("annotations") or {} for each in cluster.of("StorageClass")}
     usual = any(said.get("storageclass.kubernetes.io/is-default-class") == "true" for said in classes.values())
     for each in cluster.of("PersistentVolumeClaim"):
         if (each.get("status") or {}).get("phase") != "Pending":
@@ -108,12 +102,12 @@ def claims(cluster: Cluster) -> Iterator[Finding]:
             why = "there is no default StorageClass"
         else:
             continue  # its class waits for a pod, or is at work
-        yield FAILURES["K8S-05"].found(f"PersistentVolumeClaim {_name(each)}", "phase Pending", None, {"why": why})
+        yield FAILURES["K8S-05"].found(f"PersistentVolumeClaim {name(each)}", "phase Pending", None, {"why": why})
 
 
 def orphans(cluster: Cluster) -> Iterator[Finding]:
     """Pods of actions whose Invoker is no more, and whom Kubernetes will not remove."""
-    names = {_name(pod) for pod in cluster.of("Pod")}
+    names = {name(pod) for pod in cluster.of("Pod")}
     left: dict[str, list[str]] = {}
     for pod in cluster.of("Pod"):
         about = pod.get("metadata") or {}
@@ -123,7 +117,7 @@ def orphans(cluster: Cluster) -> Iterator[Finding]:
         alive = any(re.search(rf"invoker-{re.escape(number)}$", name) for name in names)
         ours = labels.get("user-action-pod") == "true" and number.isdigit()
         if ours and not alive and not about.get("ownerReferences"):
-            left.setdefault(invoker, []).append(_name(pod))
+            left.setdefault(invoker, []).append(name(pod))
     for invoker, pods in left.items():
         words = {"pods": f"{len(pods)} of {invoker}"}
         yield FAILURES["K8S-16"].found(f"namespace {cluster.namespace}", ", ".join(sorted(pods)[:3]), None, words)
@@ -148,7 +142,7 @@ def _ill_pods(cluster: Cluster) -> Iterator[tuple[str, str]]:
         if (pod.get("status") or {}).get("phase") == "Succeeded":
             continue
         if not any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions):
-            yield "Pod", _name(pod)
+            yield "Pod", name(pod)
 
 
 def _ill_workloads(cluster: Cluster) -> Iterator[tuple[str, str]]:
@@ -158,7 +152,7 @@ def _ill_workloads(cluster: Cluster) -> Iterator[tuple[str, str]]:
             status = each.get("status") or {}
             wanted = status.get("desiredNumberScheduled", (each.get("spec") or {}).get("replicas", 1))
             if status.get("readyReplicas", status.get("numberReady", 0)) < wanted:
-                yield kind, _name(each)
+                yield kind, name(each)
 
 
 def _selector(daemon: Object) -> dict[str, str]:
@@ -177,15 +171,11 @@ def _info(node: Object) -> Object:
 
 
 def _place(found: Object) -> tuple[str, str]:
-    return found["kind"], _name(found)
+    return found["kind"], name(found)
 
 
 def _uid(found: Object) -> str:
     return str((found.get("metadata") or {}).get("uid", ""))
-
-
-def _name(found: Object) -> str:
-    return str((found.get("metadata") or {}).get("name", ""))
 
 
 CHECKS: tuple[Callable[[Cluster], Iterator[Finding]], ...] = (

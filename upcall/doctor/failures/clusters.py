@@ -162,7 +162,7 @@ CLUSTERS = (
         fix="Read the Invoker's log from the first error on (upcall doctor --canary runs the test action and names the "
         "first step that fails); logs that cannot be read are the most frequent cause (HOST-07).",
         words={"why": "the test action fails, or its Invoker does not reach Kafka"},
-        sources=("canary", "text"),
+        sources=("cluster", "canary", "text"),
         see=("https://github.com/apache/openwhisk-deploy-kube/issues/466",),
         patterns=(
             r"no invokers available",
@@ -187,7 +187,7 @@ CLUSTERS = (
         fix="Give it more (upcall manifests --memory, CONFIG_whisk_containerPool_userMemory): memory for actions / "
         "memory of an action = activations at a time; or more Invokers.",
         words={"memory": "2048", "count": "8"},
-        sources=("configuration",),
+        sources=("cluster",),
         see=("https://github.com/apache/openwhisk-deploy-kube/issues/728",),
     ),
     Failure(
@@ -229,7 +229,7 @@ CLUSTERS = (
         cause="The job that sets CouchDB up clones a repository, and does not get out; or CouchDB is slow to answer.",
         fix="Give the job its proxy (https_proxy), or set the databases up with upcall, which brings its own design "
         "documents: upcall serve --store couchdb://….",
-        sources=("text",),
+        sources=("cluster", "text"),
         see=("https://github.com/apache/openwhisk-deploy-kube/issues/755",),
         patterns=(r"fatal: unable to access 'https://(?:www\.)?github\.com/apache/openwhisk\S*'",),
     ),
@@ -284,7 +284,7 @@ CLUSTERS = (
         fix="Use a StatefulSet, where the ordinal is the number, or give the number anew: upcall invoker "
         "--overwriteId N.",
         words={"owners": "Two Invokers"},
-        sources=("dependency",),
+        sources=("cluster",),
     ),
     Failure(
         id="K8S-24",
