@@ -117,3 +117,47 @@ def test_numbers_that_differ_are_mended(namespace: Cluster, ask: Ask) -> None:
     assert named(ask()) == {("K8S-03", "StatefulSet invoker")}
     ask("--fix")
     assert named(ask()) == set()
+
+
+def invoker(**pod: Any) -> str:
+    """A StatefulSet without pods that could be ill."""
+    container = {"name": "invoker", "image": "upcall/invoker:1", "args": ["invoker", "--driver", "kubernetes"]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 330, "enableServiceLinks": False, **pod}
+    template = {"metadata": {"labels": {"app": "i"}}, "spec": spec}
+    made = {"serviceName": "i", "replicas": 0, "selector": {"matchLabels": {"app": "i"}}, "template": template}
+    about = {"name": "invoker", "namespace": NAMESPACE}
+    return json.dumps({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": about, "spec": made})
+
+
+@pytest.fixture
+def permitted(namespace: Cluster) -> Iterator[Callable[[str], None]]:
+    """Lets the namespace's service account do so to pods."""
+
+    def permit(verbs: str) -> None:
+        inside = ("-n", NAMESPACE)
+        namespace.kubectl(*inside, "create", "role", "pods", f"--verb={verbs}", "--resource=pods,pods/log")
+        account = f"--serviceaccount={NAMESPACE}:default"
+        namespace.kubectl(*inside, "create", "rolebinding", "pods", "--role=pods", account)
+
+    yield permit
+    namespace.kubectl("-n", NAMESPACE, "delete", "role,rolebinding", "pods", "--ignore-not-found")
+
+
+def test_an_invoker_without_its_role(namespace: Cluster, ask: Ask, permitted: Callable[[str], None]) -> None:
+    namespace.kubectl("apply", "-f", "-", input=invoker())
+    assert named(ask()) == {("K8S-09", "StatefulSet invoker")}
+    permitted("create,delete,get,list,watch")
+    wait("its rights are seen", lambda: named(ask()) == set(), lambda: ask()["findings"])
+
+
+def test_a_namespace_that_does_not_admit_an_invoker(
+    namespace: Cluster, ask: Ask, permitted: Callable[[str], None]
+) -> None:
+    permitted("*")
+    namespace.kubectl("apply", "-f", "-", input=invoker(hostPID=True))
+    namespace.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=baseline")
+    try:
+        assert named(ask()) == {("HOST-13", "StatefulSet invoker")}
+    finally:
+        namespace.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce-")
+    assert named(ask()) == set()
