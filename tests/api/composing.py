@@ -10,16 +10,6 @@ from upcall.core.params import merge
 from upcall.model.activation import Response
 from upcall.model.messages import ActivationMessage
 
-CODE = {"kind": "python:3.11", "code": "def main(a): return a"}
-
-
-async def put(api: Api, path: str, user: str = "guest", update: bool = False, **body: Any) -> Any:
-    if "actions" in path and not update:
-        body = {"exec": CODE, **body}
-    reply = await api("PUT", f"_/{path}?overwrite={str(update).lower()}", body, user=user)
-    assert reply.status == 200, reply.body
-    return reply.json
-
 
 def answers(api: Api, **results: Any) -> list[tuple[str, Any]]:
     """From now on actions answer by their names: an object, text of JSON, status and object, or a function of the

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tests.api.client import Api
-from tests.api.composing import annotations, answers, invoke, put, record
+from tests.api.composing import annotations, answers, invoke, record
+from tests.api.written import put
 from upcall.controller import compose
 
 CONDUCTOR = [{"key": "conductor", "value": True}]

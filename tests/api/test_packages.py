@@ -4,30 +4,14 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import Api, Reply
+from tests.api.client import Api
+from tests.api.written import CODE, pairs, put, told
 from upcall.controller.call import Policy
 from upcall.model.entities import Package
 
-CODE = {"kind": "python:3.11", "code": "def main(a): return a"}
 DENIED = "The supplied authentication is not authorized to access '{}'."
 MISSING = "The requested resource does not exist."
 OTHER_KIND = "Resource by this name exists but is not in this collection."
-
-
-def pairs(**values: Any) -> list[dict[str, Any]]:
-    return [{"key": key, "value": value} for key, value in values.items()]
-
-
-async def put(api: Api, path: str, user: str = "guest", update: bool = False, **body: Any) -> Any:
-    if "actions" in path and not update:
-        body = {"exec": CODE, **body}
-    reply = await api("PUT", f"_/{path}?overwrite={str(update).lower()}", body, user=user)
-    assert reply.status == 200, reply.body
-    return reply.json
-
-
-def told(reply: Reply) -> tuple[int, str]:
-    return reply.status, reply.error
 
 
 async def test_a_package_has_exactly_these_members(api: Api) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.api.client import Api, Reply
-from tests.api.composing import annotations, answers, invoke, put, record
+from tests.api.client import Api
+from tests.api.composing import annotations, answers, invoke, record
+from tests.api.written import put, told
 from upcall.errors import Forbidden, Unavailable
 from upcall.model.activation import Response
 from upcall.model.entities import Action
@@ -18,10 +19,6 @@ DENIED = "The supplied authentication is not authorized to access {}."
 
 def sequence(*components: str) -> dict[str, Any]:
     return {"exec": {"kind": "sequence", "components": list(components)}}
-
-
-def told(reply: Reply) -> tuple[int, str]:
-    return reply.status, reply.error
 
 
 async def test_a_sequence_has_exactly_these_members(api: Api) -> None:

@@ -7,31 +7,15 @@ import msgspec
 import pytest
 
 from tests.api.client import Api, Reply
+from tests.api.written import pairs, put, told
 from upcall.model.activation import Activation
 from upcall.model.entities import Rule
 from upcall.model.messages import ActivationMessage
 from upcall.ports import Query
 
-CODE = {"kind": "python:3.11", "code": "def main(a): return a"}
 MISSING = "The requested resource does not exist."
 OTHER_KIND = "Resource by this name exists but is not in this collection."
 WRAPPER = "The request content was malformed:\n"
-
-
-def pairs(**values: Any) -> list[dict[str, Any]]:
-    return [{"key": key, "value": value} for key, value in values.items()]
-
-
-async def put(api: Api, path: str, user: str = "guest", update: bool = False, **body: Any) -> Any:
-    if "actions" in path:
-        body = {"exec": CODE, **body}
-    reply = await api("PUT", f"_/{path}?overwrite={str(update).lower()}", body, user=user)
-    assert reply.status == 200, reply.body
-    return reply.json
-
-
-def told(reply: Reply) -> tuple[int, str]:
-    return reply.status, reply.error
 
 
 async def wire(api: Api, rule: str = "r", trigger: str = "t", action: str = "act") -> Any:
