@@ -38,7 +38,7 @@ def around(cluster: Cluster) -> dict[str, str]:
 
 def doctor(cluster: Cluster, namespace: str) -> dict[str, Any]:
     asked = command(namespace, "--node-probe")
-    done = subprocess.run(asked, env=around(cluster), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(asked, env=around(cluster), capture_output=True, text=True, check=False, timeout=100)
     assert done.stdout, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -14,6 +14,7 @@ from tests.kubernetes.cluster.cluster import Cluster
 from tests.kubernetes.cluster.place import CHECKOUT
 from tests.kubernetes.outside import NAMESPACE, settings
 from tests.kubernetes.test_deploy import HELLO, MANIFEST, ROLE, Deployed
+from upcall.cli.doctor import command as doctor
 from upcall.cli.manifests import command
 from upcall.docker import DRIVERS
 from upcall.manifests.driver import SANDBOX_RIGHTS
@@ -91,7 +92,8 @@ def test_the_table_of_drivers_has_each() -> None:
 
 
 def test_options_that_it_names_are_there() -> None:
-    there = {name for option in command.params for name in option.opts} | {"--help"}
+    asked = (*command.params, *doctor.params)
+    there = {name for option in asked for name in option.opts} | {"--help", "--apihost"}
     prose = re.sub(
         r"^(    |kubectl ).*|`upcall config .*`|`iptables [^`]*`|`scripts/[^`]*`|`--with-nodejs`",
         "",

@@ -227,7 +227,9 @@ def test_what_is_too_large_is_told_by_the_server(shell: Shell) -> None:
 def test_a_sequence_is_sent_as_one(shell: Shell) -> None:
     done = shell.upcall("-d", "action", "create", "pair", "--sequence", "echo,/guest/echo")
     assert '"components": ["/_/echo", "/guest/echo"]' in done.err
-    assert (done.code, "Actions of kind 'sequence' are not available" in done.err) == (144, True)
+    assert (done.code, done.out) == (0, "ok: created action pair\n")
+    none = shell.upcall("action", "create", "other", "--sequence", "echo,none")
+    assert (none.code, "Sequence component does not exist." in none.err) == (144, True)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from upcall.doctor.facts.deployment import workload as read
 NOW = 1_795_400_000.0
 LONG_AGO, JUST_NOW = "2026-11-23T00:00:00+00:00", "2026-11-23T02:13:10+00:00"
 UNSCHEDULABLE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no"}]
-SOCKET: dict[str, Any] = {"volumes": [{"name": "dockersock", "hostPath": {"path": "/var/run/docker.sock", "type": "Socket"}}]}
+SOCKET: dict[str, Any] = {
+    "volumes": [{"name": "dockersock", "hostPath": {"path": "/var/run/docker.sock", "type": "Socket"}}]
+}
 
 
 def found(*objects: Object, denied: dict[str, list[str]] | None = None) -> list[str]:

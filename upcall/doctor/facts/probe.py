@@ -30,7 +30,7 @@ FOLDERS = ("/etc", "/run", "/var", "/usr", "/sys", "/proc")
 ROOT = "/host"
 MOST, WIDTH = 20, 8
 """Nodes that are looked into if not all are asked for, and how many at a time."""
-PATIENCE = 25.0
+PATIENCE = 60.0
 """Seconds for a pod: its image may have to be fetched."""
 OLD = 120.0
 """Seconds after which a pod of another doctor is one that was left."""
