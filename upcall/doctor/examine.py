@@ -1,6 +1,7 @@
 """Facts are gathered, and every check is asked of them."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -8,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from upcall.config import survey
+from upcall.containers.sandbox import pod
 from upcall.doctor.checks import cluster as of_cluster
 from upcall.doctor.checks import configuration as of_configuration
 from upcall.doctor.checks import dependencies as of_dependencies
@@ -62,7 +64,8 @@ async def process(role: Role, environment: Mapping[str, str]) -> Report:
     found = [*of_configuration.given(told)]
     looked_at = [f"the settings of upcall {role}"]
     if told.settings is not None:
-        facts = await dependencies.gather(told.settings)
+        service = dependencies.service_of(socket.gethostname()) if pod.here() else ""
+        facts = await dependencies.gather(told.settings, service)
         looked_at += facts.looked_at
         found += [each for check in of_dependencies.CHECKS for each in check(facts)]
     return Report(looked_at=", ".join(looked_at), findings=_once(found))

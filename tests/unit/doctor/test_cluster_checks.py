@@ -188,3 +188,19 @@ def test_who_makes_pods(words: list[str], variable: str, makes: bool) -> None:
 
 def test_nodes_of_any_size_are_well() -> None:
     assert found(node(), sized("64Gi"), POD, workload(), space("privileged")) == []
+
+
+@pytest.mark.parametrize("kind", ["managed", "blackbox"])
+def test_a_fraction_that_leaves_one_invoker_of_several(kind: str) -> None:
+    several = workload()
+    several["spec"]["replicas"] = 3
+    several["spec"]["template"]["spec"]["containers"][0]["env"] = []
+    controller = invoker(f"CONFIG_whisk_loadbalancer_{kind}Fraction", "0.2", "example/balancer:1")
+    controller["metadata"] = {**controller["metadata"], "name": "balancer"}
+    assert found(NODE, several, controller) == ["K8S-20"]
+    several["spec"]["replicas"] = 10
+    assert found(NODE, several, controller) == []
+    several["spec"]["replicas"] = 1
+    assert found(NODE, several, controller) == []
+    controller["spec"]["template"]["spec"]["containers"][0]["env"][-1]["value"] = "much"
+    assert found(NODE, several, controller) == []

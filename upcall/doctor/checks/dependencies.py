@@ -126,6 +126,13 @@ def _said(path: str, reply: Reply) -> str:
     return f"GET {path} gives {reply.status}{reply.said and f' ({reply.said})'}"
 
 
+def hairpins(facts: Dependencies) -> Iterator[Finding]:
+    """A pod that does not reach itself by its own Service."""
+    if facts.itself is not None and facts.itself.silent:
+        evidence = f"connections from this pod to its own Service {facts.itself.service} are not answered"
+        yield FAILURES["K8S-06"].found(f"Service {facts.itself.service}", evidence)
+
+
 CHECKS: tuple[Callable[[Dependencies], Iterator[Finding]], ...] = (
-    away, unfit, brokers, sizes, users, databases, unfinished, address,
+    away, unfit, brokers, sizes, users, databases, unfinished, address, hairpins,
 )  # fmt: skip

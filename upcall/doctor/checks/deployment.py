@@ -1,5 +1,6 @@
 """What the objects of a deployment show by themselves, in a manifest or in a cluster (spec: kubernetes.md §3, §10)."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 
@@ -65,6 +66,26 @@ def graces(deployment: Deployment) -> Iterator[Finding]:
         yield FAILURES["K8S-15"].found(each.said, evidence, _patched(each, operations), words)
 
 
+def fractions(deployment: Deployment) -> Iterator[Finding]:
+    """Of several Invokers one alone has actions of a kind, because it was said so."""
+    count = sum(int(each.spec.get("replicas", 1)) for each in deployment.invokers() if each.kind == "StatefulSet")
+    for each in deployment.workloads():
+        for kind in ("managed", "blackbox"):
+            given = each.variable(f"CONFIG_whisk_loadbalancer_{kind}Fraction")
+            share = _share(given, count)
+            if count > 1 and share == 1:
+                words = {"count": share, "all": count}
+                yield FAILURES["K8S-20"].found(each.said, f"{kind}Fraction {given}, {count} Invokers", None, words)
+
+
+def _share(fraction: str | None, count: int) -> int | None:
+    """Invokers, of so many; None where the fraction is not said, or is none."""
+    try:
+        return max(1, math.ceil(float(fraction) * count)) if fraction else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def sockets(deployment: Deployment) -> Iterator[Finding]:
     """A path without a type is made on nodes that do not have it."""
     for each in deployment.invokers():
@@ -114,4 +135,4 @@ def _patched(workload: Workload, operations: Operations) -> ObjectPatch | None:
 
 
 _POD = "/spec/template/spec"
-CHECKS: tuple[Callable[[Deployment], Iterator[Finding]], ...] = (counts, ordinals, versions, graces, sockets)
+CHECKS: tuple[Callable[[Deployment], Iterator[Finding]], ...] = (counts, ordinals, versions, graces, fractions, sockets)

@@ -29,6 +29,8 @@ from upcall.store.couch_http import FAILURES, Answer, CouchHttp, Oversized, caus
 T = TypeVar("T")
 SECOND = 1.0
 """For an answer."""
+SILENCE = f"nobody answers within {SECOND:.0f} s"
+TURNS = 5
 TOPICS = 50
 """Whose limits are looked at, at most."""
 _HURRY = {"socket.connection.setup.timeout.ms": int(SECOND * 1000)}
@@ -71,6 +73,13 @@ class Couch(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class Hairpin(msgspec.Struct, frozen=True):
+    """A pod's own Service, and whether connections to it from the pod are not answered."""
+
+    service: str
+    silent: bool
+
+
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     """`others`: places of ZooKeeper and PostgreSQL that are not reached, and why. `api`: the same of the API's address
     that actions get."""
@@ -81,27 +90,55 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     couch: Couch | None = None
     others: Mapping[str, str] = {}
     api: Mapping[str, str] = {}
+    itself: Hairpin | None = None
+    """None where that is no question."""
 
 
-async def gather(settings: Settings) -> Dependencies:
+async def gather(settings: Settings, service: str = "") -> Dependencies:
+    """`service`: of the pod in which this is, if it is in one."""
     others = [*_addresses(settings.zookeeper_hosts)]
     if isinstance(settings.store, PostgresUrl):
         others += _addresses(urlsplit(settings.store.url).netloc.rpartition("@")[2], 5432)
     url = settings.store if isinstance(settings.store, CouchUrl) else None
     brokers = settings.brokers if settings.bus == "kafka" else None
     api = _address(settings.api_host) if settings.api_host else []
-    kafka, couch, reached, called = await asyncio.gather(
+    kafka, couch, reached, called, itself = await asyncio.gather(
         _kafka(brokers, settings.limits.payload + brokers.serdes_overhead) if brokers else _nothing(),
         _couch(url) if url else _nothing(),
         _reached(others),
         _reached(api),
+        hairpin(service, settings.port) if service else _nothing(),
     )
     looked = [f"Kafka at {brokers.hosts}"] if brokers else []
     looked += [f"CouchDB at {url.masked}"] if url else []
     looked += [f"{host}:{port}" for host, port in (*others, *api)]
     return Dependencies(
-        role=settings.role, looked_at=looked, kafka=kafka, couch=couch, others=_ill(reached), api=_ill(called)
+        role=settings.role,
+        looked_at=looked,
+        kafka=kafka,
+        couch=couch,
+        others=_ill(reached),
+        api=_ill(called),
+        itself=itself,
     )
+
+
+async def hairpin(service: str, port: int) -> Hairpin | None:
+    """Whether a pod reaches itself by its own Service, which takes that its node lets traffic turn round. Only silence
+    counts: who is refused has been answered, and a Service may have other ports than its pods. One of several pods may
+    be led to another, so it is tried some times. None where nothing listens here, or the name leads nowhere."""
+    if await _aside(_connect, "127.0.0.1", port):
+        return None
+    whys = await asyncio.gather(*(_aside(_connect, service, port) for _ in range(TURNS)))
+    if any(why not in ("", SILENCE) for why in whys):
+        return None
+    return Hairpin(service, SILENCE in whys)
+
+
+def service_of(hostname: str) -> str:
+    """Of a StatefulSet's pod, by our manifests: the name without the ordinal; else empty."""
+    name, _, ordinal = hostname.rpartition("-")
+    return name if ordinal.isdecimal() else ""
 
 
 async def _nothing() -> None:
@@ -140,7 +177,7 @@ def _connect(host: str, port: int) -> str:
     except socket.gaierror as error:
         return f"the name {host} is not known here ({error.strerror})"
     except TimeoutError:
-        return f"nobody answers within {SECOND:.0f} s"
+        return SILENCE
     except OSError as error:
         return error.strerror or str(error)
     return ""
@@ -164,7 +201,7 @@ async def _aside(work: Callable[..., str], *arguments: Any) -> str:
     try:
         return await asyncio.wait_for(done, 1.5 * SECOND)
     except TimeoutError:
-        return f"nobody answers within {SECOND:.0f} s"
+        return SILENCE
 
 
 async def _kafka(brokers: Brokers, largest: int) -> Kafka:

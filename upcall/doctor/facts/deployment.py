@@ -59,13 +59,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, kind: str) -> Iterator[Object]:
         return (each for each in self.objects if each.get("kind") == kind)
 
+    def workloads(self) -> Iterator[Workload]:
+        return (workload(kind, each, self.namespace) for kind in WORKLOADS for each in self.of(kind))
+
     def invokers(self) -> Iterator[Workload]:
         """Those with an Invoker in their name or image."""
-        for kind in WORKLOADS:
-            for each in self.of(kind):
-                found = workload(kind, each, self.namespace)
-                if "invoker" in found.name or "invoker" in str(found.main.get("image", "")):
-                    yield found
+        for found in self.workloads():
+            if "invoker" in found.name or "invoker" in str(found.main.get("image", "")):
+                yield found
 
 
 def parse(text: str, source: str) -> Deployment:

@@ -81,7 +81,7 @@ CLUSTERS = (
         cause="A pod does not reach itself by its own Service (hairpin traffic is off).",
         fix="Set the kubelet's hairpinMode to hairpin-veth (or the bridge to promiscuous), or have Kafka advertise its "
         "pod's own name.",
-        sources=("node",),
+        sources=("dependency",),
     ),
     Failure(
         id="K8S-07",
@@ -254,7 +254,7 @@ CLUSTERS = (
         cause="Actions of images of their own (blackbox) go to a tenth of the Invokers: {count} of {all}.",
         fix="Raise CONFIG_whisk_loadbalancer_blackboxFraction (and lower managedFraction), or add Invokers.",
         words={"count": "one", "all": "them"},
-        sources=("configuration",),
+        sources=("cluster", "configuration"),
     ),
     Failure(
         id="K8S-21",
