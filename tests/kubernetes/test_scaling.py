@@ -4,11 +4,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kubernetes.cluster.cluster import Cluster
+from tests.kubernetes.cluster.cluster import Cluster, Refused
 from tests.kubernetes.outside import NAMESPACE, Outside, settings, wait
 from tests.kubernetes.test_deploy import MANIFEST, Deployed
 
@@ -18,9 +20,15 @@ CODE = "import time\ndef main(args):\n    time.sleep(0.1)\n    return {'number':
 
 @pytest.fixture(scope="module")
 def scaled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """Two Invokers."""
+    with two_invokers(cluster, tmp_path_factory.mktemp("outside")) as deployed:
+        yield deployed
+
+
+@contextmanager
+def two_invokers(cluster: Cluster, folder: Path) -> Iterator[Deployed]:
+    """As deploy/invoker.yml has them, with some actions."""
     cluster.invoker_image()
-    outside = Deployed(cluster, tmp_path_factory.mktemp("outside"), settings(cluster, MANIFEST))
+    outside = Deployed(cluster, folder, settings(cluster, MANIFEST))
     with cluster.alone(NAMESPACE):
         cluster.remove_namespace(NAMESPACE)
         try:
@@ -47,6 +55,8 @@ class Load:
         self._over = threading.Event()
         self.accepted: list[str] = []
         self.refused: list[Any] = []
+        self.waits: list[float] = []
+        """ms, of the one that waits."""
         self._threads = [threading.Thread(target=self._call, args=(way,)) for way in ("", "?blocking=true")]
 
     def __enter__(self) -> "Load":
@@ -71,7 +81,10 @@ class Load:
             self._one(way, number)
 
     def _one(self, way: str, number: int) -> None:
+        began = time.perf_counter()
         answer = self._outside.controller.call("POST", f"actions/busy{number % ACTIONS}{way}", {"number": number})
+        if way:
+            self.waits.append((time.perf_counter() - began) * 1e3)
         if answer.status in (200, 202):
             self.accepted.append(answer.body["activationId"])
         else:
@@ -134,4 +147,27 @@ def test_a_rolling_update_loses_nothing(scaled: Deployed) -> None:
         scaled.kubectl("rollout", "restart", "statefulset", "invoker")
         scaled.kubectl("rollout", "status", "statefulset", "invoker", "--timeout=90s")
         scaled.up(0, 1)
+    ended_well(scaled, load)
+
+
+def evicted(deployed: Deployed, number: int) -> str:
+    """As `kubectl drain` does it; what Kubernetes has against it, empty where nothing."""
+    name = f"invoker-{number}"
+    wish = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+    try:
+        deployed.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(wish))
+    except Refused as refusal:
+        return str(refusal)
+    return ""
+
+
+def test_nodes_that_are_drained_take_one_invoker_at_a_time_and_lose_nothing(scaled: Deployed) -> None:
+    with Load(scaled) as load:
+        time.sleep(1)
+        for number in (0, 1):
+            wait("it may be evicted", lambda n=number: not evicted(scaled, n), scaled.told)  # type: ignore[misc]
+            assert "disruption budget" in evicted(scaled, 1 - number)
+            scaled.kubectl("wait", "pod", f"invoker-{number}", "--for=delete", "--timeout=60s")
+            scaled.up(0, 1)
     ended_well(scaled, load)
