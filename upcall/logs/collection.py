@@ -5,6 +5,8 @@ what comes is looked at as it comes. Who brings none, or may fail to (a foreign 
 is given a little time: what is there, and what comes before nothing has come for `settling()` seconds. A runtime of
 ours promises that all is there when its answer is: nothing is waited for, and it brings no sentinels.
 
+`quiet` is how long a sentinel is waited for; where another machine passes the output on it takes longer.
+
 Activations that share a container cannot be told apart: each takes what is there, and waits for nothing that another
 one may have taken.
 """
@@ -47,6 +49,7 @@ class Collection:
         sentinels: bool,
         shared: bool,
         settling: Callable[[], float],
+        quiet: float = QUIET,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._stream = stream
@@ -54,6 +57,7 @@ class Collection:
         self._sentinels = sentinels
         self.shared = shared
         self._settling = settling
+        self._quiet = quiet
         self._whole = False
         self._over = False
         self._waiting: _Waiting | None = None
@@ -93,7 +97,7 @@ class Collection:
 
     def _wait(self, limit: int, complete: bool, done: Callable[[Lines], None]) -> None:
         self._end()  # nobody is waited for twice
-        quiet, times = (QUIET, max(limit >> 20, _LEAST)) if complete else (self._settling(), _SETTLINGS)
+        quiet, times = (self._quiet, max(limit >> 20, _LEAST)) if complete else (self._settling(), _SETTLINGS)
         now = self._loop.time()
         self._waiting = _Waiting(limit, complete, done, quiet, now + quiet * times, now)
         self._timer = self._loop.call_at(now + quiet, self._look)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from upcall.logs import collection
-from upcall.logs.collection import Collection
+from upcall.logs.collection import QUIET, Collection
 from upcall.logs.sentinels import SENTINEL
 from upcall.logs.stream import LogStream
 from upcall.logs.streams import STREAMS, Stream
@@ -20,7 +20,9 @@ MISSING = f"stderr: {texts.LOGS_MISSING}"
 class Printing:
     """A collection, with what is in its pipes, and a clock that is set by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, sentinels: bool = True, shared: bool = False) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, sentinels: bool = True, shared: bool = False, quiet: float = QUIET
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.now = 1000.0
         self.timers: list[tuple[asyncio.TimerHandle, Callable[[], None]]] = []
@@ -29,7 +31,7 @@ class Printing:
         self.stream = LogStream(10 * MB, sentinel=True)
         self.unread: list[tuple[Stream, bytes]] = []
         self.collection = Collection(
-            self.stream, self._drain, sentinels=sentinels, shared=shared, settling=lambda: 0.01
+            self.stream, self._drain, sentinels=sentinels, shared=shared, settling=lambda: 0.01, quiet=quiet
         )
         self.told: list[Lines] = []
 
@@ -216,3 +218,13 @@ async def test_who_has_promised_is_not_waited_for_and_nothing_is_missing(printin
     made.comes("hello", SENTINEL.decode(), "again")
     made.collect()
     assert made.lines == ["stdout: hello", "stdout: again"]
+
+
+async def test_where_output_comes_from_afar_a_sentinel_is_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    printing = Printing(monkeypatch, quiet=15.0)
+    printing.collect()
+    printing.passes(14.0)
+    assert not printing.told
+    printing.comes("hello")
+    printing.ends()
+    assert [[line.partition("Z ")[2] for line in lines.lines] for lines in printing.told] == [["stdout: hello"]]

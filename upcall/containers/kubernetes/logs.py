@@ -38,6 +38,8 @@ _AGAIN = 0.2, 5.0
 """Seconds before another attempt, which grow."""
 _SETTLING = 0.1
 """Seconds that kubelet and API may be behind with it."""
+_QUIET = 15.0
+"""Seconds without a sentinel: a node under load passes output on seconds late, and attaching may take as long."""
 _TWICE = 0.2
 """Seconds in which what was looked up may come once more."""
 
@@ -92,6 +94,7 @@ class PodOutput:
             sentinels=spec.sentinels and bool(logs.bound),
             shared=spec.concurrency > 1,
             settling=lambda: _SETTLING if self._live.is_set() else QUIET,
+            quiet=_QUIET,
         )
         if not logs.bound:
             self._collection.over()
