@@ -18,8 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from upcall.controller import activations, docs, entities, packages, rules, system, triggers
 from upcall.controller.call import Call, Parts
+from upcall.controller.web import WEB, Web
 from upcall.errors import Malformed, NotFound
-from upcall.http.envelope import CORS, CORS_ROOT, TEXT, Answer, Headers, not_allowed
+from upcall.http.envelope import CORS, CORS_ROOT, CORS_WEB, TEXT, Answer, Headers, not_allowed
 from upcall.http.layer import TID, Layer, Measured, Open, Operated, authorization, respond
 from upcall.http.operator import Outside
 from upcall.model import texts
@@ -105,6 +106,7 @@ def make_app(parts: Parts) -> ASGIApp:
         routes.append(Route(f"{NAMESPACES}{path}", Closed(parts, handlers)))
     package = Closed(parts, {"GET": entities.list_package}, nameless=True)
     routes.append(Route(f"{NAMESPACES}/{{namespace}}/actions/{{package}}/", package))
+    routes.append(Route(f"{WEB}/{{rest:path}}", Web(parts)))
     if parts.metrics is not None:
         routes.append(Route("/metrics", Outside(Measured(parts.metrics))))
     if parts.ready is not None:
@@ -163,11 +165,13 @@ def _checked_path(encoded: Mapping[str, str], own: str) -> dict[str, str]:
 
 
 def _cors(path: str) -> Headers:
+    if path.startswith(f"{WEB}/"):
+        return CORS_WEB
     return CORS_ROOT if path in ADMIN else CORS
 
 
 def _preflight(scope: Scope) -> Answer | None:
-    """OPTIONS need no credentials."""
+    """OPTIONS need no credentials; those of web actions may be the action's."""
     path = scope["path"]
-    below = path == API or path.startswith(f"{API}/")
+    below = path == API or (path.startswith(f"{API}/") and not path.startswith(f"{WEB}/"))
     return (200, TEXT + _cors(path), b"OK") if scope["method"] == "OPTIONS" and (below or path in ADMIN) else None

@@ -1,7 +1,8 @@
 """The API described in its own words: a Swagger 2.0 document (OpenAPI 2.0), because OpenWhisk's clients look for the
 `definitions` of that version (spec: rest-api.md §3, §16; system-tests.md §5).
 
-It describes every route of this version; `openapi_entities` those of packages, triggers and rules. `x-links` say how
+It describes every route of this version but web actions, whose answers are their own; `openapi_entities` those of
+packages, triggers and rules. `x-links` say how
 one answer leads to the next request; the tests follow them.
 """
 

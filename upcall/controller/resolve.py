@@ -67,6 +67,22 @@ class Resolver:
         assert isinstance(found, Action)
         return found
 
+    async def shown(self, path: str, name: str) -> Action:
+        """An action without its code, whoever asks. Raises NotFound, Conflict, Unreadable."""
+        seen: set[str] = set()
+        while "/" in path:
+            if path in seen:
+                raise NotFound
+            seen.add(path)
+            package = (await self._cache.fetch(path, Package)).doc
+            assert isinstance(package, Package)
+            if package.binding == NONE:
+                break
+            path = f"{package.binding.namespace}/{package.binding.name}"
+        found = (await self._cache.fetch(f"{path}/{name}")).doc
+        assert isinstance(found, Action)
+        return found
+
     async def chain(self, identity: Identity, id: str) -> Chain:
         """A package by its id, and what it stands for. Raises Forbidden; of the caller's own NotFound, Conflict where
         it is no package, Unprocessable where it stands for itself; Unreadable."""

@@ -55,6 +55,10 @@ class Starter:
         if refusal is not None:
             raise Unavailable(texts.store_refuses(refusal), FULL_RETRY)
 
+    async def admit(self, identity: Identity) -> None:
+        """May somebody invoke now? Raises Throttled."""
+        await self._admission.enter(identity, self._clock())
+
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run what answers for its own errors, as long as the controller runs."""
         self._invocations.spawn(work)
@@ -62,15 +66,13 @@ class Starter:
     async def start(self, identity: Identity, path: str, name: str, payload: bytes, tid: str) -> str:
         """Have an action run, and wait for nothing but that the bus has it; the activation's id. Raises what a call of
         it would be answered with."""
-        now = self._clock()
-        await self._admission.enter(identity, now)
+        await self.admit(identity)
         plan = await self._resolver.plan(identity, path, name)
         limit = payload_limit(self._limits, identity.limits)
         if len(payload) > limit:
             raise TooLarge(texts.request_too_large(len(payload), limit))
-        if plan.kind in self._deprecated:
-            raise BadRequest(texts.runtime_deprecated(plan.kind))
-        start, sent = int(now * 1000), Sent()
+        self._check_kind(plan)
+        start, sent = int(self._clock() * 1000), Sent()
         self._invocations.publish(sent, plan, identity, merge(plan.defaults, payload), [tid, start], start, None)
         return await sent.id
 
@@ -78,7 +80,9 @@ class Starter:
         self, identity: Identity, plan: Plan, arguments: Arguments, tid: str, wait: float, extra: bool = False
     ) -> tuple[str, Activation | None]:
         """Have an action run and wait up to `wait` seconds for its record; its id, and None where the wait is over.
-        `arguments` are what `core.params.merge` gives. The throttles are the caller's business. Raises Unavailable."""
+        `arguments` are what `core.params.merge` gives. The throttles are the caller's business. Raises Unavailable,
+        BadRequest for a deprecated kind."""
+        self._check_kind(plan)
         start, ended = int(self._clock() * 1000), Ended()
         transid = [tid, start, True] if extra else [tid, start]
         self._invocations.publish(ended, plan, identity, arguments, transid, start, wait)
@@ -87,3 +91,7 @@ class Starter:
     async def keep(self, identity: Identity, activation: Activation) -> None:
         """Store a record that the controller made."""
         await keep(self._store, identity, activation)
+
+    def _check_kind(self, plan: Plan) -> None:
+        if plan.kind in self._deprecated:
+            raise BadRequest(texts.runtime_deprecated(plan.kind))

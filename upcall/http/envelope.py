@@ -30,11 +30,11 @@ class Written(bytes):
         return self
 
 
-def cors(methods: bytes) -> Headers:
-    """The three headers that let a page of any origin use `methods`."""
+def cors(methods: bytes, headers: bytes = _CORS_HEADERS) -> Headers:
+    """The three headers that let a page of any origin use `methods`, with `headers`."""
     return (
         (b"Access-Control-Allow-Origin", b"*"),
-        (b"Access-Control-Allow-Headers", _CORS_HEADERS),
+        (b"Access-Control-Allow-Headers", headers),
         (b"Access-Control-Allow-Methods", methods),
     )
 
@@ -43,6 +43,8 @@ JSON: Headers = ((b"Content-Type", b"application/json"),)
 TEXT: Headers = ((b"Content-Type", b"text/plain; charset=UTF-8"),)
 CORS = cors(b"GET, DELETE, POST, PUT, HEAD")
 """Of `/api/v1/**`."""
+CORS_WEB = cors(b"OPTIONS, GET, DELETE, POST, PUT, HEAD, PATCH")
+"""Of web actions, where the request asks for no headers."""
 CORS_ROOT = cors(b"OPTIONS, GET, POST")
 """Of `/` and the admin routes."""
 COMPLETED: Headers = JSON + CORS
